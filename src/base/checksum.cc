@@ -1,0 +1,11 @@
+#include "base/checksum.h"
+
+#include <isa-l/crc.h>
+
+namespace capstan {
+std::uint32_t crc32c(ByteView bytes) {
+  // isa-l takes a non-const pointer but only reads.
+  auto* data = const_cast<unsigned char*>(bytes.data());
+  return ~crc32_iscsi(data, static_cast<int>(bytes.size()), 0xFFFFFFFFU);
+}
+}  // namespace capstan

@@ -1,0 +1,171 @@
+// Why this file exists: the only door to clock, random, files and network. UringEnv is real, SimEnv
+// is deterministic; everything above takes an Env& and cannot tell which. Nothing outside of
+// core/uring_* and core/os_* may call the operating system for any of this (tools/tidy).
+//
+// Lifetimes: a buffer given to an operation must stay valid until the awaited operation returns.
+// Operations end early with kCancelled after cancel() on their object, still through their await.
+// Thread-safety: every object belongs to the core on which it was made.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/uuid.h"
+#include "core/cancel.h"
+#include "core/reactor.h"
+#include "core/task.h"
+
+namespace capstan::core {
+
+// --- files -------------------------------------------------------------------------------------
+
+struct OpenOptions {
+  bool write = false;
+  bool create = false;     // create when missing (mode 0600)
+  bool exclusive = false;  // with create: fail when it exists; on a block device: refuse one in use
+  bool truncate = false;
+  bool direct = false;     // O_DIRECT where the file supports it; FileInfo says what was got
+};
+
+struct FileInfo {
+  std::uint64_t size_bytes = 0;
+  bool is_block_device = false;
+  bool direct = false;              // buffers, offsets and lengths must be alignment_bytes aligned
+  std::uint32_t alignment_bytes = 1;
+  std::uint32_t logical_block_bytes = 512;
+  std::uint32_t physical_block_bytes = 512;
+  bool volatile_cache = true;       // false: a completed write is durable without sync_data()
+  bool discard = true;              // deallocate() is supported
+};
+
+class File {
+ public:
+  virtual ~File() = default;
+  virtual const FileInfo& info() const = 0;
+  // Re-reads the size (a disk that grew) and returns the new info.
+  virtual Result<FileInfo> refresh() = 0;
+  // Reads until `into` is full or the file ends; returns the bytes read.
+  virtual Task<Result<std::size_t>> read(std::uint64_t offset, MutableBytes into) = 0;
+  virtual Task<Result<void>> write(std::uint64_t offset, ByteView from) = 0;
+  // Everything completed before this call is on stable storage afterwards.
+  virtual Task<Result<void>> sync_data() = 0;
+  // Gives the range back; it reads as zeros afterwards on files, as anything on block devices.
+  virtual Task<Result<void>> deallocate(std::uint64_t offset, std::uint64_t length) = 0;
+  // The range reads as zeros afterwards; storage may be given back.
+  virtual Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;
+  virtual Task<Result<void>> truncate(std::uint64_t size) = 0;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual Task<Result<std::unique_ptr<File>>> open(std::string path, OpenOptions options) = 0;
+  virtual Task<Result<void>> rename(std::string from, std::string to) = 0;
+  virtual Task<Result<void>> remove(std::string path) = 0;  // missing: kNotFound
+  virtual Task<Result<void>> make_directories(std::string path) = 0;
+  virtual Task<Result<std::vector<std::string>>> list(std::string path) = 0;
+  virtual Task<Result<void>> sync_directory(std::string path) = 0;
+
+  // Whole small files (at most `limit_bytes`), built from the above.
+  Task<Result<std::string>> read_file(std::string path, std::size_t limit_bytes);
+  // Replaces `path` so that after a crash either the old or the new content is there, durable
+  // when the call returns: temporary file, sync, rename, sync of the directory.
+  Task<Result<void>> replace_file(std::string path, std::string content);
+};
+
+// --- network -----------------------------------------------------------------------------------
+
+struct Address {
+  enum class Kind { kTcp, kUnix } kind = Kind::kTcp;
+  std::string host;        // kTcp: numeric IPv4 or IPv6 (no name lookup here)
+  std::uint16_t port = 0;  // kTcp; 0 when listening = any free port
+  std::string path;        // kUnix
+  static Address tcp(std::string host, std::uint16_t port) {
+    return {Kind::kTcp, std::move(host), port, {}};
+  }
+  static Address unix_path(std::string path) { return {Kind::kUnix, {}, 0, std::move(path)}; }
+  std::string text() const;  // "1.2.3.4:5", "[::1]:5", "unix:/path"
+};
+
+struct PeerInfo {
+  std::string address;                                   // Address::text() of the other side
+  std::optional<std::uint32_t> uid, gid, pid;            // Unix sockets: SO_PEERCRED
+};
+
+// A byte stream: TCP or Unix SOCK_STREAM. One read and one write may be in flight at a time.
+class Stream {
+ public:
+  virtual ~Stream() = default;  // no operation may be in flight
+  virtual const PeerInfo& peer() const = 0;
+  // At least one byte, or 0 at the end of the stream.
+  virtual Task<Result<std::size_t>> read(MutableBytes into) = 0;
+  // All bytes, or an error.
+  virtual Task<Result<void>> write(ByteView from) = 0;
+  virtual void shutdown_write() = 0;
+  // Operations in flight and all later ones end with kCancelled.
+  virtual void cancel() = 0;
+};
+
+// A sequence of packets: Unix SOCK_SEQPACKET. One send and one receive may be in flight.
+class PacketSocket {
+ public:
+  virtual ~PacketSocket() = default;
+  virtual const PeerInfo& peer() const = 0;
+  // The size of the next packet, nothing at the end; kOutOfRange when it did not fit `into`.
+  virtual Task<Result<std::optional<std::size_t>>> receive(MutableBytes into) = 0;
+  // One packet gathered from the parts.
+  virtual Task<Result<void>> send(std::vector<ByteView> parts) = 0;
+  virtual void cancel() = 0;
+};
+
+template <class Socket>
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual const Address& local() const = 0;  // with the real port
+  virtual Task<Result<std::unique_ptr<Socket>>> accept() = 0;
+  virtual void cancel() = 0;
+};
+using StreamListener = Listener<Stream>;
+using PacketListener = Listener<PacketSocket>;
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  // Unix paths: fails with kAlreadyExists when the path is taken; the socket file has mode 0600
+  // and is removed by the listener's destructor.
+  virtual Result<std::unique_ptr<StreamListener>> listen(const Address& address) = 0;
+  virtual Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) = 0;
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) = 0;
+  virtual Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
+                                                                     CancelToken token) = 0;
+};
+
+// --- the door ----------------------------------------------------------------------------------
+
+class Env {
+ public:
+  virtual ~Env() = default;
+  virtual std::uint64_t wall_clock_ns() const = 0;  // since the Unix epoch
+  virtual void fill_random(MutableBytes out) = 0;
+  virtual FileSystem& files() = 0;
+  virtual Network& network() = 0;
+  virtual unsigned cores() const = 0;
+  virtual Reactor& reactor(unsigned core) = 0;
+
+  Uuid random_uuid();
+};
+
+// Runs `function` on another core and comes back with its result. The function, its Task and its
+// result's parts must not refer to objects of the calling core.
+template <class T>
+Task<T> on(Reactor& target, std::move_only_function<Task<T>()> function);
+
+}  // namespace capstan::core
+
+#include "core/on.inl.h"

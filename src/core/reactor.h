@@ -1,0 +1,135 @@
+// Why this file exists: one Reactor runs one core: ready coroutines, timers, and messages from
+// other cores. How it waits when there is nothing to do is the business of the two
+// implementations: UringReactor (core/uring_reactor.h) sleeps in io_uring without a tick,
+// SimReactor (core/sim_env.h) advances virtual time.
+//
+// Thread-safety: everything but post() belongs to the thread that runs the reactor. Objects of a
+// core are touched only by that core; crossing is explicit: co_await on(reactor, function).
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/cancel.h"
+#include "core/task.h"
+
+namespace capstan::core {
+
+using Nanos = std::uint64_t;  // monotonic clock, or a duration
+inline constexpr Nanos kMillisecond = 1'000'000;
+inline constexpr Nanos kSecond = 1'000'000'000;
+
+class Timer;
+class Scope;
+
+class Reactor {
+ public:
+  using StallObserver = std::function<void(const char* task, Nanos held)>;
+
+  virtual ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  // The reactor whose thread this is; null outside of one.
+  static Reactor* current();
+
+  // Queues a coroutine to be resumed in this turn or the next. Owner thread only.
+  void make_ready(std::coroutine_handle<> handle);
+  // Runs `work` on this reactor's thread soon. Any thread; wakes a sleeping reactor.
+  virtual void post(std::move_only_function<void()> work) = 0;
+
+  // Starts a task that the reactor itself owns until it ends; run() joins these. Only for what has
+  // no narrower owner: the far side of on(). Owner thread only.
+  void spawn_root(Task<void> task);
+
+  // Monotonic time, constant during one turn of the loop.
+  Nanos now() const { return now_; }
+  // Monotonic time read afresh; for measuring.
+  virtual Nanos read_clock() const = 0;
+
+  // Called when one turn held the core longer than limits::kStallNanos, with the name that the
+  // running task gave through name_task() (or "unnamed").
+  void on_stall(StallObserver observer) { stall_observer_ = std::move(observer); }
+
+  // Resumes everything that is ready, then fires due timers. True if anything ran.
+  bool turn();
+  // Runs until `task` is complete. The caller's thread becomes this reactor's thread.
+  void run(Task<void> task);
+
+  struct Counters {
+    std::uint64_t turns = 0, resumed = 0, sleeps = 0, spins = 0, spin_hits = 0, stalls = 0;
+    Nanos busy_ns = 0;
+  };
+  const Counters& counters() const { return counters_; }
+
+ protected:
+  Reactor();
+  // Waits for I/O, a message, or `deadline` (0 = no deadline); completes what is complete. With
+  // `block` false it only collects what is there.
+  virtual void wait(bool block, Nanos deadline) = 0;
+  void set_now(Nanos now) { now_ = now; }
+  // Makes this the thread's current reactor for the lifetime of the object.
+  class Current {
+   public:
+    explicit Current(Reactor* reactor);
+    ~Current();
+
+   private:
+    Reactor* previous_;
+  };
+  Counters counters_;
+
+ private:
+  friend class Timer;
+  friend void name_task(const char* name);
+  Nanos next_deadline() const;
+  bool fire_timers();
+
+  std::vector<std::coroutine_handle<>> ready_, running_;
+  std::multimap<Nanos, Timer*> timers_;
+  std::unique_ptr<Scope> roots_;
+  Nanos now_ = 0;
+  const char* task_name_ = nullptr;
+  StallObserver stall_observer_;
+};
+
+// A one-shot timer: calls `function` on the reactor that armed it, never after disarm().
+class Timer {
+ public:
+  explicit Timer(std::move_only_function<void()> function) : function_(std::move(function)) {}
+  ~Timer() { disarm(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  void arm_at(Reactor& reactor, Nanos when);
+  void disarm();
+  bool armed() const { return reactor_ != nullptr; }
+
+ private:
+  friend class Reactor;
+  std::move_only_function<void()> function_;
+  Reactor* reactor_ = nullptr;
+  std::multimap<Nanos, Timer*>::iterator position_;
+};
+
+// Names what runs from here until it suspends or ends, for the stall detector. `name` must outlive
+// the turn: a literal, or a name kept by an object that does.
+void name_task(const char* name);
+
+// Suspends until the reactor has run everything else that is ready: long loops call it.
+struct Yield {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) const { Reactor::current()->make_ready(handle); }
+  void await_resume() const noexcept {}
+};
+inline Yield yield() { return {}; }
+
+// Sleeps for `duration`, or fails with the token's code when the token fires first.
+Task<Result<void>> sleep_for(Nanos duration, CancelToken token = {});
+
+}  // namespace capstan::core

@@ -1,0 +1,165 @@
+// Why this file exists: what coroutines of one core wait for besides I/O: an event, a lock, a
+// bounded queue. Waiters are served first come, first served, always through the reactor's ready
+// queue, so waking never recurses. Guards release in their destructor and may be held across
+// awaits: that is what they are for.
+// Thread-safety: one core.
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "base/assert.h"
+#include "core/cancel.h"
+#include "core/reactor.h"
+#include "core/task.h"
+
+namespace capstan::core {
+
+// A level: wait() returns while it is set. notify_all() wakes the present waiters without setting.
+class Event {
+ public:
+  ~Event() { CAPSTAN_ASSERT(waiters_.empty()); }
+  void set() {
+    set_ = true;
+    notify_all();
+  }
+  void reset() { set_ = false; }
+  bool is_set() const { return set_; }
+  void notify_all() {
+    for (auto waiter : std::exchange(waiters_, {})) Reactor::current()->make_ready(waiter);
+  }
+  struct Wait {
+    Event& event;
+    bool await_ready() const noexcept { return event.set_; }
+    void await_suspend(std::coroutine_handle<> handle) { event.waiters_.push_back(handle); }
+    void await_resume() const noexcept {}
+  };
+  Wait wait() { return Wait{*this}; }
+  std::size_t waiters() const { return waiters_.size(); }
+
+ private:
+  bool set_ = false;
+  std::deque<std::coroutine_handle<>> waiters_;
+};
+
+// A readers-writer lock, FIFO between both kinds. lock() / lock_shared() are awaited and give a
+// Guard; try_lock() gives one or nothing.
+class SharedMutex {
+ public:
+  class Guard {
+   public:
+    Guard() = default;
+    Guard(SharedMutex* mutex, bool shared) : mutex_(mutex), shared_(shared) {}
+    Guard(Guard&& other) noexcept
+        : mutex_(std::exchange(other.mutex_, nullptr)), shared_(other.shared_) {}
+    Guard& operator=(Guard&& other) noexcept {
+      if (this != &other) {
+        release();
+        mutex_ = std::exchange(other.mutex_, nullptr);
+        shared_ = other.shared_;
+      }
+      return *this;
+    }
+    ~Guard() { release(); }
+    void release() {
+      if (mutex_) std::exchange(mutex_, nullptr)->unlock(shared_);
+    }
+    bool owns() const { return mutex_ != nullptr; }
+
+   private:
+    SharedMutex* mutex_ = nullptr;
+    bool shared_ = false;
+  };
+
+  ~SharedMutex() { CAPSTAN_ASSERT(waiters_.empty() && readers_ == 0 && !writer_); }
+
+  struct Acquire {
+    SharedMutex& mutex;
+    bool shared;
+    bool await_ready() const { return mutex.waiters_.empty() && mutex.take(shared); }
+    void await_suspend(std::coroutine_handle<> handle) { mutex.waiters_.push_back({handle, shared}); }
+    Guard await_resume() const { return Guard(&mutex, shared); }
+  };
+  Acquire lock() { return {*this, false}; }
+  Acquire lock_shared() { return {*this, true}; }
+  std::optional<Guard> try_lock() {
+    if (!waiters_.empty() || !take(false)) return std::nullopt;
+    return Guard(this, false);
+  }
+  bool busy() const { return writer_ || readers_ != 0; }
+
+ private:
+  struct Waiter {
+    std::coroutine_handle<> handle;
+    bool shared;
+  };
+  bool take(bool shared) {
+    if (writer_ || (!shared && readers_ != 0)) return false;
+    shared ? void(++readers_) : void(writer_ = true);
+    return true;
+  }
+  void unlock(bool shared) {
+    shared ? void(--readers_) : void(writer_ = false);
+    while (!waiters_.empty() && take(waiters_.front().shared)) {
+      Reactor::current()->make_ready(waiters_.front().handle);
+      waiters_.pop_front();
+    }
+  }
+  std::size_t readers_ = 0;
+  bool writer_ = false;
+  std::deque<Waiter> waiters_;
+};
+
+// A plain lock is a SharedMutex of which only lock() is used.
+using Mutex = SharedMutex;
+
+// A bounded queue. push() suspends while it is full, pop() while it is empty; close() lets pop()
+// drain what is left and then answer nothing, and makes push() answer false.
+template <class T>
+class Queue {
+ public:
+  explicit Queue(std::size_t capacity) : capacity_(capacity) {}
+
+  Task<bool> push(T value) {
+    while (!closed_ && items_.size() >= capacity_) co_await changed_.wait();
+    if (closed_) co_return false;
+    items_.push_back(std::move(value));
+    changed_.notify_all();
+    co_return true;
+  }
+  bool try_push(T value) {
+    if (closed_ || items_.size() >= capacity_) return false;
+    items_.push_back(std::move(value));
+    changed_.notify_all();
+    return true;
+  }
+  Task<std::optional<T>> pop() {
+    while (items_.empty() && !closed_) co_await changed_.wait();
+    co_return try_pop();
+  }
+  std::optional<T> try_pop() {
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> value(std::move(items_.front()));
+    items_.pop_front();
+    changed_.notify_all();
+    return value;
+  }
+  void close() {
+    closed_ = true;
+    changed_.notify_all();
+  }
+  bool closed() const { return closed_; }
+  std::size_t size() const { return items_.size(); }
+  bool full() const { return items_.size() >= capacity_; }
+
+ private:
+  std::size_t capacity_;
+  std::deque<T> items_;
+  bool closed_ = false;
+  Event changed_;
+};
+
+}  // namespace capstan::core

@@ -1,0 +1,98 @@
+// Why this file exists: starts and stops the cores. A reactor is made on the thread that runs it,
+// so every other core makes its own and hands its address back before create() returns.
+#include "core/uring_env.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+#include <cerrno>
+#include <future>
+
+#include "base/limits.h"
+#include "core/sync.h"
+#include "core/uring_file.h"
+#include "core/uring_socket.h"
+
+namespace capstan::core {
+
+struct UringEnv::Core {
+  UringReactor* reactor = nullptr;
+  Event* stop = nullptr;  // lives on the core's thread while it runs
+  std::thread thread;
+};
+
+static Task<void> wait_for(Event& stop) { co_await stop.wait(); }
+
+UringEnv::UringEnv() = default;
+
+static Result<void> start_core(int poll_us, Reactor::StallObserver on_stall, UringReactor*& reactor,
+                               Event*& stop, std::thread& thread) {
+  std::promise<Result<void>> ready;
+  auto started = ready.get_future();
+  thread = std::thread([&, poll_us, on_stall = std::move(on_stall)]() mutable {
+    auto made = UringReactor::create(poll_us);
+    if (!made) {
+      ready.set_value(std::unexpected(made.error()));
+      return;
+    }
+    (*made)->on_stall(std::move(on_stall));
+    Event stop_event;
+    reactor = made->get();
+    stop = &stop_event;
+    ready.set_value({});
+    (*made)->run(wait_for(stop_event));
+  });
+  return started.get();
+}
+
+Result<std::unique_ptr<UringEnv>> UringEnv::create(UringOptions options) {
+  CAPSTAN_ASSERT(options.cores >= 1 && options.cores <= limits::kReactorsMax);
+  std::unique_ptr<UringEnv> env(new UringEnv());
+  TRY_SET(env->main_, UringReactor::create(options.poll_us));
+  env->main_->on_stall(options.on_stall);
+  env->files_ = make_uring_files();
+  env->network_ = make_uring_network();
+  for (unsigned i = 1; i < options.cores; ++i) {
+    auto core = std::make_unique<Core>();
+    auto started =
+        start_core(options.poll_us, options.on_stall, core->reactor, core->stop, core->thread);
+    if (!started) {
+      core->thread.join();
+      return std::unexpected(started.error());
+    }
+    env->others_.push_back(std::move(core));
+  }
+  return env;
+}
+
+UringEnv::~UringEnv() {
+  for (auto& core : others_) {
+    core->reactor->post([stop = core->stop] { stop->set(); });
+    core->thread.join();
+  }
+}
+
+void UringEnv::run(Task<void> task) { main_->run(std::move(task)); }
+
+Reactor& UringEnv::reactor(unsigned core) {
+  CAPSTAN_ASSERT(core < cores());
+  return core == 0 ? *main_ : *others_[core - 1]->reactor;
+}
+
+std::uint64_t UringEnv::wall_clock(const void*) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * kSecond + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::uint64_t UringEnv::wall_clock_ns() const { return wall_clock(nullptr); }
+
+void UringEnv::fill_random(MutableBytes out) {
+  while (!out.empty()) {
+    const auto got = getrandom(out.data(), out.size(), 0);
+    CAPSTAN_ASSERT(got > 0 || errno == EINTR);
+    if (got > 0) out = out.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace capstan::core

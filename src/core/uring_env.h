@@ -1,0 +1,48 @@
+// Why this file exists: the real environment: io_uring files and sockets, one reactor per core, the
+// system's clock and random numbers. Made in main(); everything else sees core::Env.
+#pragma once
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "core/env.h"
+#include "core/uring_reactor.h"
+
+namespace capstan::core {
+
+struct UringOptions {
+  unsigned cores = 1;
+  int poll_us = 20;  // see UringReactor::create
+  Reactor::StallObserver on_stall;
+};
+
+class UringEnv final : public Env {
+ public:
+  // Fails with one clear line when the kernel refuses io_uring.
+  static Result<std::unique_ptr<UringEnv>> create(UringOptions options);
+  ~UringEnv() override;
+
+  // Runs `task` on core 0, which is the calling thread, until it is complete; the other cores run
+  // beside it on threads of their own.
+  void run(Task<void> task);
+
+  std::uint64_t wall_clock_ns() const override;
+  void fill_random(MutableBytes out) override;
+  FileSystem& files() override { return *files_; }
+  Network& network() override { return *network_; }
+  unsigned cores() const override { return static_cast<unsigned>(1 + others_.size()); }
+  Reactor& reactor(unsigned core) override;
+
+  static std::uint64_t wall_clock(const void*);  // in the form core::Log takes
+
+ private:
+  struct Core;
+  UringEnv();
+  std::unique_ptr<UringReactor> main_;
+  std::vector<std::unique_ptr<Core>> others_;
+  std::unique_ptr<FileSystem> files_;
+  std::unique_ptr<Network> network_;
+};
+
+}  // namespace capstan::core

@@ -1,0 +1,249 @@
+// Why this file exists: see uring_reactor.h. The order of one round is: reap completions, run what
+// is ready, submit, timers, sleep decision (docs/architecture.md, "Runtime").
+#include "core/uring_reactor.h"
+
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/limits.h"
+
+namespace capstan::core {
+
+namespace {
+
+constexpr unsigned kFullScore = 256;
+constexpr unsigned kSpinBelow = kFullScore / 4;  // stop spinning when less than 25 % pay
+constexpr unsigned kRetryEvery = 64;             // then re-try one wait in 64
+constexpr unsigned kCheckEvery = 64;             // spins between looks at context switches
+constexpr long kPreemptedLimit = 16;             // that many since the last look: core is shared
+constexpr unsigned kPauseWaits = 4096;
+
+std::unexpected<Error> refused(int err) {
+  return fail(Code::kFailedPrecondition,
+              "the kernel refuses io_uring (" + std::string(std::strerror(err)) +
+                  "); enable it: 'sysctl kernel.io_uring_disabled=0', allow the io_uring system "
+                  "calls in the container's seccomp profile, or raise the locked-memory limit "
+                  "('ulimit -l'); Linux 6.1 or newer is needed",
+              err);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<UringReactor>> UringReactor::create(int poll_us) {
+  std::unique_ptr<UringReactor> reactor(new UringReactor(poll_us));
+  TRY(reactor->set_up());
+  return reactor;
+}
+
+Result<void> UringReactor::set_up() {
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+  params.cq_entries = limits::kRingCompletionEntries;
+  int rc = io_uring_queue_init_params(limits::kRingEntries, &ring_, &params);
+  if (rc == -EINVAL) {
+    params = {};
+    params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE |
+                   IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+    params.cq_entries = limits::kRingCompletionEntries;
+    rc = io_uring_queue_init_params(limits::kRingEntries, &ring_, &params);
+  }
+  if (rc < 0) return refused(-rc);
+  ring_ready_ = true;
+  io_uring_register_ring_fd(&ring_);
+  unsigned workers[2] = {4, 4};  // bounds of the kernel's helper threads: file I/O, everything else
+  io_uring_register_iowq_max_workers(&ring_, workers);
+  event_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (event_fd_ < 0) return fail_errno(errno, "create the wake-up eventfd of a reactor");
+  return {};
+}
+
+UringReactor::~UringReactor() {
+  if (wakeup_armed_) {
+    // The kernel holds event_value_ until the read completes.
+    request_cancel(wakeup_);
+    while (!wakeup_.done_) {
+      io_uring_submit_and_wait(&ring_, 1);
+      reap();
+    }
+  }
+  if (ring_ready_) io_uring_queue_exit(&ring_);
+  if (event_fd_ >= 0) close(event_fd_);
+  for (auto* item = posted_.exchange(nullptr); item;) delete std::exchange(item, item->next);
+}
+
+Nanos UringReactor::read_clock() const {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<Nanos>(now.tv_sec) * kSecond + static_cast<Nanos>(now.tv_nsec);
+}
+
+void UringReactor::post(std::move_only_function<void()> work) {
+  auto* item = new Posted{std::move(work), posted_.load(std::memory_order_relaxed)};
+  while (!posted_.compare_exchange_weak(item->next, item, std::memory_order_seq_cst)) {
+  }
+  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(event_fd_, &one, sizeof one);
+  }
+}
+
+io_uring_sqe* UringReactor::next_sqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (!sqe) {
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return sqe;
+}
+
+io_uring_sqe* UringReactor::prepare(UringOp& op) {
+  CAPSTAN_ASSERT(Reactor::current() == this);
+  io_uring_sqe* sqe = next_sqe();
+  op = UringOp();
+  op.prepared_ = true;
+  // The caller fills the entry next; io_uring_prep_* leaves user_data alone.
+  sqe->user_data = reinterpret_cast<std::uint64_t>(&op);
+  return sqe;
+}
+
+void UringReactor::request_cancel(UringOp& op) {
+  if (!op.in_flight()) return;
+  io_uring_sqe* sqe = next_sqe();
+  io_uring_prep_cancel(sqe, &op, 0);
+  sqe->user_data = 0;
+}
+
+void UringReactor::arm_wakeup() {
+  if (wakeup_armed_) return;
+  wakeup_ = UringOp();
+  wakeup_.prepared_ = true;
+  io_uring_sqe* sqe = next_sqe();
+  io_uring_prep_read(sqe, event_fd_, &event_value_, sizeof event_value_, 0);
+  sqe->user_data = reinterpret_cast<std::uint64_t>(&wakeup_);
+  wakeup_armed_ = true;
+}
+
+unsigned UringReactor::reap() {
+  unsigned head = 0;
+  unsigned count = 0;
+  io_uring_cqe* cqe = nullptr;
+  io_uring_for_each_cqe(&ring_, head, cqe) {
+    ++count;
+    auto* op = reinterpret_cast<UringOp*>(cqe->user_data);
+    if (!op) continue;
+    op->result_ = cqe->res;
+    op->done_ = true;
+    if (op == &wakeup_) wakeup_armed_ = false;
+    if (op->waiter_) make_ready(op->waiter_);
+  }
+  if (count != 0) io_uring_cq_advance(&ring_, count);
+  return count;
+}
+
+bool UringReactor::run_posted() {
+  Posted* stack = posted_.exchange(nullptr, std::memory_order_seq_cst);
+  if (!stack) return false;
+  Posted* ordered = nullptr;  // the stack is last in, first out: reverse it
+  while (stack) {
+    auto* next = stack->next;
+    stack->next = ordered;
+    ordered = stack;
+    stack = next;
+  }
+  while (ordered) {
+    std::unique_ptr<Posted> item(ordered);
+    ordered = item->next;
+    item->work();
+  }
+  return true;
+}
+
+void UringReactor::wait(bool block, Nanos deadline) {
+  if (run_posted()) block = false;
+  if (!block) {
+    const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
+    if (io_uring_sq_ready(&ring_) != 0 || (flags & IORING_SQ_TASKRUN) != 0) {
+      io_uring_submit_and_get_events(&ring_);
+    }
+    reap();
+    return;
+  }
+  if (reap() != 0) return;
+  const Nanos now = read_clock();
+  if (deadline != 0 && deadline <= now) {
+    if (io_uring_sq_ready(&ring_) != 0) io_uring_submit(&ring_);
+    return;
+  }
+  if (poll_us_ != 0 && worth_spinning()) {
+    Nanos until = poll_us_ < 0 ? ~Nanos{0} : now + static_cast<Nanos>(poll_us_) * 1000;
+    if (deadline != 0) until = std::min(until, deadline);
+    if (spin(until) || poll_us_ < 0) return;
+  }
+  sleep(deadline);
+}
+
+// Spinning is kept only while it pays (docs/performance.md): the average of hits must stay above a
+// quarter, and the thread must not be pre-empted by its own client.
+bool UringReactor::worth_spinning() {
+  if (poll_us_ < 0) return true;
+  if (spin_pause_ != 0) {
+    --spin_pause_;
+    return false;
+  }
+  if (spin_success_ < kSpinBelow && ++spin_sample_ % kRetryEvery != 0) return false;
+  if (++spins_since_check_ >= kCheckEvery) {
+    spins_since_check_ = 0;
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);
+    const long switches = usage.ru_nivcsw - std::exchange(involuntary_switches_, usage.ru_nivcsw);
+    if (switches >= kPreemptedLimit) {
+      spin_pause_ = kPauseWaits;
+      return false;
+    }
+  }
+  return true;
+}
+
+bool UringReactor::spin(Nanos until) {
+  ++counters_.spins;
+  bool hit = false;
+  do {
+    io_uring_submit_and_get_events(&ring_);
+    hit = reap() != 0 || run_posted();
+  } while (!hit && read_clock() < until);
+  if (hit) ++counters_.spin_hits;
+  spin_success_ += (hit ? kFullScore : 0) / 8;
+  spin_success_ -= spin_success_ / 8;
+  return hit;
+}
+
+void UringReactor::sleep(Nanos deadline) {
+  arm_wakeup();
+  asleep_.store(true, std::memory_order_seq_cst);
+  // A message posted before the store saw "awake" and wrote no event: look once more.
+  if (posted_.load(std::memory_order_seq_cst) == nullptr) {
+    ++counters_.sleeps;
+    io_uring_cqe* cqe = nullptr;
+    if (deadline == 0) {
+      io_uring_submit_and_wait(&ring_, 1);
+    } else {
+      const Nanos now = read_clock();
+      const Nanos left = deadline > now ? deadline - now : 0;
+      __kernel_timespec timeout{static_cast<long long>(left / kSecond),
+                                static_cast<long long>(left % kSecond)};
+      io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+    }
+  }
+  asleep_.store(false, std::memory_order_seq_cst);
+  reap();
+  run_posted();
+}
+
+}  // namespace capstan::core

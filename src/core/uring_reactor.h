@@ -1,0 +1,88 @@
+// Why this file exists: the real Reactor: one io_uring per core. Idle means asleep in
+// io_uring_enter with the next timer as its only time-out; no tick. Under load it spins briefly
+// while that pays (see wait() in the .cc). Messages from other cores arrive on a lock-free stack
+// and wake it through an eventfd that the ring reads.
+//
+// With DEFER_TASKRUN only the thread that made the ring may use it, so a UringReactor is made on
+// the thread that runs it. post() is the only call allowed from elsewhere.
+#pragma once
+
+#include <liburing.h>
+
+#include <atomic>
+
+#include "core/reactor.h"
+
+namespace capstan::core {
+
+// One operation in the kernel. Lives in the frame of the coroutine that awaits it, which therefore
+// is never destroyed before the completion has arrived:
+//   UringOp op;
+//   io_uring_prep_read(reactor.prepare(op), fd, data, size, offset);
+//   const int result = co_await op;   // bytes, or -errno
+class UringOp {
+ public:
+  bool await_ready() const noexcept { return done_; }
+  void await_suspend(std::coroutine_handle<> handle) noexcept { waiter_ = handle; }
+  int await_resume() const noexcept { return result_; }
+  bool in_flight() const { return prepared_ && !done_; }
+
+ private:
+  friend class UringReactor;
+  std::coroutine_handle<> waiter_;
+  int result_ = 0;
+  bool done_ = false;
+  bool prepared_ = false;
+};
+
+class UringReactor final : public Reactor {
+ public:
+  // `poll_us`: how long to spin before sleeping; 0 never spins, negative never sleeps.
+  // Fails with a text that says how to enable io_uring when the kernel refuses it.
+  static Result<std::unique_ptr<UringReactor>> create(int poll_us);
+  ~UringReactor() override;
+
+  void post(std::move_only_function<void()> work) override;
+  Nanos read_clock() const override;
+
+  // An empty submission entry that completes `op`. Owner thread only.
+  io_uring_sqe* prepare(UringOp& op);
+  // Asks the kernel to end `op` early; it still completes through its await.
+  void request_cancel(UringOp& op);
+
+ protected:
+  void wait(bool block, Nanos deadline) override;
+
+ private:
+  struct Posted {
+    std::move_only_function<void()> work;
+    Posted* next;
+  };
+  explicit UringReactor(int poll_us) : poll_us_(poll_us) {}
+  Result<void> set_up();
+  io_uring_sqe* next_sqe();
+  void arm_wakeup();
+  unsigned reap();
+  bool run_posted();
+  bool worth_spinning();
+  bool spin(Nanos until);
+  void sleep(Nanos deadline);
+
+  int poll_us_;
+  io_uring ring_{};
+  bool ring_ready_ = false;
+  int event_fd_ = -1;
+  std::uint64_t event_value_ = 0;
+  UringOp wakeup_;
+  bool wakeup_armed_ = false;
+  std::atomic<Posted*> posted_{nullptr};
+  std::atomic<bool> asleep_{false};
+  // Spin policy: a moving average (0…256) of "the spin found work", and waits left without spin.
+  unsigned spin_success_ = 256;
+  unsigned spin_pause_ = 0;
+  unsigned spin_sample_ = 0;
+  unsigned spins_since_check_ = 0;
+  long involuntary_switches_ = 0;
+};
+
+}  // namespace capstan::core
