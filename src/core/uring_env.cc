@@ -18,6 +18,8 @@ namespace capstan::core {
 struct UringEnv::Core {
   UringReactor* reactor = nullptr;
   Event* stop = nullptr;  // lives on the core's thread while it runs
+  // Set once nobody posts any more: post() touches the reactor after its message may have run.
+  std::promise<void> released;
   std::thread thread;
 };
 
@@ -25,11 +27,11 @@ static Task<void> wait_for(Event& stop) { co_await stop.wait(); }
 
 UringEnv::UringEnv() = default;
 
-static Result<void> start_core(int poll_us, Reactor::StallObserver on_stall, UringReactor*& reactor,
-                               Event*& stop, std::thread& thread) {
+Result<void> UringEnv::start(Core& core, int poll_us, Reactor::StallObserver on_stall) {
   std::promise<Result<void>> ready;
   auto started = ready.get_future();
-  thread = std::thread([&, poll_us, on_stall = std::move(on_stall)]() mutable {
+  core.thread = std::thread([&core, &ready, poll_us, on_stall = std::move(on_stall)]() mutable {
+    auto released = core.released.get_future();
     auto made = UringReactor::create(poll_us);
     if (!made) {
       ready.set_value(std::unexpected(made.error()));
@@ -37,10 +39,11 @@ static Result<void> start_core(int poll_us, Reactor::StallObserver on_stall, Uri
     }
     (*made)->on_stall(std::move(on_stall));
     Event stop_event;
-    reactor = made->get();
-    stop = &stop_event;
+    core.reactor = made->get();
+    core.stop = &stop_event;
     ready.set_value({});
     (*made)->run(wait_for(stop_event));
+    released.wait();
   });
   return started.get();
 }
@@ -54,8 +57,7 @@ Result<std::unique_ptr<UringEnv>> UringEnv::create(UringOptions options) {
   env->network_ = make_uring_network();
   for (unsigned i = 1; i < options.cores; ++i) {
     auto core = std::make_unique<Core>();
-    auto started =
-        start_core(options.poll_us, options.on_stall, core->reactor, core->stop, core->thread);
+    auto started = start(*core, options.poll_us, options.on_stall);
     if (!started) {
       core->thread.join();
       return std::unexpected(started.error());
@@ -68,6 +70,7 @@ Result<std::unique_ptr<UringEnv>> UringEnv::create(UringOptions options) {
 UringEnv::~UringEnv() {
   for (auto& core : others_) {
     core->reactor->post([stop = core->stop] { stop->set(); });
+    core->released.set_value();
     core->thread.join();
   }
 }

@@ -39,6 +39,7 @@ class UringEnv final : public Env {
  private:
   struct Core;
   UringEnv();
+  static Result<void> start(Core& core, int poll_us, Reactor::StallObserver on_stall);
   std::unique_ptr<UringReactor> main_;
   std::vector<std::unique_ptr<Core>> others_;
   std::unique_ptr<FileSystem> files_;
