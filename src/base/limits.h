@@ -33,10 +33,13 @@ inline constexpr std::uint64_t kChannelBackoffNanosMax = 10'000'000'000;
 
 // --- calls -------------------------------------------------------------------------------------
 inline constexpr std::size_t kCallsInFlight = 4096;                 // whole node
+inline constexpr std::size_t kLongLivedCallsInFlight = 1024;        // endless, bidirectional
 inline constexpr std::size_t kErrorMessageBytes = 4096;             // longer texts are cut
 inline constexpr std::size_t kJsonNestingDepth = 64;
+inline constexpr std::size_t kJsonBytes = 16U << 20;                // one JSON text
 inline constexpr std::size_t kEventSubscribers = 64;
 inline constexpr std::size_t kEventQueueLength = 1024;              // per subscriber
+inline constexpr std::size_t kNodeStateBytes = 16U << 20;           // the recorded state
 
 // --- runtime -----------------------------------------------------------------------------------
 inline constexpr unsigned kReactorsMax = 64;
@@ -53,6 +56,11 @@ inline constexpr std::size_t kPoolsMax = 1024;
 inline constexpr std::size_t kPoolNameBytesMax = 63;                // lvs-format section 8.1
 inline constexpr std::size_t kReplicaNameBytesMax = 63;             // lvs-format section 15
 inline constexpr std::size_t kReplicaChainDepthMax = 1024;          // snapshots below a replica
+inline constexpr std::size_t kPoolScanReadBytes = 1U << 20;         // one read of a pool load
+inline constexpr std::size_t kPoolScanKeptPages = 16384;            // pages a scan keeps in memory
+inline constexpr std::size_t kPoolLoadReadsInFlight = 32;
+inline constexpr std::size_t kPoolCopyBytes = 1U << 20;             // one step of copy-on-write
+inline constexpr std::size_t kReplicaSegmentsInFlight = 64;         // clusters of one request
 inline constexpr std::uint64_t kClusterBytesMax = 1ULL << 30;
 inline constexpr std::size_t kImageChunkBytes = 1U << 20;           // ImportImage / ExportImage
 
