@@ -40,6 +40,7 @@ inline constexpr std::size_t kJsonBytes = 16U << 20;                // one JSON 
 inline constexpr std::size_t kEventSubscribers = 64;
 inline constexpr std::size_t kEventQueueLength = 1024;              // per subscriber
 inline constexpr std::size_t kNodeStateBytes = 16U << 20;           // the recorded state
+inline constexpr std::size_t kMountTableBytes = 16U << 20;          // /proc/self/mounts
 
 // --- runtime -----------------------------------------------------------------------------------
 inline constexpr unsigned kReactorsMax = 64;
@@ -63,5 +64,6 @@ inline constexpr std::size_t kPoolCopyBytes = 1U << 20;             // one step 
 inline constexpr std::size_t kReplicaSegmentsInFlight = 64;         // clusters of one request
 inline constexpr std::uint64_t kClusterBytesMax = 1ULL << 30;
 inline constexpr std::size_t kImageChunkBytes = 1U << 20;           // ImportImage / ExportImage
+inline constexpr std::uint64_t kImageWindowBytes = 1ULL << 30;      // looked at for holes at once
 
 }  // namespace capstan::limits

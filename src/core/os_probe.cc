@@ -94,6 +94,8 @@ void add_findings(blkid_probe probe, std::vector<std::string>& found) {
   const std::string table = value_of(probe, "PTTYPE");
   if (table == "gpt") {
     found.emplace_back("GPT partition table");
+  } else if (table == "PMBR") {  // the table itself is damaged, or made for another sector size
+    found.emplace_back("protective MBR of a GPT partition table");
   } else if (table == "dos") {
     found.emplace_back("DOS (MBR) partition table");
   } else if (!table.empty()) {

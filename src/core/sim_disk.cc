@@ -127,9 +127,10 @@ Task<Result<void>> SimDiskFile::perform(SimDisk::InFlight& flight) {
                     : operation == Operation::kDeallocate ? SimFault::Kind::kDeallocate
                                                           : SimFault::Kind::kWrite;
   if (const int err = disk_.strike(kind, flight.offset, flight.length)) {
-    for (const auto& change : flight.changes()) disk_.media_.apply_torn(disk_.world_.random(), change);
-    co_return fail_errno(err, "'" + disk_.path_ + "': injected fault at byte " +
-                                  std::to_string(flight.offset));
+    for (const auto& change : flight.changes())
+      disk_.media_.apply_torn(disk_.world_.random(), change);
+    co_return fail_errno(
+        err, "'" + disk_.path_ + "': injected fault at byte " + std::to_string(flight.offset));
   }
   co_return Result<void>{};
 }
@@ -164,7 +165,7 @@ Task<Result<void>> SimDiskFile::sync_data() {
   const auto covered = disk_.media_.last_change();
   SimDisk::InFlight flight(disk_, Operation::kSync, 0, 0, {});
   CO_TRY(co_await perform(flight));
-  disk_.media_.sync_to(covered);
+  if (!disk_.options_.lying_sync) disk_.media_.sync_to(covered);
   co_return Result<void>{};
 }
 
@@ -235,11 +236,13 @@ int SimDisk::strike(SimFault::Kind kind, std::uint64_t offset, std::uint64_t len
 }
 
 std::vector<SimChange> SimDisk::deallocation(std::uint64_t offset, std::uint64_t length) {
-  const auto mode = kind_ == Kind::kFile ? SimDiskOptions::Deallocate::kZeroes : options_.deallocate;
+  const auto mode =
+      kind_ == Kind::kFile ? SimDiskOptions::Deallocate::kZeroes : options_.deallocate;
   if (mode == SimDiskOptions::Deallocate::kOldData) return {};
   if (mode == SimDiskOptions::Deallocate::kZeroes) {
     if (offset >= media_.size()) return {};
-    return {SimChange{SimChange::Kind::kZero, offset, std::min(length, media_.size() - offset), {}}};
+    return {
+        SimChange{SimChange::Kind::kZero, offset, std::min(length, media_.size() - offset), {}}};
   }
   std::vector<SimChange> changes;
   for (std::uint64_t at = offset; at < offset + length;) {

@@ -21,11 +21,12 @@ class SimWorld;
 
 struct SimDiskOptions {
   std::uint64_t size_bytes = 64U << 20;
-  std::uint32_t block_bytes = 512;           // logical block
+  std::uint32_t block_bytes = 512;  // logical block
   // 4096: an aligned 4 KiB write is never torn; 512: only sectors are atomic.
   std::uint32_t physical_block_bytes = 512;
-  bool volatile_cache = true;                // false: completed writes survive
-  bool discard = true;                       // deallocate() works
+  bool volatile_cache = true;  // false: completed writes survive
+  bool lying_sync = false;     // syncs answer and do nothing: tests of tests
+  bool discard = true;         // deallocate() works
   // What a deallocated range reads as: kMixed decides per 4 KiB.
   enum class Deallocate { kZeroes, kOldData, kMixed } deallocate = Deallocate::kZeroes;
   Nanos min_latency = 20'000, max_latency = 200'000;  // of one operation; syncs take up to 5 times

@@ -24,7 +24,8 @@ void SimReactor::wait(bool block, Nanos deadline) {
     clock_ += kTurnCost;
   } else {
     if (events_.empty() && deadline == 0) {
-      std::fputs("simulation deadlock: every task waits for something that cannot happen\n", stderr);
+      std::fputs("simulation deadlock: every task waits for something that cannot happen\n",
+                 stderr);
       std::abort();
     }
     Nanos next = events_.empty() ? deadline : events_.begin()->first.first;
@@ -58,9 +59,15 @@ SimEnv::SimEnv(SimWorld& world, std::string address) : world_(world) {
 
 SimEnv::~SimEnv() = default;
 
-std::uint64_t SimEnv::wall_clock_ns() const { return kEpochNs + world_.reactor().read_clock(); }
-void SimEnv::fill_random(MutableBytes out) { world_.random().fill(out); }
-FileSystem& SimEnv::files() { return *files_; }
+std::uint64_t SimEnv::wall_clock_ns() const {
+  return kEpochNs + world_.reactor().read_clock();
+}
+void SimEnv::fill_random(MutableBytes out) {
+  world_.random().fill(out);
+}
+FileSystem& SimEnv::files() {
+  return *files_;
+}
 
 Reactor& SimEnv::reactor(unsigned core) {
   CAPSTAN_ASSERT(core == 0);

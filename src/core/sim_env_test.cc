@@ -309,7 +309,8 @@ TEST(SimDisk, DeallocateZeroesKeepsOrMixes) {
 Task<void> replace_twice(SimEnv& env, bool& first_done, bool& second_done) {
   first_done = (co_await env.files().make_directories("/var/lib/node")).has_value() &&
                (co_await env.files().replace_file("/var/lib/node/state", "first")).has_value();
-  second_done = (co_await env.files().replace_file("/var/lib/node/state", "the second")).has_value();
+  second_done =
+      (co_await env.files().replace_file("/var/lib/node/state", "the second")).has_value();
 }
 
 Task<void> read_state(SimEnv& env, std::optional<std::string>& content) {

@@ -26,7 +26,9 @@ SimFileSystem::SimFileSystem(SimWorld& world, SimPower& power, Disks& disks)
   power_.add(*this);
 }
 
-SimFileSystem::~SimFileSystem() { power_.remove(*this); }
+SimFileSystem::~SimFileSystem() {
+  power_.remove(*this);
+}
 
 bool SimFileSystem::Step::in(const std::string& directory) const {
   return (!remove.empty() && parent_of(remove) == directory) ||
@@ -76,7 +78,8 @@ Task<Result<std::unique_ptr<File>>> SimFileSystem::open(std::string path, OpenOp
     }
     SimDiskOptions content;
     content.max_latency = 100'000;
-    record({{}, path, std::make_shared<SimDisk>(world_, power_, path, SimDisk::Kind::kFile, content)});
+    record(
+        {{}, path, std::make_shared<SimDisk>(world_, power_, path, SimDisk::Kind::kFile, content)});
     found = names_.find(path);
   } else if (options.create && options.exclusive) {
     co_return fail_errno(EEXIST, "open '" + path + "'");
@@ -135,7 +138,8 @@ Task<Result<void>> SimFileSystem::sync_directory(std::string path) {
   if (!directories_.contains(path)) co_return fail_errno(ENOENT, "sync '" + path + "'");
   const std::size_t covered = journal_.size();
   CO_TRY(co_await perform());
-  // A journal is written in order, so everything before the last step of this directory comes along.
+  // A journal is written in order, so everything before the last step of this directory comes
+  // along.
   std::size_t last = 0;
   for (std::size_t i = 0; i < std::min(covered, journal_.size()); ++i) {
     if (journal_[i].in(path)) last = i + 1;

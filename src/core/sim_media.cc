@@ -14,7 +14,8 @@ constexpr std::size_t kPendingMax = 8192;  // older changes reach the medium by 
 void SparseBytes::read(std::uint64_t offset, MutableBytes into) const {
   while (!into.empty()) {
     const std::uint64_t in_page = offset % kPage;
-    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, into.size()));
+    const auto part =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, into.size()));
     const auto page = pages_.find(offset / kPage);
     if (page == pages_.end()) {
       std::memset(into.data(), 0, part);
@@ -29,7 +30,8 @@ void SparseBytes::read(std::uint64_t offset, MutableBytes into) const {
 void SparseBytes::write(std::uint64_t offset, ByteView from) {
   while (!from.empty()) {
     const std::uint64_t in_page = offset % kPage;
-    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, from.size()));
+    const auto part =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, from.size()));
     auto& page = pages_[offset / kPage];
     if (!page) page = std::make_unique<Page>(Page{});
     std::memcpy(page->data() + in_page, from.data(), part);
@@ -151,8 +153,20 @@ void SimMedia::power_failed(SimRandom& random, std::vector<SimChange> in_flight)
   }
   std::move(in_flight.begin(), in_flight.end(), std::back_inserter(changes));
 
-  enum Shape : std::uint64_t { kNone, kAll, kPrefix, kSuffix, kAllButOne, kOnlyOne, kWhole,
-                               kTornFew, kTornHalf, kTornMost, kCompletedOnly, kShapes };
+  enum Shape : std::uint64_t {
+    kNone,
+    kAll,
+    kPrefix,
+    kSuffix,
+    kAllButOne,
+    kOnlyOne,
+    kWhole,
+    kTornFew,
+    kTornHalf,
+    kTornMost,
+    kCompletedOnly,
+    kShapes
+  };
   const auto shape = static_cast<Shape>(random.below(kShapes));
   const std::size_t chosen = changes.empty() ? 0 : random.below(changes.size());
   for (std::size_t i = 0; i < changes.size(); ++i) {

@@ -1,6 +1,6 @@
-// Why this file exists: bytes with a volatile cache in front of them, as disks and page caches have.
-// A completed change is seen by every later read; it is durable after sync_to() has covered it.
-// When the power fails, chance decides for every change since then which of its atomic units
+// Why this file exists: bytes with a volatile cache in front of them, as disks and page caches
+// have. A completed change is seen by every later read; it is durable after sync_to() has covered
+// it. When the power fails, chance decides for every change since then which of its atomic units
 // reached the medium: lost, torn and reordered changes all come out of that.
 //
 // Invariants: outside the ranges of pending changes the current and the durable image are equal;
@@ -45,14 +45,17 @@ struct SimChange {
 
 class SimMedia {
  public:
-  // Writes of `unit_bytes`, aligned to it, are atomic. Without a cache a completed change is durable.
+  // Writes of `unit_bytes`, aligned to it, are atomic. Without a cache a completed change is
+  // durable.
   SimMedia(std::uint64_t size, std::uint32_t unit_bytes, bool cached)
       : unit_(unit_bytes), cached_(cached), size_(size), durable_size_(size) {}
 
   std::uint64_t size() const { return size_; }
   void read(std::uint64_t offset, MutableBytes into) const { current_.read(offset, into); }
   void read_durable(std::uint64_t offset, MutableBytes into) const { durable_.read(offset, into); }
-  std::size_t resident_bytes() const { return current_.resident_bytes() + durable_.resident_bytes(); }
+  std::size_t resident_bytes() const {
+    return current_.resident_bytes() + durable_.resident_bytes();
+  }
   std::size_t pending() const { return pending_.size(); }
 
   // A completed change.

@@ -12,8 +12,12 @@ namespace {
 
 constexpr std::uint64_t kTraceConnect = 310;
 
-bool loopback(const std::string& host) { return host == "127.0.0.1" || host == "::1"; }
-bool any_host(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+bool loopback(const std::string& host) {
+  return host == "127.0.0.1" || host == "::1";
+}
+bool any_host(const std::string& host) {
+  return host == "0.0.0.0" || host == "::";
+}
 
 std::string key_of(const Address& address) {
   return address.kind == Address::Kind::kTcp ? "tcp:" + std::to_string(address.port)
@@ -56,8 +60,8 @@ void SimNetworkHub::reset(const std::string& a, const std::string& b) {
 }
 
 std::size_t SimNetworkHub::connections() const {
-  return static_cast<std::size_t>(std::count_if(
-      connections_.begin(), connections_.end(), [](const auto& weak) { return !weak.expired(); }));
+  return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(),
+                                                [](const auto& weak) { return !weak.expired(); }));
 }
 
 void SimNetworkHub::pump_all() {
@@ -117,7 +121,8 @@ Result<Address> SimNetwork::bindable(Address address) {
     if (address.port == 0) address.port = free_port();
   }
   if (listeners_.contains(key_of(address))) {
-    return fail(Code::kAlreadyExists, "listen on " + address.text() + ": address in use", EADDRINUSE);
+    return fail(Code::kAlreadyExists, "listen on " + address.text() + ": address in use",
+                EADDRINUSE);
   }
   return address;
 }

@@ -26,10 +26,10 @@ class SimNetwork;
 class SimWorld;
 
 struct SimNetworkOptions {
-  Nanos min_latency = 10'000, max_latency = 500'000;   // one way, between nodes; Unix: a tenth
-  std::uint64_t bytes_per_second = 1'000'000'000;      // of one direction of one connection
-  std::size_t window_bytes = 64U << 10;                // on the way or not yet read
-  unsigned short_percent = 30;                         // reads and writes that are cut short
+  Nanos min_latency = 10'000, max_latency = 500'000;  // one way, between nodes; Unix: a tenth
+  std::uint64_t bytes_per_second = 1'000'000'000;     // of one direction of one connection
+  std::size_t window_bytes = 64U << 10;               // on the way or not yet read
+  unsigned short_percent = 30;                        // reads and writes that are cut short
   Nanos connect_timeout = 20 * kSecond;
 };
 
@@ -74,7 +74,7 @@ class SimNetwork final : public Network, SimPower::Listener {
   Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) override;
   Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) override;
   Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
-                                                             CancelToken token) override;
+                                                              CancelToken token) override;
   // Called by a listener's destructor.
   void forget(SimListenerBase& listener);
 

@@ -147,7 +147,8 @@ class SimListener final : public Listener<Socket>, public SimListenerBase {
   Task<Result<std::unique_ptr<Socket>>> accept() override {
     while (true) {
       if (lost_) co_return fail_errno(EIO, "accept on " + address().text() + ": power is off");
-      if (cancelled_) co_return fail(Code::kCancelled, "accept on " + address().text() + " cancelled");
+      if (cancelled_)
+        co_return fail(Code::kCancelled, "accept on " + address().text() + " cancelled");
       if (!backlog_.empty()) break;
       co_await changed_.wait();
     }

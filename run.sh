@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Builds the node and runs it with a pool and a replica on a sparse file. Ctrl-C stops it cleanly;
+# the next ./run.sh goes on with the same pool.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+usage() {
+  cat <<'TEXT'
+./run.sh [options]     builds the node, starts it with a pool and a replica, and waits for Ctrl-C
+
+  --build-only    only build; the programs are in build/release/bin
+  --data DIR      where the disk file and the node's state live (default ./run)
+  --port PORT     gRPC port on 127.0.0.1 (default 10124)
+  --help          this text
+
+The first time it installs missing Debian packages (tools/install-deps.sh) and builds everything:
+about ten minutes on two cores. Later starts take seconds.
+TEXT
+}
+
+build_only=false
+data=run
+port=10124
+while [ $# -gt 0 ]; do
+  case $1 in
+    --build-only) build_only=true ;;
+    --data | --port)
+      [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; }
+      [ "$1" = --data ] && data=$2 || port=$2
+      shift ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "run.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+case $port in
+  '' | *[!0-9]*) echo "run.sh: --port needs a number, not '$port'" >&2; exit 2 ;;
+esac
+if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
+  echo "run.sh: --port $port is not between 1 and 65535" >&2
+  exit 2
+fi
+
+echo "==> [1/3] packages"
+tools/install-deps.sh
+echo "==> [2/3] build (preset release; about ten minutes the first time on two cores, then seconds)"
+tools/build.sh release io-engine capstan
+bin=$PWD/build/release/bin
+if $build_only; then
+  echo "==> built: $bin/io-engine and $bin/capstan"
+  exit 0
+fi
+
+echo "==> [3/3] the node"
+if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+  echo "run.sh: port $port on 127.0.0.1 is taken by another program (a node that still runs?)." >&2
+  echo "run.sh: stop it, or choose another one:  ./run.sh --port $((port + 1))" >&2
+  exit 1
+fi
+mkdir -p "$data"
+data=$(cd "$data" && pwd)
+disk=$data/disk0.img
+if [ ! -e "$disk" ]; then
+  echo "making the sparse disk file $disk (1 GiB, takes no space yet)"
+  truncate -s 1G "$disk"
+fi
+
+capstan=("$bin/capstan" --bind "127.0.0.1:$port")
+"$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
+  -r "$data/io-engine.sock" &
+node=$!
+stopping=false
+stop() {
+  trap '' INT TERM
+  stopping=true
+  echo
+  echo "==> stopping the node (its pools are unloaded cleanly)"
+  kill -TERM "$node" 2>/dev/null || true
+}
+trap stop INT TERM
+
+for attempt in $(seq 100); do
+  "${capstan[@]}" node version >/dev/null 2>&1 && break
+  if ! kill -0 "$node" 2>/dev/null; then
+    wait "$node" && code=0 || code=$?
+    echo "run.sh: the node ended while starting (exit code $code); its message stands above" >&2
+    exit 1
+  fi
+  if [ "$attempt" = 100 ]; then
+    echo "run.sh: the node does not answer on port $port" >&2
+    kill -TERM "$node"
+    wait "$node" || true
+    exit 1
+  fi
+  sleep 0.1
+done
+
+prepare() {
+  if ! "${capstan[@]}" pool list -o json | grep -q '"pool0"'; then
+    # On a disk that holds pool0 already this imports it.
+    "${capstan[@]}" pool create pool0 "$disk"
+  fi
+  if ! "${capstan[@]}" replica list -o json | grep -q '"replica0"'; then
+    "${capstan[@]}" replica create replica0 pool0 --size 512MiB --thin
+  fi
+}
+if ! prepare; then
+  echo "run.sh: could not prepare pool0 and replica0; see the message above" >&2
+  kill -TERM "$node"
+  wait "$node" || true
+  exit 1
+fi
+
+cat <<TEXT
+
+The node is running (process $node).
+  gRPC    127.0.0.1:$port   Mayastor v1 and v0, capstan.node.v1, reflection, health
+  disk    $disk   (pool0 with the thin replica0)
+  state   $data/state
+
+Try, in another terminal:
+  $bin/capstan --bind 127.0.0.1:$port pool list
+  $bin/capstan --bind 127.0.0.1:$port replica list
+  $bin/capstan --bind 127.0.0.1:$port image import replica0 some-disk.img
+  $bin/capstan --bind 127.0.0.1:$port image export replica0 copy.img
+  grpcurl -plaintext 127.0.0.1:$port list
+  grpcurl -plaintext 127.0.0.1:$port mayastor.v1.PoolRpc/ListPools
+
+Ctrl-C stops it.
+TEXT
+
+code=0
+wait "$node" || code=$?
+if $stopping; then
+  # The signal interrupted that wait; this one is for the node itself.
+  code=0
+  wait "$node" || code=$?
+fi
+echo "==> the node ended with exit code $code"
+exit "$code"

@@ -1,0 +1,124 @@
+// Why this file exists: the simulation as a program: one seed, many seeds, or every crash point of
+// a small story. Prints the first failing seed with the command that repeats it, and ends with 1.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "sim/pool_sim.h"
+
+namespace capstan::sim {
+namespace {
+
+struct Arguments {
+  std::uint64_t seed = 1, seeds = 1;
+  std::string workload = "mixed";
+  std::optional<std::uint64_t> cut_at;
+  bool enumerate = false, verbose = false, help = false;
+};
+
+constexpr const char* kHelp =
+    "sim: runs a pool through power cuts on a simulated disk\n"
+    "  --seed N        the first seed (default 1)\n"
+    "  --seeds N       how many seeds, one after the other (default 1)\n"
+    "  --workload W    what the node does (default mixed)\n"
+    "  --enumerate     cut the power once at every I/O of the seed's first generation\n"
+    "  --cut-at N      cut it only at I/O N of the first generation\n"
+    "  --verbose       tell the story\n";
+
+bool parse(int argc, char** argv, Arguments& arguments) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view flag = argv[i];
+    const auto number = [&](std::uint64_t& into) {
+      char* end = nullptr;
+      if (++i >= argc) return false;
+      into = std::strtoull(argv[i], &end, 10);
+      return end != argv[i] && *end == '\0';
+    };
+    std::uint64_t value = 0;
+    if (flag == "--enumerate") {
+      arguments.enumerate = true;
+    } else if (flag == "--verbose") {
+      arguments.verbose = true;
+    } else if (flag == "--help") {
+      arguments.help = true;
+    } else if (flag == "--workload" && i + 1 < argc) {
+      arguments.workload = argv[++i];
+    } else if (flag == "--seed" && number(value)) {
+      arguments.seed = value;
+    } else if (flag == "--seeds" && number(value)) {
+      arguments.seeds = value;
+    } else if (flag == "--cut-at" && number(value)) {
+      arguments.cut_at = value;
+    } else {
+      std::fprintf(stderr, "sim: cannot understand '%s'; see --help\n",
+                   argv[i < argc ? i : argc - 1]);
+      return false;
+    }
+  }
+  return true;
+}
+
+PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
+                       std::optional<std::uint64_t> cut_at) {
+  PoolSimOptions options;
+  options.seed = seed;
+  options.workload = find_workload(arguments.workload);
+  options.cut_at = cut_at;
+  options.verbose = arguments.verbose;
+  auto result = PoolSim(options).run();
+  if (!result.failure.empty()) {
+    std::printf(
+        "FAILED seed %llu%s: %s\n  %s\n  repeat: sim --workload %s --seed %llu%s --verbose\n",
+        static_cast<unsigned long long>(seed),
+        cut_at ? (" cut at I/O " + std::to_string(*cut_at)).c_str() : "", result.failure.c_str(),
+        result.story.c_str(), arguments.workload.c_str(), static_cast<unsigned long long>(seed),
+        cut_at ? (" --cut-at " + std::to_string(*cut_at)).c_str() : "");
+    std::fflush(stdout);
+  }
+  return result;
+}
+
+int run(const Arguments& arguments) {
+  if (!find_workload(arguments.workload)) {
+    std::string names;
+    for (const auto name : workload_names()) names += " " + std::string(name);
+    std::fprintf(stderr, "sim: unknown workload '%s'; there are:%s\n", arguments.workload.c_str(),
+                 names.c_str());
+    return 2;
+  }
+  std::uint64_t runs = 0, failed = 0, cuts = 0, loads = 0, writes = 0, created = 0;
+  const auto count = [&](const PoolSimResult& result) {
+    ++runs, failed += !result.failure.empty(), cuts += result.cuts, loads += result.loads;
+    writes += result.writes, created += result.created;
+  };
+  for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {
+    if (!arguments.enumerate) {
+      count(run_once(arguments, seed, arguments.cut_at));
+      continue;
+    }
+    const auto whole = run_once(arguments, seed, 1'000'000'000);
+    count(whole);
+    for (std::uint64_t cut = 1; cut <= whole.first_generation_ios; ++cut) {
+      count(run_once(arguments, seed, cut));
+    }
+  }
+  std::printf("%llu runs, %llu failed; %llu power cuts, %llu loads, %llu writes, %llu replicas\n",
+              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
+              static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(loads),
+              static_cast<unsigned long long>(writes), static_cast<unsigned long long>(created));
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace capstan::sim
+
+int main(int argc, char** argv) {
+  capstan::sim::Arguments arguments;
+  if (!capstan::sim::parse(argc, argv, arguments)) return 2;
+  if (arguments.help) {
+    std::fputs(capstan::sim::kHelp, stdout);
+    return 0;
+  }
+  return capstan::sim::run(arguments);
+}

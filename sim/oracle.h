@@ -1,0 +1,78 @@
+// Why this file exists: what a replica may show. For each 512-byte sector the oracle keeps the
+// values since the last flush that covers it, oldest first. A running node must show the newest;
+// after a power cut any of them may be there, but nothing older, nothing torn inside of a sector,
+// and nothing that was never written to this sector of this replica.
+//
+// A value is the number of the write that made it (0: zeros); a sector's bytes are computed from
+// replica, sector and value, so every foreign or torn sector is recognised and named.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace capstan::sim {
+
+inline constexpr std::uint32_t kSector = 512;
+using Value = std::uint32_t;
+
+// Fills one sector; value 0 is zeros.
+void fill_sector(MutableBytes sector, std::uint32_t replica, std::uint64_t number, Value value);
+// What stands in a sector, in words ("write 17 to sector 4 of replica 2", "zeros", "torn …").
+std::string describe_sector(ByteView sector);
+
+class SectorOracle {
+ public:
+  SectorOracle() = default;
+  SectorOracle(std::uint32_t replica, std::uint64_t sectors)
+      : replica_(replica), sectors_(sectors, {Entry{0, 1, false}}) {}
+
+  std::uint64_t sectors() const { return sectors_.size(); }
+  std::uint32_t replica() const { return replica_; }
+
+  // A change begins; it counts as unacknowledged until ended(). `maybe`: even when acknowledged the
+  // former content may remain (unmap).
+  struct Change {
+    std::uint64_t first = 0, count = 0;
+    std::uint64_t token = 0;
+  };
+  Change begin(std::uint64_t first, std::uint64_t count, Value value, bool maybe);
+  // `done` false: it failed and may or may not have happened, in every sector.
+  void end(const Change& change, bool done);
+
+  // Flushes cover what was acknowledged when they began.
+  std::uint64_t flush_begins() { return ++clock_; }
+  void flush_ended(std::uint64_t begun);
+
+  // Empty when the sectors may look like this now; else what is wrong with the first that may not.
+  std::string check(std::uint64_t first, ByteView content) const;
+  // The same after a power cut, for one sector; on success the sector's history becomes this value.
+  std::string check_survivor(std::uint64_t number, ByteView sector);
+  // One sector of a disk that rewrote history (tests of the oracle itself).
+  std::size_t history(std::uint64_t number) const { return sectors_[number].size(); }
+
+ private:
+  struct Entry {
+    Value value;
+    std::uint64_t acknowledged;  // 0: not (yet)
+    bool maybe;
+    std::uint64_t token = 0;
+  };
+  using History = std::vector<Entry>;
+  std::string complain(std::uint64_t number, ByteView sector, const char* expected,
+                       const History& history) const;
+  std::optional<Value> match(std::uint64_t number, ByteView sector, const History& history,
+                             std::size_t from) const;
+
+  std::uint32_t replica_ = 0;
+  std::vector<History> sectors_;
+  std::set<std::uint64_t> unflushed_;  // sectors with more than one entry
+  std::uint64_t clock_ = 1;
+};
+
+}  // namespace capstan::sim

@@ -1,0 +1,292 @@
+// Why this file exists: the life of the simulated node: start, work, lose power, start again.
+#include "sim/pool_sim.h"
+
+#include <cstdio>
+
+namespace capstan::sim {
+
+namespace {
+
+constexpr const char* kDisk = "/dev/disk0";
+constexpr Workload kWorkloads[] = {
+    // name    create destroy attr write zero unmap flush read reload workers ops gens faults
+    {"mixed", 6, 4, 6, 40, 5, 7, 12, 15, 1, 6, 120, 5, 0},
+    {"manage", 20, 14, 20, 10, 1, 1, 2, 2, 2, 4, 80, 6, 0},
+    {"io", 3, 1, 1, 60, 8, 10, 20, 20, 0, 10, 250, 4, 0},
+    {"faults", 6, 4, 6, 40, 5, 7, 12, 15, 1, 6, 120, 5, 60},
+    {"small", 25, 15, 15, 40, 5, 5, 15, 5, 3, 2, 14, 2, 0},
+};
+
+std::string size_text(std::uint64_t bytes) {
+  return bytes % (1 << 20) == 0 ? std::to_string(bytes >> 20) + " MiB"
+                                : std::to_string(bytes >> 10) + " KiB";
+}
+
+}  // namespace
+
+const Workload* find_workload(std::string_view name) {
+  for (const auto& workload : kWorkloads) {
+    if (workload.name == name) return &workload;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> workload_names() {
+  std::vector<std::string_view> names;
+  for (const auto& workload : kWorkloads) names.push_back(workload.name);
+  return names;
+}
+
+PoolSim::PoolSim(PoolSimOptions options)
+    : options_(options),
+      workload_(options.workload ? *options.workload : kWorkloads[0]),
+      world_(options.seed),
+      env_(std::make_unique<core::SimEnv>(world_)) {
+  configure();
+}
+
+PoolSim::~PoolSim() {
+  models_.clear();
+  pool_.reset();
+  unloaded_.clear();
+  device_.reset();
+}
+
+void PoolSim::configure() {
+  using Deallocate = core::SimDiskOptions::Deallocate;
+  auto& random = world_.random();
+  const bool small = workload_.name == "small";
+  disk_options_.size_bytes = (small ? 2 : random.between(3, 12)) << 20;
+  disk_options_.block_bytes = random.chance(25) ? 4096 : 512;
+  disk_options_.physical_block_bytes = random.chance(50) ? 4096 : 512;
+  disk_options_.volatile_cache = !random.chance(10);
+  disk_options_.discard = !random.chance(10);
+  disk_options_.deallocate = static_cast<Deallocate>(random.below(3));
+  const std::uint32_t clusters[] = {16U << 10, 32U << 10, 64U << 10, 128U << 10};
+  pool_options_.cluster_size_bytes = clusters[random.below(small ? 3 : 4)];
+  pool_options_.md_resv_percent = static_cast<std::uint32_t>(random.between(50, 150));
+  pool_options_.cluster_unmap = random.chance(50);
+  disk_options_.lying_sync = options_.lying_disk;
+  disk_ = &env_->add_disk(kDisk, disk_options_);
+
+  // A used disk: data of somebody else everywhere, so that nothing may be taken for zeros.
+  std::vector<std::uint8_t> old(disk_options_.size_bytes);
+  for (std::uint64_t i = 0; i < old.size() / kSector; ++i) {
+    fill_sector(MutableBytes(old).subspan(i * kSector, kSector), 0xFFFF, i, 1);
+  }
+  disk_->poke(0, old);
+  const char* modes[] = {"zeroes", "old data", "mixed"};
+  result_.story = "disk " + size_text(disk_options_.size_bytes) + ", blocks " +
+                  std::to_string(disk_options_.block_bytes) + "/" +
+                  std::to_string(disk_options_.physical_block_bytes) +
+                  (disk_options_.volatile_cache ? "" : ", no cache") +
+                  (disk_options_.discard ? "" : ", no discard") +
+                  ", deallocated: " + modes[static_cast<int>(disk_options_.deallocate)] +
+                  ", cluster " + size_text(pool_options_.cluster_size_bytes) +
+                  (pool_options_.cluster_unmap ? ", cluster unmap" : "");
+}
+
+void PoolSim::fail(std::string text) {
+  if (failure_.empty()) failure_ = std::move(text);
+}
+
+void PoolSim::note(const std::string& text) {
+  if (options_.verbose) {
+    std::printf("%10.3f ms  io %4llu  %s\n",
+                static_cast<double>(world_.reactor().read_clock() - core::kSecond) / 1e6,
+                static_cast<unsigned long long>(env_->io_count()), text.c_str());
+    std::fflush(stdout);
+  }
+}
+
+bool PoolSim::excused(std::uint64_t life) const {
+  return !env_->powered() || faulty_ || life != life_ || !loaded_->is_set();
+}
+
+PoolSimResult PoolSim::run() {
+  note(result_.story);
+  const unsigned generations = options_.cut_at ? 2 : workload_.generations;
+  for (unsigned generation = 0; generation < generations && failure_.empty(); ++generation) {
+    if (!env_->powered()) env_->power_on();
+    faulty_ = false;
+    if (options_.cut_at) {
+      env_->cut_power_after(generation == 0 ? *options_.cut_at : 0);
+    } else if (generation + 1 == generations && !world_.random().chance(50)) {
+      env_->cut_power_after(0);
+    } else {
+      const std::uint64_t most = world_.random().chance(25) ? 25 : workload_.operations * 6;
+      env_->cut_power_after(world_.random().between(1, most));
+    }
+    note("generation " + std::to_string(generation));
+    world_.run(live(generation));
+    disk_->clear_faults();
+    if (!env_->powered()) {
+      ++result_.cuts;
+      note("power is off");
+    }
+    if (generation == 0) result_.first_generation_ios = env_->io_count();
+  }
+  result_.failure = failure_;
+  result_.trace_hash = world_.trace_hash();
+  return std::move(result_);
+}
+
+core::Task<void> PoolSim::live(unsigned generation) {
+  loaded_ = std::make_unique<core::Event>();
+  const bool last = options_.cut_at ? generation == 1 : generation + 1 == workload_.generations;
+  if (co_await start()) {
+    if (!options_.cut_at || generation == 0) co_await work(generation);
+    if (!stopped()) co_await wind_down(last);
+  }
+  if (failure_.empty() && env_->powered()) env_->power_cut();  // a clean end needs no power
+  pool_.reset();
+  unloaded_.clear();
+  device_.reset();
+}
+
+core::Task<bool> PoolSim::start() {
+  check_image(true);
+  if (stopped()) co_return false;
+  storage::FileDeviceOptions options;
+  options.path = kDisk;
+  auto device = co_await storage::FileDevice::open(*env_, options);
+  if (!device) {
+    if (!stopped()) fail("the disk cannot be opened: " + device.error().text());
+    co_return false;
+  }
+  device_ = *device;
+  if (!pool_acknowledged_) {
+    if (!co_await create_pool()) co_return false;
+  } else {
+    auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
+    if (!pool) {
+      if (!stopped()) fail("the pool cannot be loaded: " + pool.error().text());
+      co_return false;
+    }
+    pool_ = std::move(*pool);
+    ++result_.loads;
+    result_.clean_loads += clean_expected_;
+  }
+  clean_expected_ = false;
+  ++life_;
+  loaded_->set();
+  co_await check_survivors();
+  co_return !stopped();
+}
+
+core::Task<bool> PoolSim::create_pool() {
+  auto options = pool_options_;
+  const auto probe = co_await storage::Pool::probe(device_);
+  if (stopped()) co_return false;
+  // What an interrupted create left: nothing, a damaged pool, or a whole one.
+  if (!probe && probe.error().code != Code::kNotFound && probe.error().code != Code::kDataLoss) {
+    fail("probe of an unfinished pool: " + probe.error().text());
+    co_return false;
+  }
+  options.force = probe || probe.error().code == Code::kDataLoss;
+  auto pool = co_await storage::Pool::create(*env_, device_, "pool0", env_->random_uuid(), options);
+  if (!pool) {
+    if (!stopped()) fail("the pool cannot be created: " + pool.error().text());
+    co_return false;
+  }
+  pool_ = std::move(*pool);
+  pool_acknowledged_ = true;
+  note("pool created");
+  co_return true;
+}
+
+core::Task<void> PoolSim::work(unsigned generation) {
+  if (generation + 1 < workload_.generations && world_.random().chance(workload_.faults)) {
+    faulty_ = true;
+    for (auto count = world_.random().between(1, 3); count != 0; --count) {
+      core::SimFault fault;
+      fault.kind = static_cast<core::SimFault::Kind>(world_.random().below(4));
+      fault.skip = world_.random().below(100);
+      fault.times = world_.random().between(1, 3);
+      disk_->inject(fault);
+    }
+  }
+  core::Scope scope;
+  for (unsigned i = 0; i < workload_.workers; ++i) {
+    scope.spawn(worker(workload_.operations / workload_.workers));
+  }
+  co_await scope.join();
+}
+
+core::Task<void> PoolSim::worker(unsigned operations) {
+  for (unsigned i = 0; i < operations && !stopped(); ++i) {
+    while (!loaded_->is_set()) co_await loaded_->wait();
+    if (stopped()) break;
+    co_await operate();
+    if (world_.random().chance(20)) {
+      (void)co_await core::sleep_for(world_.random().between(1'000, 500'000));
+    }
+  }
+}
+
+// Unloads and loads while the other workers go on; their calls fail or wait meanwhile.
+core::Task<void> PoolSim::reload() {
+  if (!loaded_->is_set()) co_return;
+  loaded_->reset();
+  note("unload");
+  std::map<std::shared_ptr<Model>, std::uint64_t> begun;
+  for (const auto& model : models_) begun[model] = model->oracle.flush_begins();
+  const auto unloaded = co_await pool_->unload();
+  if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
+  if (unloaded) {
+    for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+    // Nothing but the pool writes to the disk, so what it left must be clean and sound.
+    if (env_->powered()) {
+      clean_expected_ = true;
+      check_image(false);
+      clean_expected_ = false;
+    }
+    unloaded_.push_back(std::move(pool_));
+    auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
+    if (!pool && !stopped() && !faulty_) fail("load after unload: " + pool.error().text());
+    if (pool) {
+      pool_ = std::move(*pool);
+      ++life_;
+      ++result_.loads;
+      ++result_.clean_loads;
+    }
+  }
+  if (!pool_ || !unloaded) {
+    if (failure_.empty() && env_->powered()) env_->power_cut();  // after a fault: start over
+  }
+  loaded_->set();
+}
+
+core::Task<void> PoolSim::wind_down(bool last) {
+  if (!faulty_) {
+    check_image(false);
+    check_accounting();
+    const auto models = models_;
+    for (const auto& model : models) {
+      if (model->stage == Stage::kLive && !stopped()) co_await check_content(model, false);
+    }
+  }
+  if (stopped()) co_return;
+  if (last && world_.random().chance(20)) {
+    const auto destroyed = co_await pool_->destroy();
+    if (!destroyed && !stopped() && !faulty_) fail("destroy pool: " + destroyed.error().text());
+    if (destroyed) {
+      const auto probe = co_await storage::Pool::probe(device_);
+      if (!stopped() && (probe || probe.error().code != Code::kNotFound)) {
+        fail("a destroyed pool is still there");
+      }
+    }
+    co_return;
+  }
+  if (!world_.random().chance(50)) co_return;
+  std::map<std::shared_ptr<Model>, std::uint64_t> begun;
+  for (const auto& model : models_) begun[model] = model->oracle.flush_begins();
+  const auto unloaded = co_await pool_->unload();
+  if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
+  if (!unloaded) co_return;
+  for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+  clean_expected_ = true;
+  check_image(false);
+}
+
+}  // namespace capstan::sim

@@ -1,0 +1,143 @@
+// Why this file exists: the pool simulation. One seed is one life story of a node with a pool on a
+// simulated disk: replicas are created, written, flushed, changed and destroyed by several
+// coroutines, the power fails at a random (or at a given) I/O, the node starts again, everything is
+// checked against the oracle and against an independent reader of the format, and the story goes on
+// for several generations.
+//
+// What is checked after each start: acknowledged-and-flushed data is there and nothing older, torn
+// or foreign is; acknowledged management calls have happened; no cluster or metadata page has two
+// owners; what the pool counts as used is what is reachable; masks of a clean pool are right.
+// Thread-safety: one thread; a PoolSim runs once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/scope.h"
+#include "core/sim_env.h"
+#include "core/sync.h"
+#include "sim/lvs_reader.h"
+#include "sim/oracle.h"
+#include "storage/device/file_device.h"
+#include "storage/pool/pool.h"
+
+namespace capstan::sim {
+
+// How often which operation is chosen, in parts of the sum.
+struct Workload {
+  std::string_view name;
+  unsigned create, destroy, attribute, write, zeroes, unmap, flush, read, reload;
+  unsigned workers, operations;  // per generation
+  unsigned generations;
+  unsigned faults;  // percent of generations with failing disk operations
+};
+// null when unknown.
+const Workload* find_workload(std::string_view name);
+std::vector<std::string_view> workload_names();
+
+struct PoolSimOptions {
+  std::uint64_t seed = 1;
+  const Workload* workload = nullptr;
+  // The power fails at exactly this I/O of the first generation (the n-th of the node), and one
+  // more generation checks what is left.
+  std::optional<std::uint64_t> cut_at;
+  bool verbose = false;
+  bool lying_disk = false;  // syncs do nothing: the checks must notice
+};
+
+struct PoolSimResult {
+  std::string failure;  // empty: passed
+  std::string story;    // configuration, for the report of a failure
+  std::uint64_t first_generation_ios = 0, trace_hash = 0;
+  unsigned cuts = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
+           destroyed = 0;
+};
+
+class PoolSim {
+ public:
+  explicit PoolSim(PoolSimOptions options);
+  ~PoolSim();
+  PoolSimResult run();
+
+ private:
+  enum class Stage { kCreating, kLive, kDestroying, kGone };
+  struct Busy {
+    std::uint64_t first, count;
+  };
+  struct Model {
+    std::uint32_t number = 0;
+    Uuid uuid;
+    std::string name;
+    std::uint64_t size_bytes = 0;
+    bool thin = false;
+    Stage stage = Stage::kCreating;
+    SectorOracle oracle;
+    // Values that may be stored, the acknowledged one first; an empty one stands for "absent".
+    std::map<std::string, std::vector<std::string>> attributes;
+    std::vector<Busy> busy;
+    bool managing = false;  // an attribute change or the destruction is in flight
+  };
+
+  // --- pool_sim.cc: the life of the node
+  void configure();
+  core::Task<void> live(unsigned generation);
+  core::Task<bool> start();  // opens the disk, loads or creates the pool; false: stop
+  core::Task<bool> create_pool();
+  core::Task<void> work(unsigned generation);
+  core::Task<void> worker(unsigned operations);
+  core::Task<void> wind_down(bool last);
+  core::Task<void> reload();
+  void fail(std::string text);
+  void note(const std::string& text);
+  bool stopped() const { return !failure_.empty() || !env_->powered(); }
+  // An error that the simulation caused itself: power, injected fault, unload in between.
+  bool excused(std::uint64_t life) const;
+
+  // --- pool_sim_ops.cc: one operation each
+  core::Task<void> operate();
+  core::Task<void> create();
+  core::Task<void> destroy(std::shared_ptr<Model> model);
+  core::Task<void> set_attribute(std::shared_ptr<Model> model);
+  enum class Change { kWrite, kZeroes, kUnmap };
+  core::Task<void> change(std::shared_ptr<Model> model, Change kind);
+  core::Task<void> read(std::shared_ptr<Model> model);
+  core::Task<void> flush(std::shared_ptr<Model> model);
+  std::shared_ptr<Model> pick_model();
+  std::optional<Busy> pick_range(Model& model);
+  void settle(Model& model, const Result<void>& result, std::uint64_t life, const char* what);
+
+  // --- pool_sim_check.cc: what must be true
+  void check_image(bool after_cut);
+  core::Task<void> check_survivors();
+  core::Task<void> check_content(std::shared_ptr<Model> model, bool survivors);
+  void check_existence();
+  void check_attributes(Model& model, const storage::Replica& replica);
+  void check_accounting();
+
+  PoolSimOptions options_;
+  const Workload& workload_;
+  core::SimWorld world_;
+  std::unique_ptr<core::SimEnv> env_;
+  core::SimDisk* disk_ = nullptr;
+  core::SimDiskOptions disk_options_;
+  storage::PoolOptions pool_options_;
+
+  std::shared_ptr<storage::FileDevice> device_;
+  std::unique_ptr<storage::Pool> pool_;
+  std::vector<std::unique_ptr<storage::Pool>> unloaded_;  // calls may still be inside of them
+  std::vector<std::shared_ptr<Model>> models_;
+  std::unique_ptr<core::Event> loaded_;  // set while the pool is loaded
+  bool pool_acknowledged_ = false;       // create() answered: from now on it must load
+  bool clean_expected_ = false;          // unload() answered and nothing happened since
+  bool faulty_ = false;                  // disk operations were made to fail in this generation
+  std::uint64_t life_ = 0;               // counts loads; an operation of an older life is excused
+  std::uint32_t next_value_ = 1, next_replica_ = 1;
+  std::string failure_;
+  PoolSimResult result_;
+};
+
+}  // namespace capstan::sim

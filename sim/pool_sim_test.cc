@@ -1,0 +1,86 @@
+// Why this file exists: the simulation as a test: some hundred seeds, every crash point of small
+// stories, and proof that it notices what it is there for (a disk whose syncs are lies).
+#include "sim/pool_sim.h"
+
+#include <gtest/gtest.h>
+
+namespace capstan::sim {
+namespace {
+
+PoolSimResult run(const char* workload, std::uint64_t seed,
+                  std::optional<std::uint64_t> cut_at = {}) {
+  PoolSimOptions options;
+  options.seed = seed;
+  options.workload = find_workload(workload);
+  options.cut_at = cut_at;
+  return PoolSim(options).run();
+}
+
+void expect_passed(const PoolSimResult& result, const char* workload, std::uint64_t seed,
+                   std::optional<std::uint64_t> cut_at = {}) {
+  EXPECT_EQ(result.failure, "") << result.story << "\nrepeat: bin/sim --workload " << workload
+                                << " --seed " << seed
+                                << (cut_at ? " --cut-at " + std::to_string(*cut_at) : std::string())
+                                << " --verbose";
+}
+
+void run_seeds(const char* workload, std::uint64_t first, std::uint64_t count) {
+  unsigned cuts = 0, loads = 0, clean = 0, writes = 0, destroyed = 0;
+  for (auto seed = first; seed < first + count; ++seed) {
+    const auto result = run(workload, seed);
+    expect_passed(result, workload, seed);
+    cuts += result.cuts, loads += result.loads, clean += result.clean_loads;
+    writes += result.writes, destroyed += result.destroyed;
+  }
+  // The stories must really happen.
+  EXPECT_GT(cuts, count);
+  EXPECT_GT(loads, count);
+  EXPECT_GT(clean, 0U);
+  EXPECT_GT(writes, count);
+  EXPECT_GT(destroyed, 0U);
+}
+
+TEST(PoolSim, MixedSeeds) {
+  run_seeds("mixed", 1, 160);
+}
+TEST(PoolSim, ManagementSeeds) {
+  run_seeds("manage", 1000, 80);
+}
+TEST(PoolSim, IoSeeds) {
+  run_seeds("io", 2000, 40);
+}
+TEST(PoolSim, FaultSeeds) {
+  run_seeds("faults", 3000, 80);
+}
+
+TEST(PoolSim, EveryCrashPointOfSmallStories) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    const auto whole = run("small", seed, 1'000'000'000);
+    expect_passed(whole, "small", seed, 1'000'000'000);
+    ASSERT_GT(whole.first_generation_ios, 30U);
+    for (std::uint64_t cut = 1; cut <= whole.first_generation_ios; ++cut) {
+      expect_passed(run("small", seed, cut), "small", seed, cut);
+    }
+  }
+}
+
+TEST(PoolSim, ASeedIsOneStory) {
+  const auto first = run("mixed", 42), second = run("mixed", 42);
+  EXPECT_EQ(first.trace_hash, second.trace_hash);
+  EXPECT_EQ(first.writes, second.writes);
+  EXPECT_NE(first.trace_hash, run("mixed", 43).trace_hash);
+}
+
+TEST(PoolSim, NoticesADiskThatLiesAboutSyncs) {
+  unsigned noticed = 0;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    PoolSimOptions options;
+    options.seed = seed;
+    options.lying_disk = true;
+    noticed += !PoolSim(options).run().failure.empty();
+  }
+  EXPECT_GT(noticed, 5U);
+}
+
+}  // namespace
+}  // namespace capstan::sim

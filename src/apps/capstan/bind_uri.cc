@@ -1,0 +1,54 @@
+#include "apps/capstan/bind_uri.h"
+
+#include <charconv>
+
+namespace capstan::apps {
+
+Result<BindUri> parse_bind_uri(std::string_view text) {
+  const auto bad = [&](std::string_view why) {
+    return fail(Code::kInvalidArgument,
+                "--bind: '" + std::string(text) + "' is no address of a node: " + std::string(why) +
+                    ". Write it as in http://127.0.0.1:10124 or unix:/run/capstan.sock");
+  };
+  BindUri uri;
+  std::string_view rest = text;
+  if (rest.starts_with("unix:")) {
+    rest.remove_prefix(5);
+    if (rest.starts_with("//")) rest.remove_prefix(2);
+    if (rest.empty()) return bad("the path is missing");
+    uri.path = rest;
+    return uri;
+  }
+  const auto scheme = rest.find("://");
+  if (scheme != std::string_view::npos) {
+    const std::string_view name = rest.substr(0, scheme);
+    if (name != "http" && name != "https") return bad("unknown scheme");
+    uri.tls = name == "https";
+    rest = rest.substr(scheme + 3);
+  }
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  std::string_view port;
+  if (rest.starts_with('[')) {
+    const auto close = rest.find(']');
+    if (close == std::string_view::npos) return bad("']' is missing");
+    uri.host = rest.substr(1, close - 1);
+    port = rest.substr(close + 1);
+  } else {
+    const auto colon = rest.find(':');
+    uri.host = rest.substr(0, colon);
+    port = colon == std::string_view::npos ? std::string_view() : rest.substr(colon);
+  }
+  if (uri.host.empty()) return bad("the host is missing");
+  if (uri.host.find('/') != std::string::npos) return bad("it has a path");
+  uri.port = 10124;
+  if (!port.empty()) {
+    const auto read = std::from_chars(port.data() + 1, port.data() + port.size(), uri.port);
+    if (port.front() != ':' || port.size() < 2 || read.ec != std::errc() ||
+        read.ptr != port.data() + port.size() || uri.port == 0) {
+      return bad("the port is no number between 1 and 65535");
+    }
+  }
+  return uri;
+}
+
+}  // namespace capstan::apps

@@ -1,0 +1,152 @@
+// Why this file exists: turns the tables of command.h into a command line. The only file of this
+// program that includes CLI11.
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <list>
+
+#include "apps/capstan/command.h"
+#include "base/size_text.h"
+#include "capstan_version.h"
+
+namespace capstan::apps {
+namespace {
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const auto at = text.find(separator);
+    parts.emplace_back(text.substr(0, at));
+    text = at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
+  }
+  return parts;
+}
+
+// One declared value and where CLI11 leaves it.
+struct Slot {
+  std::string_view name, fallback;
+  std::vector<std::string> values;
+  CLI::Option* option = nullptr;
+};
+
+void add_flag(CLI::App& app, const Flag& flag, std::list<Slot>& slots) {
+  Slot& slot = slots.emplace_back(Slot{flag.name(), flag.fallback, {}, nullptr});
+  std::string help(flag.help);
+  if (flag.value.empty()) {
+    slot.option = app.add_flag(std::string(flag.names), help);
+    return;
+  }
+  if (!flag.choices.empty()) help += " (" + std::string(flag.choices) + ")";
+  if (!flag.fallback.empty()) help += " [default: " + std::string(flag.fallback) + "]";
+  slot.option = app.add_option(std::string(flag.names), slot.values, help);
+  slot.option->type_name(std::string(flag.value))->required(flag.required);
+  slot.option->expected(1)->allow_extra_args(false);
+  if (flag.repeated) slot.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  if (!flag.choices.empty()) {
+    slot.option->check(
+        [choices = split(flag.choices, '|')](const std::string& value) -> std::string {
+          if (std::ranges::find(choices, value) != choices.end()) return {};
+          std::string text = "'" + value + "' is not accepted. Give";
+          for (const std::string& choice : choices) text += " " + choice;
+          return text;
+        });
+  }
+}
+
+void add_parameter(CLI::App& app, const Parameter& parameter, std::list<Slot>& slots) {
+  Slot& slot = slots.emplace_back(Slot{parameter.name, {}, {}, nullptr});
+  slot.option = app.add_option(std::string(parameter.name), slot.values,
+                               std::string(parameter.help));
+  slot.option->required(parameter.required)->type_name("");
+  if (!parameter.repeated) slot.option->expected(parameter.required ? 1 : 0, 1);
+}
+
+Arguments collect(std::list<Slot>& slots) {
+  Arguments arguments;
+  for (Slot& slot : slots) {
+    auto& values = arguments.values[std::string(slot.name)];
+    if (slot.option->count() > 0 && slot.values.empty()) values = {"true"};  // a switch
+    else values = std::move(slot.values);
+    if (values.empty() && !slot.fallback.empty()) values = {std::string(slot.fallback)};
+  }
+  return arguments;
+}
+
+}  // namespace
+
+const std::vector<std::string>& Arguments::list(std::string_view name) const {
+  static const std::vector<std::string> kNone;
+  const auto found = values.find(name);
+  return found == values.end() ? kNone : found->second;
+}
+
+std::string Arguments::text(std::string_view name) const {
+  const auto& all = list(name);
+  return all.empty() ? std::string() : all.front();
+}
+
+Result<std::uint64_t> Arguments::size(std::string_view name) const {
+  auto parsed = parse_size(text(name));
+  if (!parsed) {
+    return std::unexpected(std::move(parsed).error().within("--" + std::string(name)));
+  }
+  return parsed;
+}
+
+Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
+  CLI::App app("capstan: talks to a Capstan storage node", "capstan");
+  app.require_subcommand(1);
+  app.fallthrough();
+  std::list<Slot> global;
+  bool version = false;
+  app.add_flag("-V,--version", version, "Print the version");
+  for (const Flag& flag : global_flags()) add_flag(app, flag, global);
+
+  std::map<std::string_view, CLI::App*> parents;
+  for (const Group& group : groups()) {
+    CLI::App* parent = app.add_subcommand(std::string(group.name), std::string(group.help));
+    parent->require_subcommand(1)->fallthrough();
+    parents[group.name] = parent;
+  }
+  struct Declared {
+    const Command* command;
+    CLI::App* app;
+    std::list<Slot> slots;
+  };
+  std::list<Declared> declared;
+  for (const Command& command : commands()) {
+    CLI::App* parent = command.group.empty() ? &app : parents[command.group];
+    CLI::App* own = parent->add_subcommand(std::string(command.name), std::string(command.help));
+    own->fallthrough();
+    Declared& row = declared.emplace_back(Declared{&command, own, {}});
+    for (const Parameter& parameter : command.parameters) {
+      if (!parameter.name.empty()) add_parameter(*own, parameter, row.slots);
+    }
+    for (const Flag& flag : command.flags) {
+      if (!flag.names.empty()) add_flag(*own, flag, row.slots);
+    }
+  }
+  std::ranges::reverse(arguments);  // CLI11 takes them from the back
+  Invocation invocation;
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    invocation.print = app.help();
+    return invocation;
+  } catch (const CLI::ParseError& error) {
+    if (version) {
+      invocation.print = "capstan version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
+      return invocation;
+    }
+    return fail(Code::kInvalidArgument, error.what());
+  }
+  for (Declared& row : declared) {
+    if (!row.app->parsed()) continue;
+    invocation.command = row.command;
+    invocation.arguments = collect(row.slots);
+  }
+  invocation.global = collect(global);
+  return invocation;
+}
+
+}  // namespace capstan::apps

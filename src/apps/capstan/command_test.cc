@@ -1,0 +1,130 @@
+// Why this file exists: checks the command line of capstan from the user's side: what is accepted,
+// what is refused and with which text, and that completions offer what the parser knows.
+#include "apps/capstan/command.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace capstan::apps {
+namespace {
+
+Invocation parse(std::vector<std::string> arguments) {
+  auto invocation = parse_command_line(std::move(arguments));
+  EXPECT_TRUE(invocation) << invocation.error().text();
+  return invocation ? *std::move(invocation) : Invocation();
+}
+
+std::string error_of(std::vector<std::string> arguments) {
+  auto invocation = parse_command_line(std::move(arguments));
+  return invocation ? "no error" : invocation.error().text();
+}
+
+TEST(CommandLine, FindsCommandParametersAndFlags) {
+  const Invocation call = parse({"replica", "create", "r1", "p1", "--size", "1.5GiB", "-t",
+                                 "--allowed-host", "a", "--allowed-host", "b"});
+  ASSERT_NE(call.command, nullptr);
+  EXPECT_EQ(call.command->group, "replica");
+  EXPECT_EQ(call.command->name, "create");
+  EXPECT_EQ(call.arguments.text("NAME"), "r1");
+  EXPECT_EQ(call.arguments.text("POOL"), "p1");
+  EXPECT_EQ(call.arguments.size("size").value_or(0), 3ULL << 29);
+  EXPECT_TRUE(call.arguments.on("thin"));
+  EXPECT_FALSE(call.arguments.given("uuid"));
+  EXPECT_EQ(call.arguments.text("protocol"), "none");
+  EXPECT_EQ(call.arguments.list("allowed-host"), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(CommandLine, GlobalFlagsStandAnywhere) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"-o", "json", "-q", "pool", "list"},
+        std::vector<std::string>{"pool", "list", "-o", "json", "-q"},
+        std::vector<std::string>{"pool", "-o", "json", "list", "--quiet"}}) {
+    const Invocation call = parse(arguments);
+    EXPECT_EQ(call.global.text("output"), "json");
+    EXPECT_TRUE(call.global.on("quiet"));
+    EXPECT_EQ(call.global.text("bind"), "http://127.0.0.1:10124");
+    EXPECT_FALSE(call.arguments.given("POOL"));
+  }
+}
+
+TEST(CommandLine, RepeatedAndOptionalParameters) {
+  const Invocation create = parse({"pool", "create", "p", "/dev/a", "/dev/b", "-u", "x"});
+  EXPECT_EQ(create.arguments.list("DISK"), (std::vector<std::string>{"/dev/a", "/dev/b"}));
+  EXPECT_EQ(create.arguments.text("uuid"), "x");
+  EXPECT_EQ(parse({"pool", "list", "p"}).arguments.text("POOL"), "p");
+  EXPECT_EQ(parse({"image", "export", "r", "-"}).arguments.text("FILE"), "-");
+  EXPECT_EQ(parse({"node", "events", "pool", "node"}).arguments.list("CATEGORY").size(), 2U);
+}
+
+TEST(CommandLine, WrongUsageIsExplained) {
+  EXPECT_NE(error_of({}).find("subcommand"), std::string::npos);
+  EXPECT_NE(error_of({"pool"}).find("subcommand"), std::string::npos);
+  EXPECT_NE(error_of({"pool", "create", "p"}).find("DISK"), std::string::npos);
+  EXPECT_NE(error_of({"replica", "create", "r", "p"}).find("--size"), std::string::npos);
+  EXPECT_NE(error_of({"pool", "list", "-t", "zfs"}).find("'zfs' is not accepted. Give lvs lvm"),
+            std::string::npos);
+  EXPECT_NE(error_of({"-o", "xml", "pool", "list"}).find("default json"), std::string::npos);
+  EXPECT_NE(error_of({"pool", "list", "--bogus"}), "no error");
+  EXPECT_NE(error_of({"pool", "list", "a", "b"}), "no error");
+  const Invocation call = parse({"image", "export", "r", "f", "--offset", "5 apples"});
+  const auto size = call.arguments.size("offset");
+  ASSERT_FALSE(size);
+  EXPECT_NE(size.error().text().find("--offset"), std::string::npos);
+  EXPECT_NE(size.error().text().find("Bad size '5 apples'"), std::string::npos);
+}
+
+TEST(CommandLine, HelpAndVersionArePrinted) {
+  const Invocation help = parse({"--help"});
+  ASSERT_TRUE(help.print);
+  for (const Group& group : groups()) {
+    EXPECT_NE(help.print->find(group.name), std::string::npos) << group.name;
+  }
+  const Invocation own = parse({"pool", "create", "--help"});
+  ASSERT_TRUE(own.print);
+  EXPECT_NE(own.print->find("--cluster-size"), std::string::npos);
+  EXPECT_NE(own.print->find("DISK"), std::string::npos);
+  const Invocation version = parse({"--version"});
+  ASSERT_TRUE(version.print);
+  EXPECT_TRUE(version.print->starts_with("capstan version "));
+}
+
+TEST(CommandLine, TableIsConsistent) {
+  std::set<std::string> paths;
+  std::set<std::string_view> known;
+  for (const Group& group : groups()) known.insert(group.name);
+  for (const Command& command : commands()) {
+    const std::string path = std::string(command.group) + " " + std::string(command.name);
+    EXPECT_TRUE(paths.insert(path).second) << path;
+    EXPECT_TRUE(command.group.empty() || known.contains(command.group)) << path;
+    EXPECT_EQ(command.run == nullptr, command.name == "completion") << path;
+    std::set<std::string_view> names;
+    for (const Flag& flag : command.flags) {
+      if (!flag.names.empty()) EXPECT_TRUE(names.insert(flag.name()).second) << path;
+    }
+  }
+}
+
+TEST(Completion, EveryCommandAndFlagIsOffered) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    auto script = completion_script(shell);
+    ASSERT_TRUE(script);
+    for (const Command& command : commands()) {
+      EXPECT_NE(script->find(command.name), std::string::npos) << shell << " " << command.name;
+      for (const Flag& flag : command.flags) {
+        if (!flag.names.empty()) {
+          EXPECT_NE(script->find(flag.name()), std::string::npos) << shell << " " << flag.names;
+        }
+      }
+    }
+  }
+  EXPECT_TRUE(completion_script("bash")->ends_with("complete -F _capstan capstan\n"));
+  EXPECT_TRUE(completion_script("zsh")->starts_with("#compdef capstan\n"));
+  EXPECT_NE(completion_script("fish")->find("complete -c capstan"), std::string::npos);
+  auto unknown = completion_script("tcsh");
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().text().find("bash, zsh or fish"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace capstan::apps

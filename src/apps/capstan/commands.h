@@ -1,0 +1,42 @@
+// Why this file exists: the coroutines that carry out the commands, one per row of the table in
+// command_table.cc. Each talks to the node through the session, prints its result there and returns
+// the server's error unchanged.
+#pragma once
+
+#include "apps/capstan/command.h"
+
+namespace capstan::apps {
+
+using Done = core::Task<Result<void>>;
+
+Done node_version(Session& session, Arguments arguments);
+Done node_health(Session& session, Arguments arguments);
+Done node_operations(Session& session, Arguments arguments);
+Done node_config(Session& session, Arguments arguments);
+Done node_events(Session& session, Arguments arguments);
+Done node_metrics(Session& session, Arguments arguments);
+Done node_info(Session& session, Arguments arguments);
+Done node_resources(Session& session, Arguments arguments);
+Done node_devices(Session& session, Arguments arguments);
+
+Done pool_create(Session& session, Arguments arguments);
+Done pool_import(Session& session, Arguments arguments);
+Done pool_export(Session& session, Arguments arguments);
+Done pool_destroy(Session& session, Arguments arguments);
+Done pool_list(Session& session, Arguments arguments);
+
+Done replica_create(Session& session, Arguments arguments);
+Done replica_destroy(Session& session, Arguments arguments);
+Done replica_list(Session& session, Arguments arguments);
+Done replica_share(Session& session, Arguments arguments);
+Done replica_unshare(Session& session, Arguments arguments);
+Done replica_set_entity_id(Session& session, Arguments arguments);
+
+Done bdev_create(Session& session, Arguments arguments);
+Done bdev_destroy(Session& session, Arguments arguments);
+Done bdev_list(Session& session, Arguments arguments);
+
+Done image_import(Session& session, Arguments arguments);
+Done image_export(Session& session, Arguments arguments);
+
+}  // namespace capstan::apps

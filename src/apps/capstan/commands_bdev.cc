@@ -1,0 +1,44 @@
+// Why this file exists: the `capstan bdev` commands over mayastor.v1.BdevRpc.
+#include "apps/capstan/commands.h"
+#include "apps/capstan/session.h"
+#include "bdev.pb.h"
+
+namespace capstan::apps {
+namespace v1 = ::mayastor::v1;
+
+Done bdev_create(Session& session, Arguments arguments) {
+  v1::CreateBdevRequest request;
+  request.set_uri(arguments.text("URI"));
+  CO_TRY_SET(const v1::CreateBdevResponse answer,
+             co_await session.call<v1::CreateBdevResponse>("mayastor.v1.BdevRpc/Create", request));
+  if (session.out().json()) co_return session.out().message(answer);
+  session.out().line(answer.bdev().name());
+  co_return Result<void>();
+}
+
+Done bdev_destroy(Session& session, Arguments arguments) {
+  v1::DestroyBdevRequest request;
+  request.set_uri(arguments.text("URI"));
+  CO_TRY(co_await session.order("mayastor.v1.BdevRpc/Destroy", request));
+  session.done("bdev: " + request.uri() + " is removed");
+  co_return Result<void>();
+}
+
+Done bdev_list(Session& session, Arguments arguments) {
+  v1::ListBdevOptions request;
+  if (arguments.given("NAME")) request.mutable_name()->set_value(arguments.text("NAME"));
+  CO_TRY_SET(const v1::ListBdevResponse answer,
+             co_await session.call<v1::ListBdevResponse>("mayastor.v1.BdevRpc/List", request));
+  Printer& out = session.out();
+  if (out.json()) co_return out.message(answer);
+  Table table({"NAME", "UUID", ">BLOCKS", ">BLOCK", ">CAPACITY", "CLAIMED_BY", "PRODUCT", "URI"});
+  for (const v1::Bdev& bdev : answer.bdevs()) {
+    table.add({bdev.name(), bdev.uuid(), std::to_string(bdev.num_blocks()),
+               std::to_string(bdev.blk_size()), out.size(bdev.num_blocks() * bdev.blk_size()),
+               bdev.claimed() ? bdev.claimed_by() : "", bdev.product_name(), bdev.uri()});
+  }
+  out.table(table, "bdevs");
+  co_return Result<void>();
+}
+
+}  // namespace capstan::apps

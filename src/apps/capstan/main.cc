@@ -1,0 +1,89 @@
+// Why this file exists: the command line of Capstan: parse, connect, run one command, print.
+// Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be reached.
+#include <cstdio>
+
+#include "apps/capstan/command.h"
+#include "apps/capstan/connect.h"
+#include "apps/capstan/session.h"
+#include "core/os_signal.h"
+#include "core/uring_env.h"
+
+namespace capstan::apps {
+namespace {
+
+enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
+
+int report(const Error& error, Exit exit) {
+  if (exit == kUsage) {
+    std::fprintf(stderr, "error: %s\n\nFor more information try --help\n", error.text().c_str());
+  } else {
+    std::fprintf(stderr, "error: %s: %s\n", std::string(code_name(error.code)).c_str(),
+                 error.text().c_str());
+  }
+  return exit;
+}
+
+Exit exit_of(const Error& error, const Session& session, bool connected) {
+  if (error.sys_errno == kUsageErrno) return kUsage;
+  const bool late = error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
+  return late && !connected && !session.has_heard() ? kUnreachable : kFailed;
+}
+
+// Asks the command to end when the user interrupts.
+core::Task<void> watch_signals(core::SignalSet* signals, core::CancelSource* interrupt) {
+  const auto signal = co_await signals->wait();
+  if (signal) interrupt->fire();
+}
+
+core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation& invocation,
+                     client::ChannelOptions options, core::Nanos timeout, int& exit_code) {
+  core::CancelSource interrupt;
+  core::Scope scope;
+  scope.spawn(watch_signals(&signals, &interrupt));
+  client::Channel channel(env, std::move(options));
+  Printer printer(printer_options(invocation.global));
+  Session session(env, channel, printer, timeout, interrupt.token(), core::stderr_terminal());
+  auto result = co_await invocation.command->run(session, invocation.arguments);
+  const bool connected = channel.connected();
+  if (interrupt.fired() && !result) result.error() = {Code::kCancelled, 0, "interrupted", {}};
+  auto flushed = printer.flush();
+  exit_code = kDone;
+  if (!result) exit_code = report(result.error(), exit_of(result.error(), session, connected));
+  else if (!flushed) exit_code = report(flushed.error(), kFailed);
+  co_await channel.close();
+  signals.cancel();
+  co_await scope.join();
+}
+
+int main(int argc, char** argv) {
+  auto invocation = parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
+  if (!invocation) return report(invocation.error(), kUsage);
+  if (!invocation->print && !invocation->command->run) {
+    auto script = completion_script(invocation->arguments.text("SHELL"));
+    if (!script) return report(script.error(), kUsage);
+    invocation->print = *std::move(script);
+  }
+  if (invocation->print) {
+    const bool printed = std::fputs(invocation->print->c_str(), stdout) >= 0;
+    return printed && std::fflush(stdout) == 0 ? kDone : kFailed;
+  }
+  auto timeout = call_timeout(invocation->global);
+  if (!timeout) return report(timeout.error(), kUsage);
+  auto options = channel_options(invocation->global);
+  if (!options) {
+    const bool unknown = options.error().code == Code::kUnavailable;
+    return report(options.error(), unknown ? kUnreachable : kUsage);
+  }
+  auto signals = core::SignalSet::create();
+  if (!signals) return report(signals.error(), kFailed);
+  auto env = core::UringEnv::create({});
+  if (!env) return report(env.error(), kFailed);
+  int exit_code = kFailed;
+  (*env)->run(run(**env, **signals, *invocation, *std::move(options), *timeout, exit_code));
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace capstan::apps
+
+int main(int argc, char** argv) { return capstan::apps::main(argc, argv); }

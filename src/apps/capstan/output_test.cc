@@ -1,0 +1,94 @@
+// Why this file exists: checks what users see: tables, JSON, the progress line, the forms of
+// --bind, and the hash that holds both ends of a transfer together.
+#include <gtest/gtest.h>
+
+#include "apps/capstan/bind_uri.h"
+#include "apps/capstan/image_hash.h"
+#include "apps/capstan/printer.h"
+#include "apps/capstan/progress.h"
+#include "node/node.pb.h"
+
+namespace capstan::apps {
+namespace {
+
+TEST(Table, PadsToTheWidestCellWithoutTrailingBlanks) {
+  Table table({"NAME", ">SIZE", "URI"});
+  table.add({"p1", "4.00 MiB", "aio:///a"});
+  table.add({"pool-two", "1.00 GiB", ""});
+  EXPECT_EQ(table.text(true),
+            "NAME          SIZE  URI\n"
+            "p1        4.00 MiB  aio:///a\n"
+            "pool-two  1.00 GiB  -\n");
+  EXPECT_EQ(table.text(false),
+            "p1        4.00 MiB  aio:///a\n"
+            "pool-two  1.00 GiB  -\n");
+}
+
+TEST(Table, CountsCharactersAndHidesControls) {
+  Table table({"A", "B"});
+  table.add({"äö", "x\ny\x1b"});
+  table.add({"abc", "z"});
+  EXPECT_EQ(table.text(true), "A    B\näö   x?y?\nabc  z\n");
+}
+
+TEST(Printer, EmptyListsSaySoUnlessQuiet) {
+  Printer loud({});
+  loud.table(Table({"A"}), "pools");
+  EXPECT_EQ(loud.buffered(), "No pools found\n");
+  Printer quiet({.quiet = true});
+  quiet.table(Table({"A"}), "pools");
+  EXPECT_EQ(quiet.buffered(), "");
+}
+
+TEST(Printer, JsonIsIndentedAndComplete) {
+  EXPECT_EQ(pretty_json(R"({"a":{},"b":[],"c":[1,"x,{}:\""],"d":{"e":null}})"),
+            "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    \"x,{}:\\\"\"\n  ],\n"
+            "  \"d\": {\n    \"e\": null\n  }\n}");
+  Printer printer({.format = Printer::Format::kJson});
+  node::v1::Health health;
+  health.add_parts()->set_name("pool p1");
+  ASSERT_TRUE(printer.message(health));
+  EXPECT_EQ(printer.buffered(),
+            "{\n  \"healthy\": false,\n  \"parts\": [\n    {\n      \"name\": \"pool p1\",\n"
+            "      \"healthy\": false,\n      \"detail\": \"\"\n    }\n  ]\n}\n");
+}
+
+TEST(Progress, ShowsBytesRateAndTimeLeft) {
+  const std::string line = progress_line("import f", 1ULL << 30, 2ULL << 30, 2 * core::kSecond, 200,
+                                         SizeUnits::kBinary);
+  EXPECT_EQ(line,
+            "import f  [============>           ]  50%  1.00 GiB of 2.00 GiB  512.00 MiB/s  2s left");
+  EXPECT_EQ(progress_line("x", 0, 0, 0, 200, SizeUnits::kBinary),
+            "x  [========================]  100%  0 B of 0 B  0 B/s");
+  EXPECT_LE(shown_width(progress_line("ä", 1, 2, 1, 10, SizeUnits::kBinary)), 10U);
+}
+
+TEST(BindUri, AcceptsTheUsualForms) {
+  const auto host = [](const char* text) { return parse_bind_uri(text).value_or(BindUri()).host; };
+  const auto port = [](const char* text) { return parse_bind_uri(text).value_or(BindUri()).port; };
+  EXPECT_EQ(host("http://127.0.0.1:5000"), "127.0.0.1");
+  EXPECT_EQ(port("http://127.0.0.1:5000/"), 5000);
+  EXPECT_EQ(port("node-1"), 10124);
+  EXPECT_EQ(host("http://[::1]:1"), "::1");
+  EXPECT_EQ(port("[::1]"), 10124);
+  EXPECT_TRUE(parse_bind_uri("https://n")->tls);
+  EXPECT_EQ(parse_bind_uri("unix:/run/a.sock")->path, "/run/a.sock");
+  EXPECT_EQ(parse_bind_uri("unix:///run/a.sock")->path, "/run/a.sock");
+  for (const char* text : {"", "ftp://a", "http://", "a:b", "a:0", "a:65536", "a:", "[::1", "unix:",
+                           "http://a/b"}) {
+    auto uri = parse_bind_uri(text);
+    ASSERT_FALSE(uri) << text;
+    EXPECT_NE(uri.error().text().find("http://127.0.0.1:10124"), std::string::npos);
+  }
+}
+
+TEST(ImageHash, HashesWhatIsAdded) {
+  ImageHash hash;
+  hash.add(as_bytes("abc"));
+  EXPECT_EQ(hash.position(), 3U);
+  EXPECT_EQ(hex_text(hash.finish()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+}  // namespace
+}  // namespace capstan::apps

@@ -1,0 +1,94 @@
+// Why this file exists: what a command works with: the channel to the node, the printer, the
+// environment, and the limits the user set. Errors of calls are the server's own; errors of the
+// user's input are marked as usage errors, so that main() gives each its exit code.
+// Lifetime: one per run of the program; everything it refers to outlives it.
+#pragma once
+
+#include <google/protobuf/empty.pb.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "apps/capstan/printer.h"
+#include "base/result.h"
+#include "client/channel.h"
+#include "core/env.h"
+#include "core/os_file.h"
+
+namespace capstan::apps {
+
+// Marks errors that are the user's to correct (exit code 2). The server never sends this errno.
+inline constexpr int kUsageErrno = -2;
+
+class Session {
+ public:
+  Session(core::Env& env, client::Channel& channel, Printer& out, core::Nanos timeout,
+          core::CancelToken token, core::Terminal terminal)
+      : env_(env),
+        channel_(channel),
+        out_(out),
+        timeout_(timeout),
+        token_(std::move(token)),
+        terminal_(terminal) {}
+
+  core::Env& env() { return env_; }
+  Printer& out() { return out_; }
+  const core::CancelToken& token() const { return token_; }
+  core::Terminal terminal() const { return terminal_; }
+
+  // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout.
+  template <class Response, class Request>
+  core::Task<Result<Response>> call(std::string method, Request request) {
+    Response response;
+    CO_TRY(co_await channel_.unary(std::move(method), request, response, within_timeout()));
+    heard_ = true;
+    co_return response;
+  }
+  // The same for calls that answer google.protobuf.Empty.
+  template <class Request>
+  core::Task<Result<void>> order(std::string method, Request request) {
+    CO_TRY(co_await call<google::protobuf::Empty>(std::move(method), std::move(request)));
+    co_return Result<void>();
+  }
+  // Calls that take as long as they take: until they end or the user interrupts.
+  template <class Response, class Request>
+  core::Task<Result<client::StreamCall<Request, Response>>> open(std::string method,
+                                                                 Request request) {
+    return channel_.server_stream<Request, Response>(std::move(method), std::move(request),
+                                                     without_timeout());
+  }
+  template <class Request, class Response>
+  core::Task<Result<client::StreamCall<Request, Response>>> open_upload(std::string method) {
+    return channel_.stream<Request, Response>(std::move(method), without_timeout());
+  }
+  // The server has answered something.
+  void heard() { heard_ = true; }
+  bool has_heard() const { return heard_; }
+
+  // The sentence that ends an order; `null` as JSON, nothing with -q.
+  void done(std::string_view sentence);
+
+  static std::unexpected<Error> usage_error(std::string message) {
+    return fail(Code::kInvalidArgument, std::move(message), kUsageErrno);
+  }
+  template <class T>
+  static Result<T> usage(Result<T> result) {
+    if (!result) result.error().sys_errno = kUsageErrno;
+    return result;
+  }
+
+ private:
+  client::CallOptions within_timeout() const;
+  client::CallOptions without_timeout() const;
+
+  core::Env& env_;
+  client::Channel& channel_;
+  Printer& out_;
+  core::Nanos timeout_;
+  core::CancelToken token_;
+  core::Terminal terminal_;
+  bool heard_ = false;
+};
+
+}  // namespace capstan::apps

@@ -1,0 +1,194 @@
+#include "apps/io_engine/config.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/limits.h"
+
+namespace capstan::apps {
+namespace {
+
+// "option -m" or "environment variable X" or "<file>, eal_opts.reactor_mask" before a message.
+template <class T>
+Result<T> named(Result<T> result, std::string_view option, const Setting& setting) {
+  if (result) return result;
+  std::string from = "option " + std::string(option);
+  if (setting.source == Source::kEnvironment) from = "environment variable for " + from;
+  if (setting.source == Source::kFile) from = "configuration file, value of " + from;
+  return std::unexpected(std::move(result).error().within(std::move(from)));
+}
+
+Result<void> read_listen(const Settings& settings, NodeConfig& config) {
+  const auto port = static_cast<std::uint16_t>(settings.integer("grpc-port"));
+  config.listen = core::Address::tcp(settings.text("grpc-ip"), port);
+  config.listen_is_default = settings.at("grpc-ip").source == Source::kDefault;
+  if (settings.given("grpc-endpoint")) {
+    const Setting& setting = settings.at("grpc-endpoint");
+    TRY_SET(config.listen, named(parse_endpoint(setting.text(), 10124), "-g", setting));
+    config.listen_is_default = false;
+  }
+  return {};
+}
+
+Result<void> read_api_versions(const Settings& settings, NodeConfig& config) {
+  config.api_v0 = config.api_v1 = false;
+  std::string text = settings.text("api-versions");
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::toupper(c); });
+  std::string_view rest = text;
+  while (true) {
+    const auto comma = rest.find(',');
+    const std::string_view one = rest.substr(0, comma);
+    if (one != "V0" && one != "V1") {
+      return fail(Code::kInvalidArgument, "option --api-versions: '" + std::string(one) +
+                                              "' is not accepted. Give V0, V1 or V0,V1");
+    }
+    (one == "V0" ? config.api_v0 : config.api_v1) = true;
+    if (comma == std::string_view::npos) return {};
+    rest = rest.substr(comma + 1);
+  }
+}
+
+// eal_opts of the configuration file win over the flags.
+void apply_file(const EngineConfig& engine, Settings& settings) {
+  const std::pair<const char*, const char*> wins[] = {
+      {"eal_opts.reactor_mask", "core-mask"},
+      {"eal_opts.core_list", "core-list"},
+      {"eal_opts.developer_delay", "developer-delay"},
+      {"nvmf_tgt_conf.interface", "tgt-iface"},
+  };
+  for (const auto& [path, option] : wins) {
+    if (!engine.is_null(path)) settings.set(option, engine.at(path).text, Source::kFile);
+  }
+}
+
+Result<void> read_cores(const Settings& settings, NodeConfig& config) {
+  TRY_SET(config.reactors, named(count_mask(settings.text("core-mask")), "-m",
+                                 settings.at("core-mask")));
+  if (settings.given("core-list")) {
+    TRY_SET(config.reactors, named(count_list(settings.text("core-list")), "-l",
+                                   settings.at("core-list")));
+  }
+  if (settings.given("reactors")) {
+    config.reactors = static_cast<unsigned>(settings.integer("reactors"));
+  }
+  config.poll_us = static_cast<int>(settings.integer("poll-us"));
+  return {};
+}
+
+// RUST_LOG is a list of "level" and "module=level"; the last bare level counts here.
+Result<void> read_log(const Settings& settings, NodeConfig& config) {
+  TRY_SET(config.log_format, named(parse_log_format(settings.text("log-format")), "-F",
+                                   settings.at("log-format")));
+  if (settings.given("log-components")) config.log_level = core::LogLevel::kTrace;
+  std::string_view rest;
+  const std::string text = settings.text("log-level");
+  for (rest = text; !rest.empty();) {
+    const auto comma = rest.find(',');
+    std::string word(rest.substr(0, comma));
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (word == "trace") config.log_level = core::LogLevel::kTrace;
+    else if (word == "debug") config.log_level = core::LogLevel::kDebug;
+    else if (word == "info") config.log_level = core::LogLevel::kInfo;
+    else if (word == "warn") config.log_level = core::LogLevel::kWarn;
+    else if (word == "error" || word == "off") config.log_level = core::LogLevel::kError;
+    else if (word.find('=') == std::string::npos) {
+      config.warnings.push_back("RUST_LOG: '" + word + "' is no log level and is ignored");
+    }
+  }
+  return {};
+}
+
+void read_names(const Settings& settings, NodeConfig& config) {
+  config.node_name = "mayastor-node";
+  if (settings.given("hostname")) config.node_name = settings.text("hostname");
+  if (settings.given("node-name")) {
+    config.node_name = settings.text("node-name");
+    config.registration_name = config.node_name;
+  }
+  if (settings.given("hostnqn")) config.host_nqn = settings.text("hostnqn");
+}
+
+Result<std::string> default_state_dir(const Surroundings& surroundings) {
+  if (surroundings.root) return std::string("/var/lib/capstan");
+  const auto state = surroundings.variables("XDG_STATE_HOME");
+  if (state && !state->empty()) return *state + "/capstan";
+  const auto home = surroundings.variables("HOME");
+  if (home && !home->empty()) return *home + "/.local/state/capstan";
+  return fail(Code::kInvalidArgument,
+              "there is no place for the node's state: neither HOME nor XDG_STATE_HOME is set. "
+              "Give --state-dir DIR");
+}
+
+Result<void> read_files(const Surroundings& surroundings, Settings& settings, NodeConfig& config) {
+  const Setting& crdt_setting = settings.at("tgt-crdt");
+  TRY_SET(const auto crdt, named(parse_crdt(crdt_setting.text()), "--tgt-crdt", crdt_setting));
+  config.engine.set("nvmf_tgt_conf.crdt",
+                    "[" + std::to_string(crdt[0]) + ", " + std::to_string(crdt[1]) + ", " +
+                        std::to_string(crdt[2]) + "]",
+                    crdt_setting.source);
+  if (settings.given("config-file")) {
+    const std::string path = settings.text("config-file");
+    auto text = surroundings.read_file(path);
+    if (!text && text.error().code != Code::kNotFound) {
+      return std::unexpected(std::move(text).error().within("option -y"));
+    }
+    TRY(config.engine.load(text ? *text : std::string(), path));
+    apply_file(config.engine, settings);
+  }
+  if (settings.given("pool-file")) {
+    const std::string path = settings.text("pool-file");
+    auto text = surroundings.read_file(path);
+    auto pools = text ? parse_pool_file(*text, path)
+                      : Result<std::vector<PoolFileEntry>>(std::unexpected(text.error()));
+    if (pools) {
+      config.pools = *std::move(pools);
+    } else {  // never fatal (io-engine-behaviour section 1.3)
+      config.warnings.push_back("no pools are imported from -P: " + pools.error().text());
+    }
+  }
+  return {};
+}
+
+void fill_rows(const Settings& settings, NodeConfig& config) {
+  for (const OptionSpec& option : options()) {  // in the order of --help
+    if (option.use == OptionUse::kCommand) continue;
+    const Setting& setting = settings.at(option.name);
+    std::string help = setting.help;
+    if (option.use == OptionUse::kCompatible) help += " (accepted for compatibility)";
+    config.rows.push_back(
+        {setting.name, setting.text(), std::move(help), setting.source, setting.restart_needed});
+  }
+  for (const auto& [path, value] : config.engine.list()) {
+    config.rows.push_back({path, value->text, "Engine configuration (-y)", value->source, true});
+  }
+}
+
+}  // namespace
+
+Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings) {
+  NodeConfig config(surroundings.variables);
+  config.warnings = config.engine.warnings();
+  TRY(read_files(surroundings, settings, config));
+  TRY(read_listen(settings, config));
+  TRY(read_api_versions(settings, config));
+  TRY(read_cores(settings, config));
+  TRY(read_log(settings, config));
+  read_names(settings, config);
+  if (!settings.given("state-dir")) {
+    TRY_SET(std::string dir, default_state_dir(surroundings));
+    settings.set("state-dir", std::move(dir), Source::kDefault);
+  }
+  config.state_dir = settings.text("state-dir");
+  if (settings.given("registration")) config.registration_uri = settings.text("registration");
+  if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
+  config.cluster_unmap = settings.on("bs-cluster-unmap");
+  config.ana = settings.text("nexus-ana") == "1";
+  config.lvm = settings.on("enable-lvm");
+  config.snapshot_rebuild = settings.on("enable-snapshot-rebuild");
+  config.rdma = settings.on("enable-rdma");
+  fill_rows(settings, config);
+  return config;
+}
+
+}  // namespace capstan::apps

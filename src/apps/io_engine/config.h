@@ -1,0 +1,74 @@
+// Why this file exists: NodeConfig is the whole configuration of a node, checked, typed and with
+// every default resolved. It is made before any disk is opened and before any reactor runs, from
+// three inputs: the settings (options.h), the environment, and the files -y and -P.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/io_engine/engine_config.h"
+#include "apps/io_engine/options.h"
+#include "apps/io_engine/pool_file.h"
+#include "base/result.h"
+#include "core/env.h"
+#include "core/log.h"
+
+namespace capstan::apps {
+
+// What configuration may ask the system for; tests give their own.
+struct Surroundings {
+  Variables variables;
+  std::function<Result<std::string>(const std::string& path)> read_file;
+  bool root = false;
+};
+
+// One row of NodeRpc/GetConfig.
+struct ConfigRow {
+  std::string name, value, help;
+  Source source = Source::kDefault;
+  bool restart_needed = true;
+};
+
+struct NodeConfig {
+  explicit NodeConfig(const Variables& variables) : engine(variables) {}
+
+  core::Address listen;
+  bool listen_is_default = true;  // nobody asked for this address
+  bool api_v0 = true, api_v1 = true;
+
+  std::string node_name;                        // data path: -N, $HOSTNAME, mayastor-node
+  std::optional<std::string> registration_name; // -N only
+  std::optional<std::string> host_nqn;          // $HOSTNQN
+  std::string state_dir;
+  std::optional<std::string> registration_uri;  // -R
+
+  unsigned reactors = 1;
+  int poll_us = 20;
+  bool cluster_unmap = false;
+
+  core::LogFormat log_format;
+  core::LogLevel log_level = core::LogLevel::kInfo;
+
+  bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // announced features
+  std::optional<std::string> ptpl_dir;
+
+  EngineConfig engine;
+  std::vector<PoolFileEntry> pools;
+  std::vector<std::string> warnings;  // to be logged once there is a log
+  std::vector<ConfigRow> rows;        // every value with its source
+};
+
+// Errors are usage errors: the message names option, value and remedy.
+Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings);
+
+// The single parts, for tests.
+Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port);
+Result<core::LogFormat> parse_log_format(std::string_view text);
+Result<unsigned> count_mask(std::string_view mask);   // "0x3" → 2, "[0,2-3]" → 3
+Result<unsigned> count_list(std::string_view list);   // "0,2-4" → 4
+Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);
+
+}  // namespace capstan::apps

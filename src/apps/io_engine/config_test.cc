@@ -1,0 +1,229 @@
+// Why this file exists: checks the configuration of the node as a user meets it: command line in,
+// typed configuration or an error text out (io-engine-behaviour sections 1.1, 1.2, 2.1, 2.2).
+#include "apps/io_engine/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "apps/io_engine/engine_config_keys.h"
+
+namespace capstan::apps {
+namespace {
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+using Files = std::map<std::string, std::string, std::less<>>;
+
+Surroundings surroundings(Environment environment, Files files = {}, bool root = true) {
+  return {[environment](std::string_view name) -> std::optional<std::string> {
+            const auto found = environment.find(name);
+            if (found == environment.end()) return std::nullopt;
+            return found->second;
+          },
+          [files](const std::string& path) -> Result<std::string> {
+            const auto found = files.find(path);
+            if (found == files.end()) return fail(Code::kNotFound, "open '" + path + "'");
+            return found->second;
+          },
+          root};
+}
+
+Result<NodeConfig> configure(std::vector<std::string> arguments, Environment environment = {},
+                             Files files = {}, bool root = true) {
+  const Surroundings around = surroundings(std::move(environment), std::move(files), root);
+  TRY_SET(CommandLine line, parse_command_line(std::move(arguments), around.variables));
+  return make_config(std::move(line.settings), around);
+}
+
+std::string error_of(std::vector<std::string> arguments, Environment environment = {},
+                     Files files = {}) {
+  auto config = configure(std::move(arguments), std::move(environment), std::move(files));
+  return config ? "no error" : config.error().text();
+}
+
+const ConfigRow& row(const NodeConfig& config, std::string_view name) {
+  const auto found = std::ranges::find(config.rows, name, &ConfigRow::name);
+  EXPECT_NE(found, config.rows.end()) << name;
+  return *found;
+}
+
+TEST(NodeConfig, DefaultsAreThoseOfMayastor) {
+  auto config = configure({});
+  ASSERT_TRUE(config) << config.error().text();
+  EXPECT_EQ(config->listen.text(), "[::]:10124");
+  EXPECT_TRUE(config->listen_is_default);
+  EXPECT_TRUE(config->api_v0 && config->api_v1);
+  EXPECT_EQ(config->node_name, "mayastor-node");
+  EXPECT_FALSE(config->registration_name || config->registration_uri || config->host_nqn);
+  EXPECT_EQ(config->reactors, 1U);
+  EXPECT_EQ(config->poll_us, 20);
+  EXPECT_EQ(config->state_dir, "/var/lib/capstan");
+  EXPECT_EQ(config->log_level, core::LogLevel::kInfo);
+  EXPECT_TRUE(config->warnings.empty());
+}
+
+TEST(NodeConfig, AddressInEverySpelling) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"10.0.0.1"}, "10.0.0.1:10124"},
+      {{"10.0.0.1", "5000"}, "10.0.0.1:5000"},
+      {{"--grpc-ip", "10.0.0.1", "--grpc-port", "5000"}, "10.0.0.1:5000"},
+      {{"--grpc-ip=10.0.0.1", "--grpc-port=5000"}, "10.0.0.1:5000"},
+      {{"--grpc-port", "5000"}, "[::]:5000"},
+      {{"-g", "127.0.0.1"}, "127.0.0.1:10124"},
+      {{"-g", "127.0.0.1:0"}, "127.0.0.1:0"},
+      {{"-g127.0.0.1:7"}, "127.0.0.1:7"},
+      {{"--grpc-endpoint", "[::1]:5000"}, "[::1]:5000"},
+      {{"-g", "127.0.0.1:1", "--grpc-port", "2", "--grpc-ip", "::"}, "127.0.0.1:1"},
+      {{"-N", "n1", "10.0.0.1", "-R", "http://c:50051", "5000"}, "10.0.0.1:5000"},
+  };
+  for (const auto& [arguments, expected] : cases) {
+    auto config = configure(arguments);
+    ASSERT_TRUE(config) << expected << ": " << config.error().text();
+    EXPECT_EQ(config->listen.text(), expected);
+  }
+}
+
+TEST(NodeConfig, ErrorsNameOptionValueAndRemedy) {
+  const std::tuple<std::vector<std::string>, const char*, const char*, const char*> cases[] = {
+      {{"--grpc-port", "x"}, "--grpc-port", "'x'", "between 0 and 65535"},
+      {{"--grpc-port", "65536"}, "--grpc-port", "'65536'", "between 0 and 65535"},
+      {{"--grpc-ip", "localhost"}, "--grpc-ip", "'localhost'", "IPv4 or IPv6 address"},
+      {{"-g", "::"}, "-g", "'::'", "[::]:10124"},
+      {{"-g", "10.0.0.1:port"}, "-g", "port is no number", "127.0.0.1:10124"},
+      {{"-F", "compact,bold"}, "-F", "Bad log format option: 'bold'", "[no]color"},
+      {{"-m", "0xg"}, "-m", "'0xg'", "0x3 for cores 0 and 1"},
+      {{"-m", "0x0"}, "-m", "names no core", "at least core 0"},
+      {{"-l", "3-1"}, "-l", "'3-1'", "0,2-4"},
+      {{"--reactors", "65"}, "--reactors", "'65'", "between 1 and 64"},
+      {{"--ps-timeout", "10"}, "--ps-timeout", "'10'", "as in 10s"},
+      {{"--ps-retries", "256"}, "--ps-retries", "'256'", "between 0 and 255"},
+      {{"--tgt-crdt", "101"}, "--tgt-crdt", "'101'", "up to 100"},
+      {{"--tgt-crdt", "1,2"}, "--tgt-crdt", "'1,2'", "one or three"},
+      {{"-s", "1XB"}, "-s", "'1XB'", "1.5GiB"},
+      {{"--api-versions", "v2"}, "--api-versions", "'V2'", "V0,V1"},
+  };
+  for (const auto& [arguments, option, value, remedy] : cases) {
+    const std::string text = error_of(arguments);
+    EXPECT_NE(text.find(option), std::string::npos) << text;
+    EXPECT_NE(text.find(value), std::string::npos) << text;
+    EXPECT_NE(text.find(remedy), std::string::npos) << text;
+  }
+  EXPECT_NE(error_of({"--no-such-flag"}).find("--no-such-flag"), std::string::npos);
+  EXPECT_NE(error_of({"1.2.3.4", "5", "6"}), "no error");
+}
+
+TEST(NodeConfig, SwitchesInTheEnvironmentAcceptFourWordsOnly) {
+  for (const char* name : {"ENABLE_LVM", "ENABLE_SNAPSHOT_REBUILD", "ENABLE_RDMA", "MAYASTOR_DELAY",
+                           "ENABLE_BS_CLUSTER_UNMAP"}) {
+    const std::string text = error_of({}, {{name, "yes"}});
+    EXPECT_NE(text.find("Must be one of: 1,true,0,false"), std::string::npos) << text;
+    EXPECT_NE(text.find(name), std::string::npos) << text;
+  }
+  const std::pair<const char*, bool> words[] = {
+      {"1", true}, {"true", true}, {"", false}, {"0", false}, {"false", false}};
+  for (const auto& [word, on] : words) {
+    auto config = configure({}, {{"ENABLE_LVM", word}, {"ENABLE_BS_CLUSTER_UNMAP", word}});
+    ASSERT_TRUE(config) << word;
+    EXPECT_EQ(config->lvm, on) << word;
+    EXPECT_EQ(config->cluster_unmap, on) << word;
+  }
+}
+
+TEST(NodeConfig, FlagsWinOverEnvironmentOverDefault) {
+  const Environment environment = {{"API_VERSIONS", "v1"}, {"CAPSTAN_STATE_DIR", "/env"}};
+  auto plain = configure({}, environment);
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->api_v0);
+  EXPECT_EQ(plain->state_dir, "/env");
+  EXPECT_EQ(row(*plain, "state-dir").source, Source::kEnvironment);
+  EXPECT_EQ(row(*plain, "grpc-port").source, Source::kDefault);
+
+  auto flags = configure({"--api-versions", "V0", "--state-dir", "/flag"}, environment);
+  ASSERT_TRUE(flags);
+  EXPECT_TRUE(flags->api_v0);
+  EXPECT_FALSE(flags->api_v1);
+  EXPECT_EQ(flags->state_dir, "/flag");
+  EXPECT_EQ(row(*flags, "state-dir").source, Source::kFlag);
+  EXPECT_EQ(row(*flags, "state-dir").value, "/flag");
+}
+
+TEST(NodeConfig, NameAndStateDirectoryRules) {
+  EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->node_name, "h");
+  EXPECT_FALSE(configure({}, {{"HOSTNAME", "h"}})->registration_name);
+  auto named = configure({"-N", "n"}, {{"HOSTNAME", "h"}});
+  EXPECT_EQ(named->node_name, "n");
+  EXPECT_EQ(named->registration_name, "n");
+  EXPECT_EQ(configure({}, {{"XDG_STATE_HOME", "/x"}}, {}, false)->state_dir, "/x/capstan");
+  EXPECT_EQ(configure({}, {{"HOME", "/h"}}, {}, false)->state_dir, "/h/.local/state/capstan");
+  auto nowhere = configure({}, {}, {}, false);
+  ASSERT_FALSE(nowhere);
+  EXPECT_NE(nowhere.error().text().find("--state-dir"), std::string::npos);
+}
+
+TEST(NodeConfig, CoresLogsAndUnits) {
+  EXPECT_EQ(configure({"-m", "0x7"})->reactors, 3U);
+  EXPECT_EQ(configure({"-m", "f"})->reactors, 4U);
+  EXPECT_EQ(configure({"-m", "[0,2-3]"})->reactors, 3U);
+  EXPECT_EQ(configure({"-m", "0x7", "-l", "0,2-4"})->reactors, 4U);
+  EXPECT_EQ(configure({"-m", "0x7", "--reactors", "2"})->reactors, 2U);
+  EXPECT_EQ(configure({"--poll-us", "-1"})->poll_us, -1);
+  auto format = configure({"-F", "json,nodate,host", "-L", "a", "-L", "b", "1.2.3.4"});
+  ASSERT_TRUE(format) << format.error().text();
+  EXPECT_EQ(format->log_format.style, core::LogFormat::Style::kJson);
+  EXPECT_FALSE(format->log_format.date);
+  EXPECT_TRUE(format->log_format.host);
+  EXPECT_EQ(format->log_level, core::LogLevel::kTrace);
+  EXPECT_EQ(format->listen.host, "1.2.3.4");
+  EXPECT_EQ(row(*format, "log-components").value, "a,b");
+  EXPECT_EQ(configure({"-L", "a"}, {{"RUST_LOG", "x=trace,warn"}})->log_level,
+            core::LogLevel::kWarn);
+  EXPECT_EQ(row(*configure({"-s", "1GiB"}), "huge-limit").value, "1024");
+  EXPECT_EQ(row(*configure({"-s", "512"}), "huge-limit").value, "512");
+  EXPECT_EQ(row(*configure({"--ps-timeout", "2m"}), "ps-timeout").value, "1m");
+  EXPECT_EQ(row(*configure({"--ps-timeout", "1ms"}), "ps-timeout").value, "1s");
+}
+
+TEST(NodeConfig, MayastorDeploymentCommandLineIsAccepted) {
+  auto config = configure({"-g", "10.1.1.1", "-N", "node-1", "-Rhttp://10.1.0.1:50051", "-y",
+                           "/etc/c.yaml", "-l", "1,2", "-p", "etcd", "--ptpl-dir=/var/ptpl",
+                           "--api-versions=V1", "--tgt-crdt=30", "--events-url=nats://e", "-u",
+                           "-s", "0", "-T", "name:eth0", "--bdev-pool-size", "70000",
+                           "--reactor-freeze-detection", "--skip-sig-handler", "--huge-dir", "/h",
+                           "-r", "/tmp/m.sock", "--enable-io-all-thrd-nexus-channels"});
+  ASSERT_TRUE(config) << config.error().text();
+  EXPECT_EQ(config->registration_uri, "http://10.1.0.1:50051");
+  EXPECT_EQ(config->ptpl_dir, "/var/ptpl");
+  EXPECT_EQ(config->engine.at("nvmf_tgt_conf.crdt").text, "[30, 0, 0]");
+  EXPECT_EQ(row(*config, "rpc-socket").value, "/tmp/m.sock");
+}
+
+TEST(NodeConfig, HelpAndVersionArePrinted) {
+  const Surroundings around = surroundings({});
+  auto help = parse_command_line({"--help"}, around.variables);
+  ASSERT_TRUE(help && help->print);
+  for (const OptionSpec& option : options()) {
+    const std::string_view shown = option.flags.empty() ? option.variable : option.help;
+    EXPECT_NE(help->print->find(shown.substr(0, 12)), std::string::npos) << option.name;
+  }
+  EXPECT_NE(help->print->find("Accepted for compatibility"), std::string::npos);
+  auto version = parse_command_line({"--version"}, around.variables);
+  ASSERT_TRUE(version && version->print);
+  EXPECT_TRUE(version->print->starts_with("Capstan io-engine version "));
+  EXPECT_NE(version->print->find(", revision "), std::string::npos);
+}
+
+TEST(NodeConfig, TableIsConsistent) {
+  std::set<std::string_view> names;
+  for (const OptionSpec& option : options()) {
+    EXPECT_TRUE(names.insert(option.name).second) << option.name;
+    EXPECT_FALSE(option.flags.empty() && option.variable.empty()) << option.name;
+    EXPECT_FALSE(option.help.empty()) << option.name;
+    if (!option.fallback.empty()) {
+      EXPECT_TRUE(check_value(option, option.fallback, Source::kDefault)) << option.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace capstan::apps

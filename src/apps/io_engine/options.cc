@@ -1,0 +1,159 @@
+// Why this file exists: the table of all options (options.h says what for), in the order in which
+// --help shows them. Names, defaults and environment variables of Mayastor's options are those of
+// io-engine-behaviour sections 1.1 and 1.2.
+#include "apps/io_engine/options.h"
+
+#include "base/limits.h"
+
+namespace capstan::apps {
+namespace {
+
+using enum OptionType;
+using enum OptionUse;
+
+constexpr std::int64_t kBig = INT64_MAX;
+constexpr std::int64_t kU32 = UINT32_MAX;
+constexpr auto kCores = static_cast<std::int64_t>(limits::kReactorsMax);
+
+// name, flags, variable, type, unit, default, min, max, use, restart needed, help
+constexpr OptionSpec kOptions[] = {
+    // --- where the node listens ---
+    {"grpc-ip", "grpc_ip,--grpc-ip", "", kAddress, "IP", "::", 0, 0, kActs, true,
+     "Address the gRPC server binds to"},
+    {"grpc-port", "grpc_port,--grpc-port", "", kInteger, "PORT", "10124", 0, 65535, kActs, true,
+     "Port of the gRPC server; 0 takes any free port"},
+    {"grpc-endpoint", "-g,--grpc-endpoint", "", kText, "IP[:PORT]", "", 0, 0, kActs, true,
+     "Address and port of the gRPC server in one; wins over --grpc-ip and --grpc-port"},
+    {"api-versions", "--api-versions", "API_VERSIONS", kText, "LIST", "V0,V1", 0, 0, kActs, true,
+     "API versions to serve"},
+
+    // --- who the node is, where it keeps its things ---
+    {"node-name", "-N", "", kText, "NAME", "", 0, 0, kActs, true,
+     "Name of this node; else $HOSTNAME, else mayastor-node"},
+    {"hostname", "", "HOSTNAME", kText, "NAME", "", 0, 0, kActs, true,
+     "Name of this node when -N is not given"},
+    {"hostnqn", "", "HOSTNQN", kText, "NQN", "", 0, 0, kActs, true,
+     "NQN this node shows to other nodes; else derived from the node name"},
+    {"state-dir", "--state-dir", "CAPSTAN_STATE_DIR", kPath, "DIR", "", 0, 0, kActs, true,
+     "Where the node keeps its state; else /var/lib/capstan for root, "
+     "$XDG_STATE_HOME/capstan for others"},
+    {"config-file", "-y", "", kPath, "FILE", "", 0, 0, kActs, true, "Engine configuration, YAML"},
+    {"pool-file", "-P", "", kPath, "FILE", "", 0, 0, kActs, true,
+     "Pools to create or import at start, YAML"},
+    {"registration", "-R", "", kText, "URI", "", 0, 0, kActs, true,
+     "Control plane to register with; with it the node starts without its former pools"},
+
+    // --- how it runs ---
+    {"core-mask", "-m", "", kText, "MASK", "0x1", 0, 0, kActs, true,
+     "Cores to run reactors for, as a hexadecimal mask"},
+    {"core-list", "-l", "", kText, "LIST", "", 0, 0, kActs, true,
+     "Cores to run reactors for, as in 0,2-4; wins over -m"},
+    {"reactors", "--reactors", "", kInteger, "COUNT", "", 1, kCores, kActs, true,
+     "Number of reactors; wins over -m and -l"},
+    {"poll-us", "--poll-us", "", kInteger, "MICROSECONDS", "20", -1, 1'000'000, kActs, true,
+     "How long a busy reactor looks for work before it sleeps; -1 polls without end"},
+    {"bs-cluster-unmap", "--bs-cluster-unmap", "ENABLE_BS_CLUSTER_UNMAP", kSwitch, "", "false", 0,
+     0, kActs, true, "Unmapping whole clusters of thin replicas gives them back to the pool"},
+
+    // --- what it says ---
+    {"log-format", "-F", "", kText, "FORMAT", "default", 0, 0, kActs, true,
+     "Log style (default, compact, json) and options ([no]color, [no]date, [no]host), "
+     "comma-separated"},
+    {"log-components", "-L", "", kList, "COMPONENT", "", 0, 0, kActs, true,
+     "Log everything; may be given several times"},
+    {"log-level", "", "RUST_LOG", kText, "LEVEL", "", 0, 0, kActs, true,
+     "Log level: error, warn, info, debug, trace; wins over -L"},
+
+    // --- features shown to the control plane ---
+    {"enable-lvm", "--enable-lvm", "ENABLE_LVM", kSwitch, "", "false", 0, 0, kCompatible, true,
+     "Pools on LVM volume groups"},
+    {"enable-snapshot-rebuild", "--enable-snapshot-rebuild", "ENABLE_SNAPSHOT_REBUILD", kSwitch, "",
+     "false", 0, 0, kActs, true, "Announce the snapshot-rebuild feature"},
+    {"enable-rdma", "--enable-rdma", "ENABLE_RDMA", kSwitch, "", "false", 0, 0, kCompatible, true,
+     "RDMA transport of the target"},
+    {"nexus-ana", "", "NEXUS_NVMF_ANA_ENABLE", kText, "1", "", 0, 0, kActs, true,
+     "1 announces asymmetric namespace access"},
+
+    // --- commands ---
+    {"check-config", "--check-config", "", kSwitch, "", "false", 0, 0, kCommand, true,
+     "Check options and configuration files, then exit"},
+    {"print-operations", "--print-operations", "", kSwitch, "", "false", 0, 0, kCommand, true,
+     "Print the table of all operations as Markdown, then exit"},
+
+    // --- accepted for compatibility ---
+    {"rpc-socket", "-r", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kCompatible, true,
+     "JSON-RPC Unix socket"},
+    {"huge-limit", "-s", "", kMebibytes, "SIZE", "0", 0, kBig, kCompatible, true,
+     "Memory limit in MiB or with a unit; this node needs no huge pages"},
+    {"no-pci", "-u", "", kSwitch, "", "false", 0, 0, kCompatible, true, "Do not use PCI devices"},
+    {"huge-dir", "--huge-dir", "", kPath, "DIR", "", 0, 0, kCompatible, true,
+     "Directory of huge pages"},
+    {"env-context", "--env-context", "", kText, "TEXT", "", 0, 0, kCompatible, true,
+     "Arguments of the memory environment"},
+    {"ptpl-dir", "--ptpl-dir", "", kPath, "DIR", "", 0, 0, kCompatible, true,
+     "Directory of persistent NVMe reservations; created at start"},
+    {"persistent-store", "-p", "", kText, "ENDPOINT", "", 0, 0, kCompatible, true,
+     "Persistent store (etcd) endpoint; the port defaults to 2379"},
+    {"ps-timeout", "--ps-timeout", "", kDuration, "DURATION", "10s", 1000, 60000, kCompatible, true,
+     "Timeout of one persistent-store operation, between 1s and 60s"},
+    {"ps-retries", "--ps-retries", "", kInteger, "COUNT", "30", 0, 255, kCompatible, true,
+     "Attempts of one persistent-store operation"},
+    {"bdev-pool-size", "--bdev-pool-size", "", kInteger, "COUNT", "65535", 1, kBig, kCompatible,
+     true, "I/O contexts of devices"},
+    {"nvme-ctl-pool-size", "--nvme-ctl-pool-size", "", kInteger, "COUNT", "65535", 1, kBig,
+     kCompatible, true, "I/O contexts of NVMe controllers"},
+    {"tgt-iface", "-T,--tgt-iface", "NVMF_TGT_IFACE", kText, "INTERFACE", "", 0, 0, kCompatible,
+     true, "Network interface of the NVMe target"},
+    {"tgt-crdt", "--tgt-crdt", "NVMF_TGT_CRDT", kText, "N[,N,N]", "0", 0, 0, kCompatible, true,
+     "Command retry delays of the NVMe target, each at most 100 (unit 100 ms)"},
+    {"diagnose-stack", "-d,--diagnose-stack", "DIAGNOSE_STACK", kInteger, "PID", "", 1, kU32,
+     kCompatible, true, "Show the stacks of another process"},
+    {"reactor-freeze-detection", "--reactor-freeze-detection", "", kSwitch, "", "false", 0, 0,
+     kCompatible, true, "Watch reactors for stalls; this node always does"},
+    {"reactor-freeze-timeout", "--reactor-freeze-timeout", "REACTOR_FREEZE_TIMEOUT", kInteger,
+     "SECONDS", "", 0, kU32, kCompatible, true, "When a reactor counts as frozen"},
+    {"skip-sig-handler", "--skip-sig-handler", "", kSwitch, "", "false", 0, 0, kCompatible, true,
+     "Leave signals alone"},
+    {"enable-io-all-thrd-nexus-channels", "--enable-io-all-thrd-nexus-channels", "", kSwitch, "",
+     "false", 0, 0, kCompatible, true, "Nexus channels on all threads"},
+    {"enable-channel-dbg", "--enable-channel-dbg", "ENABLE_NEXUS_CHANNEL_DEBUG", kSwitch, "",
+     "false", 0, 0, kCompatible, true, "Debug nexus channels"},
+    {"events-url", "--events-url", "", kText, "URL", "", 0, 0, kCompatible, true,
+     "NATS server for events"},
+    {"developer-delay", "--developer-delay", "MAYASTOR_DELAY", kSwitch, "", "false", 0, 0,
+     kCompatible, true, "Slow reactors down, for tests"},
+    {"pod-ip", "", "MY_POD_IP", kAddress, "IP", "", 0, 0, kCompatible, true,
+     "Address of the NVMe target when -T is not given"},
+    {"hostid", "", "MAYASTOR_NVMF_HOSTID", kUuid, "UUID", "", 0, 0, kCompatible, true,
+     "NVMe host id of the initiator"},
+    {"nexus-resv", "", "NEXUS_NVMF_RESV_ENABLE", kText, "ANY", "", 0, 0, kCompatible, true,
+     "Set: nexuses reserve their children"},
+    {"nexus-partial-rebuild", "", "NEXUS_PARTIAL_REBUILD", kText, "1", "1", 0, 0, kCompatible, true,
+     "1: rebuild only what changed"},
+    {"nexus-reset", "", "NEXUS_RESET", kText, "1", "", 0, 0, kCompatible, true,
+     "1: resets reach the children"},
+    {"nexus-rebuild-verify", "", "NEXUS_REBUILD_VERIFY", kText, "fail|panic", "", 0, 0, kCompatible,
+     true, "Read back what a rebuild wrote"},
+    {"fabrics-connect-timeout", "", "NVMF_FABRICS_CONNECT_TIMEOUT", kInteger, "MICROSECONDS",
+     "1000000", 0, kBig, kCompatible, true, "Connect timeout of the initiator"},
+    {"heartbeat-interval", "", "MAYASTOR_HB_INTERVAL_SEC", kInteger, "SECONDS", "5", 1, kU32,
+     kCompatible, true, "Registration interval"},
+    {"heartbeat-timeout", "", "MAYASTOR_HB_TIMEOUT_SEC", kInteger, "SECONDS", "5", 1, kU32,
+     kCompatible, true, "Registration timeout"},
+};
+
+}  // namespace
+
+std::span<const OptionSpec> options() { return kOptions; }
+
+std::string_view source_name(Source source) {
+  switch (source) {
+    case Source::kDefault: return "default";
+    case Source::kFlag: return "flag";
+    case Source::kEnvironment: return "environment";
+    case Source::kFile: return "file";
+  }
+  return "default";
+}
+
+}  // namespace capstan::apps

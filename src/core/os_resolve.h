@@ -1,0 +1,15 @@
+// Why this file exists: names to addresses through the system's resolver, which blocks: only for
+// programs that have nothing else to do yet, never on a reactor that serves.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace capstan::core {
+
+// A numeric address is answered as it is; for a name its first address, IPv4 or IPv6, as text.
+// kUnavailable says what the resolver said.
+Result<std::string> resolve_host(const std::string& host);
+
+}  // namespace capstan::core

@@ -1,0 +1,47 @@
+// Why this file exists: cross-cutting work happens once, here, for every wire. The chain runs in
+// the order of Place, outermost first; Directory::add_interceptor insists on it:
+//   log          one record per call, also of refused ones
+//   trace        gives the call a trace id (reserved place)
+//   metrics      counts what the client saw, therefore outside of everything that refuses
+//   authenticate who is calling (reserved place)
+//   access       whether they may (reserved place)
+//   rate limit   how often (reserved place)
+//   deadline     until when; outside of the concurrency limit, so that a late call takes no slot
+//   concurrency  how many at once
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "core/task.h"
+#include "rpc/call.h"
+
+namespace capstan::rpc {
+
+enum class Place : std::uint8_t {
+  kLog,
+  kTrace,
+  kMetrics,
+  kAuthenticate,
+  kAccess,
+  kRateLimit,
+  kDeadline,
+  kConcurrency,
+};
+
+// The rest of the chain, ending in the handler.
+class Next {
+ public:
+  virtual ~Next() = default;
+  virtual core::Task<Result<void>> run(Call& call) = 0;
+};
+
+class Interceptor {
+ public:
+  virtual ~Interceptor() = default;
+  virtual Place place() const = 0;
+  // Either answers an error or awaits next.run(call) exactly once and returns what it answered.
+  virtual core::Task<Result<void>> around(Call& call, Next& next) = 0;
+};
+
+}  // namespace capstan::rpc

@@ -1,0 +1,48 @@
+// Why this file exists: arms one timer per call that has a deadline (rpc/interceptors/deadline.h).
+// A call without one costs nothing here.
+#include "rpc/interceptors/deadline.h"
+
+#include <utility>
+
+#include "rpc/operation.h"
+
+namespace capstan::rpc {
+
+namespace {
+
+std::unexpected<Error> exceeded(const Call& call) {
+  return fail(Code::kDeadlineExceeded, "deadline exceeded in " + call.operation->full_name() +
+                                           "; allow more time or ask for less");
+}
+
+core::Task<Result<void>> answer_late(Call& call) {
+  co_return exceeded(call);
+}
+
+core::Task<Result<void>> until_deadline(Call& call, Next& next, core::Reactor& reactor) {
+  core::CancelSource source(call.token);
+  core::Timer timer([&source] { source.fire(Code::kDeadlineExceeded); });
+  timer.arm_at(reactor, call.deadline);
+  const core::CancelToken outer = std::exchange(call.token, source.token());
+  auto result = co_await next.run(call);
+  timer.disarm();
+  call.token = outer;
+  // The timer may be due in this very turn without having fired.
+  const bool late = reactor.now() >= call.deadline;
+  if (late && (result || result.error().code != Code::kDeadlineExceeded)) co_return exceeded(call);
+  co_return result;
+}
+
+}  // namespace
+
+core::Task<Result<void>> DeadlineInterceptor::around(Call& call, Next& next) {
+  core::Reactor& reactor = *core::Reactor::current();
+  if (call.deadline == 0 && call.operation->default_deadline != 0) {
+    call.deadline = reactor.now() + call.operation->default_deadline;
+  }
+  if (call.deadline == 0) return next.run(call);
+  if (reactor.now() >= call.deadline) return answer_late(call);
+  return until_deadline(call, next, reactor);
+}
+
+}  // namespace capstan::rpc

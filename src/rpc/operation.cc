@@ -1,0 +1,98 @@
+// Why this file exists: reads one method's options and refuses what contradicts its descriptor, so
+// a wrong declaration stops the node at start with the method's name instead of misbehaving on one
+// wire. Also the one place that classifies gRPC's own protocols, which may come without our
+// options.
+#include "rpc/operation.h"
+
+#include <algorithm>
+#include <array>
+
+#include "rpc/options.pb.h"
+
+namespace capstan::rpc {
+
+namespace {
+
+Access access_of(int declared) {
+  switch (declared) {
+    case OperationOptions::READ: return Access::kRead;
+    case OperationOptions::MONITOR: return Access::kMonitor;
+    case OperationOptions::WRITE: return Access::kWrite;
+    case OperationOptions::DATA: return Access::kData;
+    default: return Access::kAdmin;  // also numbers that a newer options.proto may know
+  }
+}
+
+std::unexpected<Error> wrong(std::string_view operation, std::string_view what) {
+  return fail(Code::kInvalidArgument, "operation '" + std::string(operation) +
+                                          "': " + std::string(what) + "; correct its options");
+}
+
+// The shape of the descriptor decides; the option only tells the two server streams apart.
+Result<Kind> kind_of(const google::protobuf::MethodDescriptor& method, int declared,
+                     std::string_view full_name) {
+  const bool endless = declared == OperationOptions::ENDLESS;
+  const bool large = declared == OperationOptions::LARGE;
+  if ((endless || large) && (method.client_streaming() || !method.server_streaming())) {
+    return wrong(full_name, std::string(endless ? "ENDLESS" : "LARGE") +
+                                " needs a single request and a stream of answers");
+  }
+  if (method.client_streaming()) {
+    return method.server_streaming() ? Kind::kBidirectional : Kind::kClientStream;
+  }
+  if (!method.server_streaming()) return Kind::kUnary;
+  return endless ? Kind::kEndless : Kind::kLarge;
+}
+
+// Health and reflection are monitoring, also where their declarations come without our options:
+// whoever may look at the node may use them. Watch has no end of its own. This is the only place
+// that knows services by name.
+void classify_grpc_service(Operation& operation) {
+  const std::string_view name = operation.full_name();
+  if (!name.starts_with("grpc.health.v1.") && !name.starts_with("grpc.reflection.")) return;
+  operation.access = Access::kMonitor;
+  if (name == "grpc.health.v1.Health/Watch") operation.kind = Kind::kEndless;
+}
+
+Result<void> check_http(const Operation& operation) {
+  static constexpr std::array<std::string_view, 5> kMethods = {"GET", "POST", "PUT", "PATCH",
+                                                               "DELETE"};
+  if (operation.http_method.empty() && operation.http_path.empty()) return {};
+  if (std::ranges::find(kMethods, operation.http_method) == kMethods.end()) {
+    return wrong(operation.full_name(), "http.method '" + operation.http_method +
+                                            "' is not GET, POST, PUT, PATCH or DELETE");
+  }
+  if (!operation.http_path.starts_with('/')) {
+    return wrong(operation.full_name(),
+                 "http.path '" + operation.http_path + "' does not start with '/'");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Operation> Operation::from(const google::protobuf::MethodDescriptor& method) {
+  Operation made;
+  made.method_ = &method;
+  made.full_name_ = method.service()->full_name() + "/" + method.name();
+  const auto& options = method.options().GetExtension(operation);
+  TRY_SET(made.kind, kind_of(method, options.kind(), made.full_name_));
+  made.access = access_of(options.access());
+  made.idempotent = options.idempotent();
+  made.default_deadline = options.deadline_ms() * core::kMillisecond;
+  made.cost = std::max(1U, options.cost());
+  made.gateway_local = options.gateway_local();
+  made.http_method = options.http().method();
+  made.http_path = options.http().path();
+  made.jsonrpc_name = options.jsonrpc().name();
+  made.jsonrpc_old_names = {options.jsonrpc().old_names().begin(),
+                            options.jsonrpc().old_names().end()};
+  made.drpc_module = options.drpc().module();
+  made.drpc_method = options.drpc().method();
+  made.muxio_name = options.muxio().name();
+  classify_grpc_service(made);
+  TRY(check_http(made));
+  return made;
+}
+
+}  // namespace capstan::rpc

@@ -1,0 +1,109 @@
+// Why this file exists: see bdev_v1.h.
+#include "services/bdev_v1.h"
+
+#include "services/pool_ops.h"
+#include "services/uris.h"
+
+namespace capstan::services {
+
+namespace v1 = ::mayastor::v1;
+using google::protobuf::Empty;
+
+namespace {
+
+v1::Bdev message(const storage::DeviceRegistry& devices, const storage::DeviceEntry& entry) {
+  const auto& device = *entry.device;
+  v1::Bdev out;
+  out.set_name(device.name());
+  out.set_uuid(device.uuid().text());
+  out.set_num_blocks(device.num_blocks());
+  out.set_blk_size(device.block_size());
+  out.set_claimed(device.claimed());
+  out.set_claimed_by(device.claimed() ? device.claimed_by() : "Orphaned");
+  std::string aliases;
+  for (const auto& alias : entry.aliases) aliases += (aliases.empty() ? "" : ",") + alias;
+  out.set_aliases(aliases);
+  out.set_uri(creation_uri(devices, device));
+  out.set_product_name(std::string(device.product()));
+  out.set_share_uri(local_uri(device.name(), device.uuid()));
+  return out;
+}
+
+}  // namespace
+
+core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
+    rpc::Call&, const v1::CreateBdevRequest& request) {
+  CO_TRY_SET(const std::string name, storage::device_name_of(request.uri()));
+  const bool existed = engine_.devices().find(name) != nullptr;
+  auto created = co_await engine_.devices().create(request.uri());
+  if (!created) {
+    Error error = std::move(created).error();
+    // Upstream tells a taken name from other failures by this code, and clients expect it.
+    if (existed && error.code == Code::kAlreadyExists) error.code = Code::kInternal;
+    co_return std::unexpected(std::move(error));
+  }
+  const auto* entry = engine_.devices().entry((*created)->name());
+  if (!entry) {
+    co_return fail(Code::kNotFound, "device '" + name + "' vanished while it was created; retry");
+  }
+  if (!existed) engine_.events().publish("device", "create", entry->device->name());
+  v1::CreateBdevResponse response;
+  *response.mutable_bdev() = message(engine_.devices(), *entry);
+  co_return response;
+}
+
+core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call&,
+                                                 const v1::DestroyBdevRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(const std::string name, storage::device_name_of(request.uri()));
+  const bool reference =
+      request.uri().starts_with("bdev:") || request.uri().starts_with("loopback:");
+  if (!reference && engine_.devices().find(name)) CO_TRY(co_await close_pool_on(engine_, name));
+  CO_TRY(co_await engine_.devices().destroy(request.uri()));
+  if (!reference) engine_.events().publish("device", "delete", name);
+  co_return Empty();
+}
+
+core::Task<Result<v1::ListBdevResponse>> BdevServiceV1::list(rpc::Call&,
+                                                             const v1::ListBdevOptions& request) {
+  v1::ListBdevResponse response;
+  for (const auto* entry : engine_.devices().list()) {
+    if (request.has_name() && request.name().value() != entry->device->name()) continue;
+    *response.add_bdevs() = message(engine_.devices(), *entry);
+  }
+  co_return response;
+}
+
+core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
+    rpc::Call&, const v1::BdevShareRequest& request) {
+  if (request.protocol() != v1::NVMF) {
+    co_return fail(Code::kInvalidArgument, "invalid share protocol value: " +
+                                               std::to_string(request.protocol()) + "; use NVMF");
+  }
+  const auto device = engine_.devices().find(request.name());
+  if (!device) co_return fail(Code::kNotFound, "device '" + request.name() + "' not found");
+  if (device->claimed()) {
+    co_return fail(Code::kInternal, "device '" + device->name() + "' is already shared or claimed (" +
+                                        device->claimed_by() + ")");
+  }
+  co_return fail(Code::kUnimplemented, "device '" + device->name() +
+                                           "' cannot be shared over NVMe-oF: this build has no NVMe "
+                                           "target yet; local users reach it as " +
+                                           local_uri(device->name(), device->uuid()));
+}
+
+core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&, const v1::BdevUnshareRequest&) {
+  co_return Empty();  // nothing is ever shared, and an unknown name is fine
+}
+
+Result<void> bind_bdev_v1(rpc::Directory& directory, BdevServiceV1& service) {
+  TRY(directory.declare(v1::Bdev::descriptor()->file()->FindServiceByName("BdevRpc")));
+  using S = BdevServiceV1;
+  TRY(rpc::bind_unary(directory, "mayastor.v1.BdevRpc/Create", service, &S::create));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.BdevRpc/Destroy", service, &S::destroy));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.BdevRpc/List", service, &S::list));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.BdevRpc/Share", service, &S::share));
+  return rpc::bind_unary(directory, "mayastor.v1.BdevRpc/Unshare", service, &S::unshare);
+}
+
+}  // namespace capstan::services

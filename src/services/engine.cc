@@ -1,0 +1,77 @@
+// Why this file exists: see engine.h.
+#include "services/engine.h"
+
+#include "services/pool_ops.h"
+
+namespace capstan::services {
+
+Engine::Engine(core::Env& env, const core::Log& log, std::string state_directory)
+    : env_(env),
+      log_(log.child("engine")),
+      devices_(env),
+      events_(env),
+      state_(env, std::move(state_directory)) {}
+
+Engine::~Engine() = default;
+
+core::Task<Result<void>> Engine::start(bool restore) {
+  CO_TRY(co_await state_.load());
+  if (restore) co_await restore_pools(*this);
+  set_phase(Phase::kReady);
+  events_.publish("node", "start", "");
+  log_.info("started", {{"pools", pools_.size()}, {"unavailable_pools", unavailable_.size()}});
+  co_return {};
+}
+
+core::Task<void> Engine::stop() {
+  set_phase(Phase::kDraining);
+  {
+    const auto pool_calls = co_await pool_calls_.lock();
+    const auto replica_calls = co_await replica_calls_.lock();
+    co_await close_pools(*this);
+  }
+  events_.publish("node", "stop", "");
+  log_.info("stopped");
+}
+
+LoadedPool* Engine::find_pool(std::string_view name) {
+  const auto it = pools_.find(name);
+  return it == pools_.end() ? nullptr : &it->second;
+}
+
+LoadedPool* Engine::find_pool(const Uuid& uuid) {
+  for (auto& [name, loaded] : pools_) {
+    if (loaded.pool->uuid() == uuid) return &loaded;
+  }
+  return nullptr;
+}
+
+FoundReplica Engine::find_replica(const Uuid& uuid) {
+  for (auto& [name, loaded] : pools_) {
+    if (auto replica = loaded.pool->find(uuid)) return {&loaded, std::move(replica)};
+  }
+  return {};
+}
+
+FoundReplica Engine::find_replica_named(std::string_view name) {
+  for (auto& [pool_name, loaded] : pools_) {
+    if (auto replica = loaded.pool->find(name)) return {&loaded, std::move(replica)};
+  }
+  return {};
+}
+
+core::Task<Result<void>> Engine::phase_changed_from(Phase seen, core::CancelToken token) {
+  while (phase_ == seen) {
+    CO_TRY(token.check());
+    const core::CancelCallback wake(token, [this] { phase_event_.notify_all(); });
+    co_await phase_event_.wait();
+  }
+  co_return {};
+}
+
+void Engine::set_phase(Phase phase) {
+  phase_ = phase;
+  phase_event_.notify_all();
+}
+
+}  // namespace capstan::services

@@ -1,0 +1,136 @@
+// Why this file exists: see node.h.
+#include "services/node.h"
+
+#include "rpc/describe.h"
+
+namespace capstan::services {
+
+namespace n1 = node::v1;
+
+namespace {
+
+constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+
+void add_part(n1::Health& health, std::string name, std::string trouble, std::string detail) {
+  auto* part = health.add_parts();
+  part->set_name(std::move(name));
+  part->set_healthy(trouble.empty());
+  part->set_detail(trouble.empty() ? std::move(detail) : std::move(trouble));
+  if (!part->healthy()) health.set_healthy(false);
+}
+
+std::string_view phase_name(Engine::Phase phase) {
+  switch (phase) {
+    case Engine::Phase::kStarting: return "starting";
+    case Engine::Phase::kReady: return "ready";
+    case Engine::Phase::kDraining: return "stopping";
+  }
+  return "";
+}
+
+std::string trouble_of(const storage::Pool& pool) {
+  if (pool.info().faulted) {
+    return "a write of its metadata failed: data can be read, changes are refused; check the disk, "
+           "then export and import the pool";
+  }
+  std::string damaged;
+  for (const auto& volume : pool.faulted()) {
+    damaged += (damaged.empty() ? "damaged volumes: '" : ", '") + volume.name + "' (" +
+               volume.reason + ")";
+  }
+  return damaged;
+}
+
+}  // namespace
+
+NodeService::NodeService(Engine& engine, const rpc::Directory& directory, const NodeInfo& info,
+                         const core::Metrics& metrics, ConfigValues config)
+    : engine_(engine),
+      directory_(directory),
+      info_(info),
+      metrics_(metrics),
+      config_(std::move(config)) {}
+
+core::Task<Result<n1::Version>> NodeService::get_version(rpc::Call&, const n1::GetVersionRequest&) {
+  n1::Version out;
+  out.set_node_name(info_.node_name);
+  out.set_version(info_.version);
+  out.set_release(info_.release);
+  out.set_instance_uuid(info_.instance_uuid.text());
+  out.mutable_started()->set_seconds(
+      static_cast<std::int64_t>(info_.started_wall_ns / kNanosPerSecond));
+  out.mutable_started()->set_nanos(
+      static_cast<std::int32_t>(info_.started_wall_ns % kNanosPerSecond));
+  out.set_uptime_ms((core::Reactor::current()->now() - info_.started) / core::kMillisecond);
+  co_return out;
+}
+
+core::Task<Result<n1::Health>> NodeService::get_health(rpc::Call&, const n1::GetHealthRequest&) {
+  n1::Health health;
+  health.set_healthy(true);
+  const bool ready = engine_.phase() == Engine::Phase::kReady;
+  const std::string phase(phase_name(engine_.phase()));
+  add_part(health, "node", ready ? "" : phase, phase);
+  for (const auto& [name, loaded] : engine_.pools()) {
+    add_part(health, "pool " + name, trouble_of(*loaded.pool), "open on " + loaded.disk);
+  }
+  for (const auto& [name, reason] : engine_.unavailable()) {
+    add_part(health, "pool " + name,
+             "not open: " + reason +
+                 "; make its disk available and import it, or export it to forget it",
+             "");
+  }
+  const auto& counters = core::Reactor::current()->counters();
+  add_part(health, "reactor 0", "", std::to_string(counters.stalls) + " stalls");
+  co_return health;
+}
+
+core::Task<Result<n1::DescribeOperationsResponse>> NodeService::describe_operations(
+    rpc::Call&, const n1::DescribeOperationsRequest& request) {
+  n1::DescribeOperationsResponse out;
+  for (const auto* operation : directory_.operations()) {
+    if (!operation->full_name().starts_with(request.prefix())) continue;
+    rpc::describe(*operation, *out.add_operations());
+  }
+  co_return out;
+}
+
+core::Task<Result<n1::Config>> NodeService::get_config(rpc::Call&, const n1::GetConfigRequest&) {
+  n1::Config out;
+  for (const auto& value : config_) *out.add_values() = value;
+  co_return out;
+}
+
+core::Task<Result<void>> NodeService::monitor_events(rpc::Call& call,
+                                                     const n1::MonitorEventsRequest& request,
+                                                     rpc::Sink<n1::Event> sink) {
+  CO_TRY_SET(const auto subscription,
+             engine_.events().subscribe(
+                 std::set<std::string>(request.categories().begin(), request.categories().end())));
+  while (true) {
+    CO_TRY_SET(const auto event, co_await subscription->next(call.token));
+    CO_TRY(co_await sink.send(event));
+  }
+}
+
+core::Task<Result<n1::MetricsText>> NodeService::get_metrics(rpc::Call&,
+                                                             const n1::GetMetricsRequest&) {
+  n1::MetricsText out;
+  out.set_text(metrics_.prometheus_text());
+  co_return out;
+}
+
+Result<void> bind_node(rpc::Directory& directory, NodeService& service) {
+  TRY(directory.declare(n1::Version::descriptor()->file()->FindServiceByName("NodeRpc")));
+  using S = NodeService;
+  const std::string prefix = "capstan.node.v1.NodeRpc/";
+  TRY(rpc::bind_unary(directory, prefix + "GetVersion", service, &S::get_version));
+  TRY(rpc::bind_unary(directory, prefix + "GetHealth", service, &S::get_health));
+  TRY(rpc::bind_unary(directory, prefix + "DescribeOperations", service,
+                      &S::describe_operations));
+  TRY(rpc::bind_unary(directory, prefix + "GetConfig", service, &S::get_config));
+  TRY(rpc::bind_server_stream(directory, prefix + "MonitorEvents", service, &S::monitor_events));
+  return rpc::bind_unary(directory, prefix + "GetMetrics", service, &S::get_metrics);
+}
+
+}  // namespace capstan::services

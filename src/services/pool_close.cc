@@ -1,0 +1,168 @@
+// Why this file exists: the closing half of pool_ops.h: export, destroy, shutdown, and the upkeep of
+// volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
+#include "services/errors.h"
+#include "services/pool_ops.h"
+#include "services/uris.h"
+
+namespace capstan::services {
+namespace {
+
+constexpr std::string_view kSource = "io-engine.source_uuid";
+constexpr std::string_view kDiscarded = "io-engine.discarded_snapshot";
+
+std::unexpected<Error> not_found(const std::string& name) {
+  return fail(Code::kNotFound, "Pool " + name + " not found");
+}
+
+// By name; the UUID must agree when it is given.
+Result<LoadedPool*> find(Engine& engine, const std::string& name,
+                         const std::optional<std::string>& uuid) {
+  auto* loaded = engine.find_pool(name);
+  if (!loaded) return not_found(name);
+  if (uuid && Uuid::parse(*uuid) != loaded->pool->uuid()) {
+    return fail(Code::kNotFound, "Pool " + name + " with UUID " + *uuid +
+                                     " not found; the open pool of that name has UUID " +
+                                     loaded->pool->uuid().text());
+  }
+  return loaded;
+}
+
+void unregister_all(Engine& engine, LoadedPool& loaded) {
+  for (const auto& replica : loaded.pool->replicas()) unregister_replica(engine, replica);
+}
+
+void register_all(Engine& engine, LoadedPool& loaded) {
+  for (const auto& replica : loaded.pool->replicas()) {
+    const auto registered = register_replica(engine, replica);
+    if (!registered) {
+      engine.log().warn("replica_name_taken", {{"error", registered.error().text()}});
+    }
+  }
+}
+
+// The pool object is done with: forget it and close its device.
+core::Task<void> drop(Engine& engine, std::string name) {
+  const auto it = engine.pools().find(name);
+  const std::string disk = it->second.disk;
+  engine.pools().erase(it);
+  const auto closed = co_await engine.devices().destroy(disk);
+  if (!closed && closed.error().code != Code::kNotFound) {
+    engine.log().warn("device_not_closed", {{"uri", disk}, {"error", closed.error().text()}});
+  }
+}
+
+// The pool is gone from the node; now from its record. While that fails, exporting it again retries.
+core::Task<Result<void>> forget(Engine& engine, std::string name) {
+  auto removed = co_await engine.state().remove(name);
+  if (removed) co_return {};
+  engine.unavailable()[name] = "it is closed, but its record could not be removed";
+  co_return std::unexpected(pool_close_error(std::move(removed).error())
+                                .within("pool '" + name + "' is closed; export it again"));
+}
+
+// Closes the pool itself; its data stays. It is closed in any case: when its last writes fail, what
+// was acknowledged is on the disk all the same and the next import recovers it.
+core::Task<void> close(Engine& engine, LoadedPool& loaded) {
+  unregister_all(engine, loaded);
+  const auto unloaded = co_await loaded.pool->unload();
+  if (!unloaded) {
+    engine.log().warn("pool_closed_uncleanly",
+                      {{"pool", loaded.pool->name()}, {"error", unloaded.error().text()}});
+  }
+}
+
+}  // namespace
+
+core::Task<Result<void>> export_pool(Engine& engine, std::string name,
+                                     std::optional<std::string> uuid) {
+  const auto unavailable = engine.unavailable().find(name);
+  if (!engine.find_pool(name) && unavailable != engine.unavailable().end()) {
+    CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+    CO_TRY(co_await engine.state().remove(name));
+    engine.unavailable().erase(name);
+    engine.events().publish("pool", "export", name, {{"state", "unavailable"}});
+    co_return {};
+  }
+  CO_TRY_SET(LoadedPool* loaded, find(engine, name, uuid));
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+  co_await close(engine, *loaded);
+  co_await drop(engine, name);
+  engine.log().info("pool_exported", {{"pool", name}});
+  engine.events().publish("pool", "export", name);
+  co_return co_await forget(engine, name);
+}
+
+core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
+                                      std::optional<std::string> uuid) {
+  CO_TRY_SET(LoadedPool* loaded, find(engine, name, uuid));
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+  // After a crash in between, the start finds either the pool, whole, or this mark and nothing.
+  const auto recorded = engine.state().pools().find(name);
+  if (recorded != engine.state().pools().end()) {
+    node::v1::PoolRecord record = recorded->second;
+    record.set_destroying(true);
+    CO_TRY(co_await engine.state().put(std::move(record)));
+  }
+  unregister_all(engine, *loaded);
+  auto destroyed = co_await loaded->pool->destroy();
+  if (!destroyed) {
+    register_all(engine, *loaded);
+    co_return std::unexpected(
+        pool_close_error(std::move(destroyed).error()).within("destroy pool '" + name + "'"));
+  }
+  co_await drop(engine, name);
+  engine.log().info("pool_destroyed", {{"pool", name}});
+  engine.events().publish("pool", "delete", name);
+  co_return co_await forget(engine, name);
+}
+
+core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) {
+  for (auto& [name, loaded] : engine.pools()) {
+    if (loaded.pool->device()->name() != device_name) continue;
+    const std::string pool = name;
+    CO_TRY_SET(const auto lock, engine.locks().try_lock(pool));
+    co_await close(engine, loaded);
+    engine.pools().erase(pool);
+    if (engine.state().pools().contains(pool)) {
+      engine.unavailable()[pool] = "its device '" + device_name + "' was destroyed by a client";
+    }
+    engine.log().warn("pool_closed", {{"pool", pool}, {"reason", "its device was destroyed"}});
+    engine.events().publish("pool", "state_change", pool, {{"state", "unavailable"}});
+    co_return {};
+  }
+  co_return {};
+}
+
+core::Task<void> close_pools(Engine& engine) {
+  while (!engine.pools().empty()) {
+    const std::string name = engine.pools().begin()->first;
+    co_await close(engine, engine.pools().begin()->second);
+    co_await drop(engine, name);
+  }
+}
+
+core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uuid uuid) {
+  const auto snapshot = loaded.pool->find(uuid);
+  if (!snapshot || !snapshot->is_snapshot() || snapshot->attribute(kDiscarded) != "true") co_return;
+  for (const auto& other : loaded.pool->replicas()) {
+    if (other->is_clone() && other->attribute(kSource) == uuid.text()) co_return;
+  }
+  unregister_replica(engine, snapshot);
+  const auto destroyed = co_await loaded.pool->destroy_replica(uuid);
+  if (destroyed) co_return;
+  engine.log().warn("snapshot_not_destroyed",
+                    {{"snapshot", snapshot->name()}, {"error", destroyed.error().text()}});
+  const auto registered = register_replica(engine, snapshot);
+  if (!registered) engine.log().warn("replica_name_taken", {{"replica", snapshot->name()}});
+}
+
+Result<void> register_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica) {
+  return engine.devices().add({replica, "", {replica->pool_name() + "/" + replica->name()}});
+}
+
+void unregister_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica) {
+  const auto* entry = engine.devices().entry(replica->name());
+  if (entry && entry->device == replica) engine.devices().remove(replica->name());
+}
+
+}  // namespace capstan::services

@@ -1,0 +1,318 @@
+// Why this file exists: the opening half of pool_ops.h: CreatePool and ImportPool with their checks
+// in the order clients rely on (io-engine-behaviour sections 7.2 and 7.4). The steps are numbered as
+// there. A failure takes back the base device that this call created, so a retry starts clean.
+#include <cmath>
+#include <limits>
+
+#include "base/limits.h"
+#include "services/errors.h"
+#include "services/pool_ops.h"
+#include "services/uris.h"
+
+namespace capstan::services {
+namespace {
+
+constexpr std::uint32_t kMiB = 1U << 20;
+constexpr std::string_view kDiscarded = "io-engine.discarded_snapshot";
+constexpr std::string_view kCreateTime = "io-engine.snapshot_create_time";
+
+struct BaseDevice {
+  std::shared_ptr<storage::Device> device;
+  std::string uri;
+  bool created = false;  // by this call, so a failure takes it back
+};
+
+// Steps 7 to 9: the URI of the one disk, checked.
+Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
+  if (arguments.disks.size() != 1) {
+    std::string list;
+    for (const auto& disk : arguments.disks) list += (list.empty() ? "" : ", ") + disk;
+    return fail(Code::kInvalidArgument, "invalid number " + std::to_string(arguments.disks.size()) +
+                                            " of devices [" + list +
+                                            "]: a pool has exactly one disk");
+  }
+  std::string uri = storage::normalize_disk(arguments.disks.front());
+  TRY_SET(const std::string device_name, storage::device_name_of(uri));
+  if (const auto* loaded = engine.find_pool(arguments.name)) {
+    if (loaded->pool->device()->name() == device_name) {
+      return fail(Code::kAlreadyExists, "pool '" + arguments.name + "' is open already on this disk");
+    }
+    return fail(Code::kInvalidArgument, "pool '" + arguments.name + "' is open on another disk, '" +
+                                            loaded->pool->device()->name() +
+                                            "'; choose another name or export that pool first");
+  }
+  const auto unavailable = engine.unavailable().find(arguments.name);
+  if (unavailable != engine.unavailable().end()) {
+    const auto& record = engine.state().pools().at(arguments.name);
+    const auto recorded = storage::device_name_of(record.disk());
+    if (!recorded || *recorded != device_name) {
+      return fail(Code::kInvalidArgument,
+                  "pool '" + arguments.name + "' belongs to disk '" + record.disk() +
+                      "', which could not be opened (" + unavailable->second +
+                      "); export the pool to forget it, or choose another name");
+    }
+  }
+  if (engine.pools().size() >= limits::kPoolsMax) {
+    return fail(Code::kResourceExhausted, "the node has its " + std::to_string(limits::kPoolsMax) +
+                                              " pools already; export one first");
+  }
+  return uri;
+}
+
+core::Task<void> close_base(Engine& engine, BaseDevice base) {
+  base.device.reset();
+  if (!base.created) co_return;
+  const auto closed = co_await engine.devices().destroy(base.uri);
+  if (!closed) {
+    engine.log().warn("device_not_closed", {{"uri", base.uri}, {"error", closed.error().text()}});
+  }
+}
+
+// Steps 10 and 11.
+core::Task<Result<BaseDevice>> open_base(Engine& engine, std::string uri) {
+  CO_TRY_SET(const std::string name, storage::device_name_of(uri));
+  BaseDevice base{engine.devices().find(name), uri, false};
+  const bool existed = base.device != nullptr;
+  auto created = co_await engine.devices().create(uri);
+  if (created) {
+    base.device = *created;
+    base.created = !existed;
+  } else if (created.error().code != Code::kAlreadyExists || !base.device) {
+    co_return std::unexpected(std::move(created).error());
+  }
+  const auto* entry = engine.devices().entry(base.device->name());
+  if (entry && !entry->uri.empty()) base.uri = entry->uri;
+  if (base.device->claimed()) {
+    auto busy = fail(Code::kInvalidArgument, "volume is busy: device '" + base.device->name() +
+                                                 "' is in use by " + base.device->claimed_by());
+    co_await close_base(engine, std::move(base));
+    co_return busy;
+  }
+  co_return base;
+}
+
+// Steps 12 and 13, on what stands on the disk.
+Result<void> check_found(const PoolArguments& arguments, const storage::PoolInfo& found) {
+  if (found.name != arguments.name) {
+    return fail(Code::kInvalidArgument, "existing pool disk has different name '" + found.name +
+                                            "', not '" + arguments.name + "'");
+  }
+  if (arguments.uuid && *arguments.uuid != found.uuid) {
+    return fail(Code::kInvalidArgument, "pool '" + found.name + "' on this disk has UUID " +
+                                            found.uuid.text() + ", not " + arguments.uuid->text());
+  }
+  return {};
+}
+
+// Steps 15 to 17.
+Result<storage::PoolOptions> format_options(const PoolArguments& arguments) {
+  storage::PoolOptions options;
+  options.force = arguments.force;
+  if (arguments.cluster_size_bytes) options.cluster_size_bytes = *arguments.cluster_size_bytes;
+  const std::uint32_t cluster = options.cluster_size_bytes;
+  if (cluster == 0) {
+    return fail(Code::kInvalidArgument, "cluster size 0 is too small: give at least 1 MiB");
+  }
+  if (cluster % kMiB != 0) {
+    return fail(Code::kInternal,
+                "cluster size " + std::to_string(cluster) + " is not multiple of 1MiB");
+  }
+  if (cluster > limits::kClusterBytesMax) {
+    return fail(Code::kInternal, "cluster size " + std::to_string(cluster) +
+                                     " is larger than max limit " +
+                                     std::to_string(limits::kClusterBytesMax));
+  }
+  if (!arguments.md_resv_ratio) return options;
+  const float ratio = *arguments.md_resv_ratio;
+  if (!(ratio > 0)) {
+    return fail(Code::kInternal,
+                "bad metadata reservation ratio: " + std::to_string(ratio) + " is not above 0");
+  }
+  const double percent = std::floor(static_cast<double>(ratio) * 100);
+  constexpr auto kMost = std::numeric_limits<std::uint32_t>::max();
+  const auto chosen = percent >= kMost ? kMost : static_cast<std::uint32_t>(percent);
+  if (chosen != 0) options.md_resv_percent = chosen;
+  return options;
+}
+
+core::Task<Result<std::unique_ptr<storage::Pool>>> load(Engine& engine, BaseDevice base) {
+  storage::PoolOptions options;
+  options.cluster_unmap = true;
+  auto pool = co_await storage::Pool::load(engine.env(), base.device, options);
+  if (!pool) co_return std::unexpected(pool_import_error(std::move(pool).error()));
+  co_return pool;
+}
+
+struct Opened {
+  std::unique_ptr<storage::Pool> pool;
+  bool formatted = false;
+};
+
+core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, BaseDevice base) {
+  auto found = co_await storage::Pool::probe(base.device);
+  if (!found) {
+    co_return std::unexpected(
+        pool_import_error(std::move(found).error()).within("import pool '" + arguments.name + "'"));
+  }
+  CO_TRY(check_found(arguments, *found));
+  CO_TRY_SET(auto pool, co_await load(engine, base));
+  co_return Opened{std::move(pool), false};
+}
+
+core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments arguments,
+                                          BaseDevice base) {
+  auto found = co_await storage::Pool::probe(base.device);
+  if (found) {
+    CO_TRY(check_found(arguments, *found));
+    CO_TRY_SET(auto pool, co_await load(engine, base));
+    co_return Opened{std::move(pool), false};
+  }
+  const Code why = found.error().code;
+  const bool unusable = why == Code::kDataLoss || why == Code::kFailedPrecondition;
+  if (unusable && !arguments.force) {
+    Error error = std::move(found).error();
+    error.code = Code::kFailedPrecondition;
+    error.message += "; what is on the disk is not overwritten unless forced";
+    co_return std::unexpected(std::move(error).within("create pool '" + arguments.name + "'"));
+  }
+  if (why != Code::kNotFound && !unusable) {
+    co_return std::unexpected(
+        pool_create_error(std::move(found).error()).within("create pool '" + arguments.name + "'"));
+  }
+  CO_TRY_SET(auto options, format_options(arguments));
+  options.cluster_unmap = true;
+  const Uuid uuid = arguments.uuid ? *arguments.uuid : engine.env().random_uuid();
+  auto pool =
+      co_await storage::Pool::create(engine.env(), base.device, arguments.name, uuid, options);
+  if (!pool) {
+    co_return std::unexpected(
+        pool_create_error(std::move(pool).error()).within("create pool '" + arguments.name + "'"));
+  }
+  co_return Opened{*std::move(pool), true};
+}
+
+// Section 7.4, what follows a successful import.
+core::Task<void> after_import(Engine& engine, LoadedPool& loaded) {
+  for (const auto& note : loaded.pool->notes()) {
+    engine.log().info("pool_recovered", {{"pool", loaded.pool->name()}, {"note", note}});
+  }
+  for (const auto& damaged : loaded.pool->faulted()) {
+    engine.log().error("volume_damaged", {{"pool", loaded.pool->name()},
+                                          {"volume", damaged.name},
+                                          {"reason", damaged.reason}});
+  }
+  std::vector<Uuid> discarded;
+  for (const auto& replica : loaded.pool->replicas()) {
+    if (replica->attribute("shared") == "true") {
+      engine.log().warn("replica_not_shared",
+                        {{"replica", replica->name()},
+                         {"reason", "it was shared before, but this node has no NVMe target"}});
+    }
+    if (replica->attribute(kCreateTime) && replica->attribute(kDiscarded) == "true") {
+      discarded.push_back(replica->uuid());
+    }
+  }
+  for (const auto& uuid : discarded) co_await drop_discarded_snapshot(engine, loaded, uuid);
+}
+
+// The pool joins the node: recorded, its volumes known by name.
+core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice base) {
+  const std::string name = opened.pool->name();
+  if (!is_volatile(base.uri)) {
+    node::v1::PoolRecord record;
+    record.set_name(name);
+    record.set_uuid(opened.pool->uuid().text());
+    record.set_disk(base.uri);
+    auto recorded = co_await engine.state().put(std::move(record));
+    if (!recorded) {
+      const auto closed = co_await opened.pool->unload();
+      if (!closed) engine.log().warn("pool_not_closed", {{"pool", name}});
+      Error error = std::move(recorded).error();
+      error.code = Code::kInternal;
+      error.message += "; the pool is on the disk and is opened when the call is repeated";
+      co_return std::unexpected(std::move(error).within("pool '" + name + "'"));
+    }
+  }
+  engine.unavailable().erase(name);
+  const auto [position, added] =
+      engine.pools().emplace(name, LoadedPool{std::move(opened.pool), base.uri});
+  CAPSTAN_ASSERT(added);
+  LoadedPool& loaded = position->second;
+  for (const auto& replica : loaded.pool->replicas()) {
+    const auto registered = register_replica(engine, replica);
+    if (!registered) {
+      engine.log().warn("replica_name_taken",
+                        {{"pool", name}, {"error", registered.error().text()}});
+    }
+  }
+  co_return &loaded;
+}
+
+core::Task<Result<LoadedPool*>> open_pool(Engine& engine, PoolArguments arguments, bool format) {
+  const std::string name = arguments.name;
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+  CO_TRY_SET(std::string uri, check_disk(engine, arguments));
+  CO_TRY_SET(const BaseDevice base, co_await open_base(engine, std::move(uri)));
+  auto opened = format ? co_await open_or_format(engine, std::move(arguments), base)
+                       : co_await open_only(engine, std::move(arguments), base);
+  if (!opened) {
+    co_await close_base(engine, base);
+    co_return std::unexpected(std::move(opened).error());
+  }
+  const bool formatted = opened->formatted;
+  auto loaded = co_await adopt(engine, *std::move(opened), base);
+  if (!loaded) {
+    co_await close_base(engine, base);
+    co_return std::unexpected(std::move(loaded).error());
+  }
+  if (!formatted) co_await after_import(engine, **loaded);
+  engine.log().info(formatted ? "pool_created" : "pool_imported",
+                    {{"pool", name}, {"disk", base.uri}});
+  engine.events().publish("pool", formatted ? "create" : "import", name,
+                          {{"uuid", (*loaded)->pool->uuid().text()}, {"disk", base.uri}});
+  co_return *loaded;
+}
+
+// Whether the disk can be read and holds no pool.
+core::Task<bool> nothing_left(Engine& engine, std::string disk) {
+  auto base = co_await open_base(engine, std::move(disk));
+  if (!base) co_return false;
+  const auto found = co_await storage::Pool::probe(base->device);
+  co_await close_base(engine, *std::move(base));
+  co_return !found && found.error().code == Code::kNotFound;
+}
+
+}  // namespace
+
+core::Task<Result<LoadedPool*>> create_pool(Engine& engine, PoolArguments arguments) {
+  return open_pool(engine, std::move(arguments), true);
+}
+
+core::Task<Result<LoadedPool*>> import_pool(Engine& engine, PoolArguments arguments) {
+  return open_pool(engine, std::move(arguments), false);
+}
+
+core::Task<void> restore_pools(Engine& engine) {
+  const auto records = engine.state().pools();  // a copy: opening may change them
+  for (const auto& [name, record] : records) {
+    PoolArguments arguments;
+    arguments.name = name;
+    arguments.uuid = Uuid::parse(record.uuid());
+    arguments.disks = {record.disk()};
+    const auto loaded = co_await import_pool(engine, std::move(arguments));
+    if (loaded) continue;
+    // Its destruction had begun and nothing of it is left: finish what was asked for.
+    if (record.destroying() && co_await nothing_left(engine, record.disk())) {
+      const auto removed = co_await engine.state().remove(name);
+      if (removed) continue;
+    }
+    engine.unavailable()[name] = loaded.error().text();
+    engine.log().error("pool_unavailable", {{"pool", name},
+                                            {"disk", record.disk()},
+                                            {"error", loaded.error().text()}});
+    engine.events().publish("pool", "state_change", name,
+                            {{"state", "unavailable"}, {"reason", loaded.error().text()}});
+  }
+}
+
+}  // namespace capstan::services

@@ -1,0 +1,54 @@
+// Why this file exists: what one can do with pools, free of any API's messages, so that v1, v0 and
+// the start of the node do the same thing in the same order (io-engine-behaviour section 7). Errors
+// carry the status code that section 4.2 gives them.
+// The caller holds the lock of its service; the lock on the pool's name is taken in here.
+// Lifetimes: the engine outlives the tasks.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/engine.h"
+
+namespace capstan::services {
+
+struct PoolArguments {
+  std::string name;
+  std::optional<Uuid> uuid;
+  std::vector<std::string> disks;
+  // Only when formatting:
+  std::optional<std::uint32_t> cluster_size_bytes;
+  std::optional<float> md_resv_ratio;
+  bool force = false;  // overwrite foreign data or a damaged pool
+};
+
+// Opens the pool of that name on the disk, or formats the disk.
+core::Task<Result<LoadedPool*>> create_pool(Engine& engine, PoolArguments arguments);
+// Opens the pool of that name on the disk.
+core::Task<Result<LoadedPool*>> import_pool(Engine& engine, PoolArguments arguments);
+
+// `uuid` is a text to be matched when it is given. A recorded pool that could not be opened is
+// forgotten by exporting it.
+core::Task<Result<void>> export_pool(Engine& engine, std::string name,
+                                     std::optional<std::string> uuid);
+core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
+                                      std::optional<std::string> uuid);
+
+// The device of that name is about to be destroyed: a pool on it is closed and stays recorded as
+// unavailable. Fine when there is none.
+core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name);
+
+// At the start: opens what is recorded. At the end: closes all, keeping the records.
+core::Task<void> restore_pools(Engine& engine);
+core::Task<void> close_pools(Engine& engine);
+
+// Destroys a snapshot that was discarded while it had clones, once the last of them is gone.
+// Failures are logged: the snapshot stays listed and the next import tries again.
+core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uuid snapshot);
+
+// Makes a volume known by name; kAlreadyExists when the name is taken.
+Result<void> register_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica);
+void unregister_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica);
+
+}  // namespace capstan::services

@@ -1,0 +1,148 @@
+// Why this file exists: see pool_v1.h. Steps 1 to 4 of io-engine-behaviour section 7.2 are about
+// this API's messages and stand here; the rest is in pool_open.cc.
+#include "services/pool_v1.h"
+
+#include "services/pool_ops.h"
+#include "services/uris.h"
+
+namespace capstan::services {
+
+namespace v1 = ::mayastor::v1;
+using google::protobuf::Empty;
+
+namespace {
+
+// Request metadata with which a client insists on overwriting what stands on a disk.
+constexpr std::string_view kForceKey = "capstan-force";
+
+Result<void> check_type(v1::PoolType type) {
+  if (!v1::PoolType_IsValid(type)) {
+    return fail(Code::kInvalidArgument, "invalid pool type " + std::to_string(type));
+  }
+  if (type == v1::Lvm) return fail(Code::kFailedPrecondition, "lvm support not enabled");
+  return {};
+}
+
+// What both requests have in common.
+template <class Request>
+Result<PoolArguments> arguments_of(const Request& request) {
+  TRY(check_type(request.pooltype()));
+  if (request.disks().empty()) {
+    return fail(Code::kInvalidArgument, "invalid argument, missing devices: name one disk");
+  }
+  PoolArguments arguments;
+  if (request.has_uuid()) {
+    arguments.uuid = Uuid::parse(request.uuid().value());
+    if (!arguments.uuid) {
+      return fail(Code::kInvalidArgument, "invalid uuid provided, '" + request.uuid().value() +
+                                              "' is not a UUID");
+    }
+  }
+  if (request.name().empty()) {
+    return fail(Code::kInvalidArgument, "invalid pool name: it must not be empty");
+  }
+  arguments.name = request.name();
+  arguments.disks.assign(request.disks().begin(), request.disks().end());
+  return arguments;
+}
+
+template <class Request>
+std::optional<std::string> uuid_of(const Request& request) {
+  if (!request.has_uuid()) return std::nullopt;
+  return request.uuid().value();
+}
+
+}  // namespace
+
+v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
+  const auto info = loaded.pool->info();
+  const auto device = loaded.pool->device();
+  v1::Pool pool;
+  pool.set_uuid(info.uuid.text());
+  pool.set_name(info.name);
+  pool.add_disks(with_uuid(loaded.disk, device->uuid()));
+  pool.set_state(info.faulted ? v1::POOL_DEGRADED : v1::POOL_ONLINE);
+  pool.set_capacity(info.capacity_bytes);
+  pool.set_used(info.used_bytes);
+  pool.set_pooltype(v1::Lvs);
+  pool.set_committed(info.committed_bytes);
+  pool.set_cluster_size(static_cast<std::uint32_t>(info.cluster_size_bytes));
+  pool.set_page_size(info.page_size_bytes);
+  pool.set_disk_capacity(device->size_bytes());
+  auto* metadata = pool.mutable_md_info();
+  metadata->set_md_page_size(info.page_size_bytes);
+  metadata->set_md_pages(info.md_pages);
+  metadata->set_md_used_pages(info.md_used_pages);
+  return pool;
+}
+
+core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
+                                                        const v1::CreatePoolRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(auto arguments, arguments_of(request));
+  if (request.has_cluster_size()) arguments.cluster_size_bytes = request.cluster_size();
+  if (request.has_md_args() && request.md_args().has_md_resv_ratio()) {
+    arguments.md_resv_ratio = request.md_args().md_resv_ratio();
+  }
+  arguments.force = call.metadata.get(kForceKey) == "true";
+  CO_TRY_SET(const LoadedPool* loaded,
+             co_await services::create_pool(engine_, std::move(arguments)));
+  co_return message(*loaded);
+}
+
+core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call&,
+                                                        const v1::ImportPoolRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(auto arguments, arguments_of(request));
+  CO_TRY_SET(const LoadedPool* loaded,
+             co_await services::import_pool(engine_, std::move(arguments)));
+  co_return message(*loaded);
+}
+
+core::Task<Result<Empty>> PoolServiceV1::destroy_pool(rpc::Call&,
+                                                      const v1::DestroyPoolRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY(co_await services::destroy_pool(engine_, request.name(), uuid_of(request)));
+  co_return Empty();
+}
+
+core::Task<Result<Empty>> PoolServiceV1::export_pool(rpc::Call&,
+                                                     const v1::ExportPoolRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY(co_await services::export_pool(engine_, request.name(), uuid_of(request)));
+  co_return Empty();
+}
+
+core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
+    rpc::Call&, const v1::ListPoolOptions& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  if (request.has_pooltype()) {
+    const auto type = request.pooltype().value();
+    if (!v1::PoolType_IsValid(type)) {
+      co_return fail(Code::kInvalidArgument, "Unknown pool type " + std::to_string(type));
+    }
+    CO_TRY(check_type(type));
+  }
+  v1::ListPoolsResponse response;
+  for (const auto& [name, loaded] : engine_.pools()) {
+    if (request.has_name()) {
+      if (request.name().value() != name) continue;
+    } else if (request.has_uuid() && request.uuid().value() != loaded.pool->uuid().text()) {
+      continue;
+    }
+    *response.add_pools() = message(loaded);
+  }
+  co_return response;
+}
+
+Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service) {
+  TRY(directory.declare(v1::Pool::descriptor()->file()->FindServiceByName("PoolRpc"), {"GrowPool"}));
+  using S = PoolServiceV1;
+  TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/CreatePool", service, &S::create_pool));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/DestroyPool", service, &S::destroy_pool));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ExportPool", service, &S::export_pool));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ImportPool", service, &S::import_pool));
+  return rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ListPools", service, &S::list_pools);
+}
+
+}  // namespace capstan::services

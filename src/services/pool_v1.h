@@ -1,0 +1,34 @@
+// Why this file exists: mayastor.v1.PoolRpc over pool_ops.h. All its calls exclude each other, as
+// upstream's do. Thread-safety: core 0. The engine outlives the service, the service the directory.
+#pragma once
+
+#include "pool.pb.h"
+#include "rpc/directory.h"
+#include "services/engine.h"
+
+namespace capstan::services {
+
+class PoolServiceV1 {
+ public:
+  explicit PoolServiceV1(Engine& engine) : engine_(engine) {}
+
+  core::Task<Result<mayastor::v1::Pool>> create_pool(rpc::Call& call,
+                                                     const mayastor::v1::CreatePoolRequest& request);
+  core::Task<Result<mayastor::v1::Pool>> import_pool(rpc::Call& call,
+                                                     const mayastor::v1::ImportPoolRequest& request);
+  core::Task<Result<google::protobuf::Empty>> destroy_pool(
+      rpc::Call& call, const mayastor::v1::DestroyPoolRequest& request);
+  core::Task<Result<google::protobuf::Empty>> export_pool(
+      rpc::Call& call, const mayastor::v1::ExportPoolRequest& request);
+  core::Task<Result<mayastor::v1::ListPoolsResponse>> list_pools(
+      rpc::Call& call, const mayastor::v1::ListPoolOptions& request);
+
+ private:
+  mayastor::v1::Pool message(const LoadedPool& loaded) const;
+
+  Engine& engine_;
+};
+
+Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service);
+
+}  // namespace capstan::services

@@ -1,0 +1,264 @@
+// Why this file exists: see replica_ops.h. The numbers in create_replica() are those of
+// io-engine-behaviour section 8.2.
+#include "services/replica_ops.h"
+
+#include <algorithm>
+
+#include "services/errors.h"
+#include "services/pool_ops.h"
+
+namespace capstan::services {
+namespace {
+
+constexpr std::uint64_t kWipeBytes = 8ULL << 20;
+constexpr std::string_view kSource = "io-engine.source_uuid";
+constexpr std::string_view kShared = "shared";
+constexpr std::string_view kEntityId = "entity_id";
+
+std::unexpected<Error> no_pool(const std::string& text) {
+  return fail(Code::kFailedPrecondition,
+              "Pool " + text + " not found; create or import the pool first");
+}
+
+std::unexpected<Error> no_target(const std::string& name) {
+  return fail(Code::kUnimplemented, "replica '" + name +
+                                        "' cannot be shared over NVMe-oF: this build has no NVMe "
+                                        "target yet; use share NONE and its bdev:/// URI");
+}
+
+LoadedPool* find_pool_by_text(Engine& engine, const std::string& text) {
+  if (const auto uuid = Uuid::parse(text)) {
+    if (auto* loaded = engine.find_pool(*uuid)) return loaded;
+  }
+  return engine.find_pool(text);
+}
+
+// Steps 4 to 7. The UUID's text may be unparsable: that is found later, as upstream does.
+Result<void> check_new(Engine& engine, const LoadedPool& loaded, const ReplicaArguments& wanted,
+                       const std::optional<Uuid>& uuid) {
+  if (uuid && (engine.devices().find_uuid(*uuid) || engine.find_replica(*uuid))) {
+    return fail(Code::kAlreadyExists, "a device with UUID " + uuid->text() + " exists already");
+  }
+  if (engine.devices().find(wanted.name)) {
+    return fail(Code::kAlreadyExists, "a device named '" + wanted.name + "' exists already");
+  }
+  const auto info = loaded.pool->info();
+  const std::uint64_t free_bytes = info.capacity_bytes - std::min(info.used_bytes, info.capacity_bytes);
+  if (!loaded.pool->device()->supports_unmap() && free_bytes < kWipeBytes) {
+    return fail(Code::kResourceExhausted,
+                "pool '" + info.name + "' has " + std::to_string(free_bytes) +
+                    " free bytes; a new replica needs " + std::to_string(kWipeBytes) +
+                    " because its disk cannot unmap");
+  }
+  if (wanted.size_bytes > info.capacity_bytes) {
+    return fail(Code::kInvalidArgument,
+                "replica '" + wanted.name + "' of " + std::to_string(wanted.size_bytes) +
+                    " bytes is larger than pool '" + info.name + "' with " +
+                    std::to_string(info.capacity_bytes) + " bytes");
+  }
+  return {};
+}
+
+// Step 10: what stood at the start of the clusters must not be taken for a file system.
+core::Task<Result<void>> wipe_super(std::shared_ptr<storage::Replica> replica) {
+  const std::uint64_t length = std::min(replica->size_bytes(), kWipeBytes);
+  CO_TRY(co_await replica->write_zeroes(0, length));
+  co_return co_await replica->flush();
+}
+
+core::Task<void> take_back(Engine& engine, LoadedPool& loaded,
+                           std::shared_ptr<storage::Replica> replica) {
+  const Uuid uuid = replica->uuid();
+  const std::string name = replica->name();
+  replica.reset();
+  const auto destroyed = co_await loaded.pool->destroy_replica(uuid);
+  if (!destroyed) {
+    engine.log().error("replica_left_behind",
+                       {{"replica", name}, {"error", destroyed.error().text()}});
+  }
+}
+
+// A replica by UUID, snapshots left out when `snapshots` is false.
+FoundReplica find_by_text(Engine& engine, const std::string& uuid, bool snapshots) {
+  const auto parsed = Uuid::parse(uuid);
+  if (!parsed) return {};
+  auto found = engine.find_replica(*parsed);
+  if (found && !snapshots && found.replica->is_snapshot()) return {};
+  return found;
+}
+
+// The pool in which a volume of that UUID is known but damaged; null when there is none.
+LoadedPool* find_damaged(Engine& engine, const Uuid& uuid) {
+  for (auto& [name, loaded] : engine.pools()) {
+    for (const auto& damaged : loaded.pool->faulted()) {
+      if (damaged.uuid == uuid && !uuid.is_nil()) return &loaded;
+    }
+  }
+  return nullptr;
+}
+
+std::unexpected<Error> no_replica(const std::string& uuid) {
+  return fail(Code::kNotFound, "Replica " + uuid + " not found");
+}
+
+}  // namespace
+
+core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments wanted) {
+  LoadedPool* loaded = find_pool_by_text(engine, wanted.pool);  // 2
+  if (!loaded) co_return no_pool(wanted.pool);
+  const std::string pool_name = loaded->pool->name();
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(pool_name));  // 3
+  const auto uuid = Uuid::parse(wanted.uuid);
+  CO_TRY(check_new(engine, *loaded, wanted, uuid));  // 4 to 7
+  if (!wanted.uuid.empty() && !uuid) {               // 8
+    co_return fail(Code::kInvalidArgument, "invalid replica UUID '" + wanted.uuid + "'");
+  }
+  if (wanted.share_nvmf) co_return no_target(wanted.name);
+  storage::ReplicaOptions options;
+  options.name = wanted.name;
+  if (uuid) options.uuid = *uuid;
+  options.size_bytes = wanted.size_bytes;
+  options.thin = wanted.thin;
+  options.entity_id = wanted.entity_id;  // 9: stored together with the replica
+  auto created = co_await loaded->pool->create_replica(std::move(options));
+  if (!created) {
+    co_return std::unexpected(replica_create_error(std::move(created).error())
+                                  .within("create replica '" + wanted.name + "'"));
+  }
+  const auto replica = *std::move(created);
+  if (!loaded->pool->device()->supports_unmap()) {  // 10
+    auto wiped = co_await wipe_super(replica);
+    if (!wiped) {
+      co_await take_back(engine, *loaded, replica);
+      Error error = std::move(wiped).error();
+      error.code = Code::kInternal;
+      co_return std::unexpected(std::move(error).within("clear new replica '" + wanted.name + "'"));
+    }
+  }
+  auto registered = register_replica(engine, replica);
+  if (!registered) {
+    co_await take_back(engine, *loaded, replica);
+    co_return std::unexpected(std::move(registered).error());
+  }
+  engine.events().publish("replica", "create", replica->uuid().text(),
+                          {{"name", replica->name()}, {"pool", pool_name}});
+  co_return FoundReplica{loaded, replica};
+}
+
+namespace {
+
+// What is to be destroyed: a replica, or a damaged volume, which has no object.
+struct Target {
+  LoadedPool* pool = nullptr;
+  std::shared_ptr<storage::Replica> replica;  // null: damaged
+};
+
+Result<Target> find_target(Engine& engine, const std::string& text) {
+  if (const auto found = find_by_text(engine, text, false)) return Target{found.pool, found.replica};
+  const auto uuid = Uuid::parse(text);
+  if (!uuid) return Target{};
+  if (auto* pool = find_damaged(engine, *uuid)) return Target{pool, nullptr};
+  const auto other = engine.devices().find_uuid(*uuid);
+  if (other && !std::dynamic_pointer_cast<storage::Replica>(other)) {
+    return fail(Code::kInternal, "UUID " + text + " is that of device '" + other->name() +
+                                     "', which is not a replica");
+  }
+  return Target{};
+}
+
+core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid) {
+  if (target.replica) unregister_replica(engine, target.replica);
+  auto destroyed = co_await target.pool->pool->destroy_replica(uuid);
+  if (destroyed) co_return {};
+  Error error = replica_destroy_error(std::move(destroyed).error());
+  if (target.replica && error.code != Code::kNotFound) {
+    const auto registered = register_replica(engine, target.replica);
+    if (!registered) engine.log().warn("replica_name_taken", {{"replica", target.replica->name()}});
+  }
+  co_return std::unexpected(std::move(error).within("destroy replica " + uuid.text()));
+}
+
+}  // namespace
+
+core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, PoolChoice choice) {
+  LoadedPool* chosen = nullptr;
+  ResourceLocks::Guard lock;
+  if (choice.given()) {
+    const auto parsed = Uuid::parse(choice.uuid.value_or(""));
+    chosen = choice.name ? engine.find_pool(*choice.name)
+                         : (parsed ? engine.find_pool(*parsed) : nullptr);
+    if (!chosen) co_return no_pool(choice.name ? *choice.name : *choice.uuid);
+    CO_TRY_SET(lock, engine.locks().try_lock(chosen->pool->name()));
+  }
+  CO_TRY_SET(const Target target, find_target(engine, text));
+  if (!target.pool) co_return Destroyed{true, no_replica(text).error()};
+  if (chosen && chosen != target.pool) {
+    co_return fail(Code::kAborted, "replica " + text + " is in pool '" +
+                                       target.pool->pool->name() + "', not in '" +
+                                       chosen->pool->name() + "'");
+  }
+  if (!chosen) {
+    CO_TRY_SET(lock, engine.locks().try_lock(target.pool->pool->name()));
+  }
+  const bool clone = target.replica && target.replica->is_clone();
+  const auto source =
+      clone ? Uuid::parse(target.replica->attribute(kSource).value_or("")) : std::nullopt;
+  const Uuid uuid = *Uuid::parse(text);
+  auto destroyed = co_await destroy_target(engine, target, uuid);
+  if (!destroyed) {
+    if (destroyed.error().code != Code::kNotFound) co_return std::unexpected(destroyed.error());
+    co_return Destroyed{true, std::move(destroyed).error()};
+  }
+  engine.events().publish("replica", "delete", uuid.text(), {{"pool", target.pool->pool->name()}});
+  if (source) co_await drop_discarded_snapshot(engine, *target.pool, *source);
+  co_return Destroyed{};
+}
+
+core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
+                                               std::optional<ShareKind> kind,
+                                               std::string kind_text) {
+  auto found = find_by_text(engine, uuid, true);
+  if (!found) co_return no_replica(uuid);
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  if (!kind) {
+    co_return fail(Code::kInvalidArgument,
+                   "invalid replica share protocol value: " + kind_text + "; use NONE or NVMF");
+  }
+  if (*kind == ShareKind::kNvmf) co_return no_target(found.replica->name());
+  co_return found;  // NONE, and nothing is shared
+}
+
+core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid) {
+  auto found = find_by_text(engine, uuid, true);
+  if (!found) co_return no_replica(uuid);
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  if (found.replica->attribute(kShared) == "true" && !found.replica->is_snapshot()) {
+    auto stored = co_await found.pool->pool->set_attribute(
+        found.replica->uuid(), std::string(kShared), std::string("false", 6));
+    if (!stored) {
+      co_return std::unexpected(attribute_error(std::move(stored).error())
+                                    .within("unshare replica '" + found.replica->name() + "'"));
+    }
+  }
+  co_return found;
+}
+
+core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
+                                               std::string entity_id) {
+  auto found = find_by_text(engine, uuid, true);
+  if (!found) co_return no_replica(uuid);
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  if (found.replica->is_snapshot()) co_return found;  // nothing is stored on snapshots
+  if (found.replica->attribute(kEntityId) == entity_id) co_return found;
+  entity_id.push_back('\0');
+  auto stored = co_await found.pool->pool->set_attribute(
+      found.replica->uuid(), std::string(kEntityId), std::move(entity_id));
+  if (!stored) {
+    co_return std::unexpected(
+        attribute_error(std::move(stored).error())
+            .within("set the entity of replica '" + found.replica->name() + "'"));
+  }
+  co_return found;
+}
+
+}  // namespace capstan::services

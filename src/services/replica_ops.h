@@ -1,0 +1,45 @@
+// Why this file exists: what one can do with replicas, free of any API's messages
+// (io-engine-behaviour section 8). Errors carry the status code that section 4.2 gives them.
+// The caller holds the lock of its service; the try-lock of the pool is taken in here.
+// Lifetimes: the engine outlives the tasks.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "services/engine.h"
+
+namespace capstan::services {
+
+struct ReplicaArguments {
+  std::string name;
+  std::string uuid;  // text; empty: chosen at random
+  std::string pool;  // UUID or name
+  std::uint64_t size_bytes = 0;
+  bool thin = false;
+  bool share_nvmf = false;
+  std::optional<std::string> entity_id;
+};
+core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments arguments);
+
+// Which pool the caller believes the replica to be in.
+struct PoolChoice {
+  std::optional<std::string> name, uuid;
+  bool given() const { return name || uuid; }
+};
+struct Destroyed {
+  bool gone = false;  // there was no such replica, though its pool (if named) is open
+  Error error;        // set when gone
+};
+// `gone` is told apart from every other error because clients must be able to tell.
+core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string uuid, PoolChoice pool);
+
+enum class ShareKind { kNone, kNvmf };
+// kInvalidArgument when `kind` is nothing (an unknown protocol).
+core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
+                                               std::optional<ShareKind> kind, std::string kind_text);
+core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid);
+core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
+                                               std::string entity_id);
+
+}  // namespace capstan::services

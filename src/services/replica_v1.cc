@@ -1,0 +1,166 @@
+// Why this file exists: see replica_v1.h. Also the one place that sends the trailer "gtm-602", by
+// which a control plane knows that a replica is really gone and not merely in a pool that is not open
+// (io-engine-behaviour sections 4.2 and 22.3).
+#include "services/replica_v1.h"
+
+#include <algorithm>
+
+#include "services/replica_ops.h"
+#include "services/uris.h"
+
+namespace capstan::services {
+
+namespace v1 = ::mayastor::v1;
+using google::protobuf::Empty;
+
+namespace {
+
+constexpr char kGoneTrailer[] = "gtm-602";
+
+void fill_usage(const storage::ReplicaUsage& from, v1::ReplicaSpaceUsage& to) {
+  to.set_capacity_bytes(from.capacity_bytes);
+  to.set_allocated_bytes(from.allocated_bytes);
+  to.set_cluster_size(from.cluster_size);
+  to.set_num_clusters(from.num_clusters);
+  to.set_num_allocated_clusters(from.num_allocated_clusters);
+  to.set_allocated_bytes_snapshots(from.allocated_bytes_snapshots);
+  to.set_num_allocated_clusters_snapshots(from.num_allocated_clusters_snapshots);
+  if (from.allocated_bytes_snapshot_from_clone) {
+    to.set_allocated_bytes_snapshot_from_clone(*from.allocated_bytes_snapshot_from_clone);
+  }
+}
+
+v1::Replica message(const storage::Replica& replica) {
+  v1::Replica out;
+  out.set_name(replica.name());
+  out.set_uuid(replica.uuid().text());
+  out.set_pooluuid(replica.pool_uuid().text());
+  out.set_size(replica.size_bytes());
+  out.set_thin(replica.thin());
+  out.set_share(v1::NONE);
+  out.set_uri(local_uri(replica.name(), replica.uuid()));
+  out.set_poolname(replica.pool_name());
+  fill_usage(replica.usage(), *out.mutable_usage());
+  out.set_is_snapshot(replica.is_snapshot());
+  out.set_is_clone(replica.is_clone());
+  if (auto source = replica.attribute("io-engine.source_uuid")) {
+    out.set_snapshot_uuid(*std::move(source));
+  }
+  if (auto entity = replica.attribute("entity_id")) out.set_entity_id(*std::move(entity));
+  out.set_pooltype(v1::Lvs);
+  return out;
+}
+
+bool selected(const v1::ListReplicaOptions& options, const storage::Replica& replica) {
+  if (options.has_name() && options.name().value() != replica.name()) return false;
+  if (options.has_uuid() && options.uuid().value() != replica.uuid().text()) return false;
+  if (options.has_poolname() && options.poolname().value() != replica.pool_name()) return false;
+  if (options.has_pooluuid() && options.pooluuid().value() != replica.pool_uuid().text()) {
+    return false;
+  }
+  if (!options.has_query()) return true;
+  const auto& query = options.query();
+  const bool snapshot = replica.is_snapshot();
+  const bool clone = replica.is_clone();
+  return (query.snapshot() && snapshot) || (query.clone() && clone) ||
+         (query.replica() && !snapshot && !clone);
+}
+
+Result<v1::Replica> answer(Result<FoundReplica> found) {
+  if (!found) return std::unexpected(std::move(found).error());
+  return message(*found->replica);
+}
+
+}  // namespace
+
+core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
+    rpc::Call&, const v1::CreateReplicaRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  if (request.share() != v1::NONE && request.share() != v1::NVMF) {
+    co_return fail(Code::kInvalidArgument, "invalid replica share protocol value: " +
+                                               std::to_string(request.share()) +
+                                               "; use NONE or NVMF");
+  }
+  ReplicaArguments arguments;
+  arguments.name = request.name();
+  arguments.uuid = request.uuid();
+  arguments.pool = request.pooluuid();
+  arguments.size_bytes = request.size();
+  arguments.thin = request.thin();
+  arguments.share_nvmf = request.share() == v1::NVMF;
+  if (request.has_entity_id()) arguments.entity_id = request.entity_id();
+  co_return answer(co_await services::create_replica(engine_, std::move(arguments)));
+}
+
+core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
+    rpc::Call& call, const v1::DestroyReplicaRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  PoolChoice choice;
+  if (request.has_pool_name()) choice.name = request.pool_name();
+  if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
+  CO_TRY_SET(auto destroyed,
+             co_await services::destroy_replica(engine_, request.uuid(), std::move(choice)));
+  if (destroyed.gone) {
+    call.metadata.trailers.emplace_back(kGoneTrailer, "0");
+    co_return std::unexpected(std::move(destroyed.error));
+  }
+  co_return Empty();
+}
+
+core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
+    rpc::Call&, const v1::ListReplicaOptions& request) {
+  const auto guard = co_await engine_.replica_calls().lock_shared();
+  bool lvs = request.pooltypes().empty();
+  for (const int type : request.pooltypes()) {
+    if (!v1::PoolType_IsValid(type)) {
+      co_return fail(Code::kInvalidArgument, "Unknown pool type " + std::to_string(type));
+    }
+    lvs = lvs || type == v1::Lvs;
+  }
+  v1::ListReplicasResponse response;
+  if (!lvs) co_return response;
+  for (const auto& [name, loaded] : engine_.pools()) {
+    for (const auto& replica : loaded.pool->replicas()) {
+      if (selected(request, *replica)) *response.add_replicas() = message(*replica);
+    }
+  }
+  co_return response;
+}
+
+core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
+    rpc::Call&, const v1::ShareReplicaRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  std::optional<ShareKind> kind;
+  if (request.share() == v1::NONE) kind = ShareKind::kNone;
+  if (request.share() == v1::NVMF) kind = ShareKind::kNvmf;
+  co_return answer(co_await services::share_replica(engine_, request.uuid(), kind,
+                                                    std::to_string(request.share())));
+}
+
+core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
+    rpc::Call&, const v1::UnshareReplicaRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  co_return answer(co_await services::unshare_replica(engine_, request.uuid()));
+}
+
+core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
+    rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  co_return answer(
+      co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+}
+
+Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service) {
+  TRY(directory.declare(v1::Replica::descriptor()->file()->FindServiceByName("ReplicaRpc"),
+                        {"ResizeReplica"}));
+  using S = ReplicaServiceV1;
+  const std::string prefix = "mayastor.v1.ReplicaRpc/";
+  TRY(rpc::bind_unary(directory, prefix + "CreateReplica", service, &S::create_replica));
+  TRY(rpc::bind_unary(directory, prefix + "DestroyReplica", service, &S::destroy_replica));
+  TRY(rpc::bind_unary(directory, prefix + "ListReplicas", service, &S::list_replicas));
+  TRY(rpc::bind_unary(directory, prefix + "ShareReplica", service, &S::share_replica));
+  TRY(rpc::bind_unary(directory, prefix + "UnshareReplica", service, &S::unshare_replica));
+  return rpc::bind_unary(directory, prefix + "SetReplicaEntityId", service, &S::set_entity_id);
+}
+
+}  // namespace capstan::services

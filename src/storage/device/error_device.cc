@@ -1,0 +1,124 @@
+// Why this file exists: see error_device.h.
+#include "storage/device/error_device.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "storage/device/io_timer.h"
+
+namespace capstan::storage {
+namespace {
+
+bool matches(const InjectedFault& fault, IoKind kind, std::uint64_t offset, std::uint64_t length) {
+  if (!fault.kinds.empty() && std::ranges::find(fault.kinds, kind) == fault.kinds.end()) {
+    return false;
+  }
+  if (kind == IoKind::kFlush) return true;
+  const bool starts_before_end =
+      fault.length == InjectedFault::kForever || offset < fault.offset + fault.length;
+  return starts_before_end && offset + length > fault.offset;
+}
+
+}  // namespace
+
+std::string_view io_kind_name(IoKind kind) {
+  static constexpr std::array<std::string_view, kIoKinds> kNames = {"read", "write", "flush",
+                                                                    "unmap", "write_zeroes"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+ErrorInjectingDevice::ErrorInjectingDevice(std::shared_ptr<Device> inner)
+    : inner_(std::move(inner)) {
+  CAPSTAN_ASSERT(inner_ != nullptr);
+}
+
+std::size_t ErrorInjectingDevice::inject(InjectedFault fault) {
+  rules_.push_back({std::move(fault), 0, 0, true});
+  return rules_.size() - 1;
+}
+
+void ErrorInjectingDevice::remove(std::size_t rule) {
+  rules_.at(rule).active = false;
+}
+
+std::uint64_t ErrorInjectingDevice::fired(std::size_t rule) const {
+  return rules_.at(rule).fired;
+}
+
+void ErrorInjectingDevice::clear() {
+  for (Rule& rule : rules_) rule.active = false;
+  power_off_after_ = InjectedFault::kForever;
+}
+
+void ErrorInjectingDevice::cut_power(std::uint64_t nth) {
+  CAPSTAN_ASSERT(nth >= 1);
+  power_off_after_ = operations_ + nth - 1;
+}
+
+Result<void> ErrorInjectingDevice::pass(IoKind kind, std::uint64_t offset, std::uint64_t length) {
+  const bool off = power_is_off();
+  ++operations_;
+  ++by_kind_[static_cast<std::size_t>(kind)];
+  const auto what = [&] {
+    return "device '" + name() + "': " + std::string(io_kind_name(kind)) + " of " +
+           std::to_string(length) + " bytes at " + std::to_string(offset);
+  };
+  if (off) {
+    ++failures_;
+    return fail(Code::kInternal, what() + ": the power is off (injected)", EIO);
+  }
+  for (Rule& rule : rules_) {
+    if (!rule.active || !matches(rule.fault, kind, offset, length)) continue;
+    ++rule.matched;
+    if (rule.matched <= rule.fault.skip || rule.fired >= rule.fault.count) continue;
+    ++rule.fired;
+    ++failures_;
+    return fail(rule.fault.code, what() + ": injected fault", rule.fault.sys_errno);
+  }
+  return {};
+}
+
+core::Task<Result<void>> ErrorInjectingDevice::read(std::uint64_t offset, MutableBytes into) {
+  CO_TRY(check_range(offset, into.size()));
+  const IoTimer timer;
+  CO_TRY(pass(IoKind::kRead, offset, into.size()));
+  CO_TRY(co_await inner_->read(offset, into));
+  timer.done(stats().read, into.size());
+  co_return {};
+}
+
+core::Task<Result<void>> ErrorInjectingDevice::write(std::uint64_t offset, ByteView from) {
+  CO_TRY(check_range(offset, from.size()));
+  const IoTimer timer;
+  CO_TRY(pass(IoKind::kWrite, offset, from.size()));
+  CO_TRY(co_await inner_->write(offset, from));
+  timer.done(stats().write, from.size());
+  co_return {};
+}
+
+core::Task<Result<void>> ErrorInjectingDevice::flush() {
+  CO_TRY(check_range(0, 0));
+  CO_TRY(pass(IoKind::kFlush, 0, 0));
+  co_return co_await inner_->flush();
+}
+
+core::Task<Result<void>> ErrorInjectingDevice::unmap(std::uint64_t offset, std::uint64_t length) {
+  CO_TRY(check_range(offset, length));
+  const IoTimer timer;
+  CO_TRY(pass(IoKind::kUnmap, offset, length));
+  CO_TRY(co_await inner_->unmap(offset, length));
+  timer.done(stats().unmap, length);
+  co_return {};
+}
+
+core::Task<Result<void>> ErrorInjectingDevice::write_zeroes(std::uint64_t offset,
+                                                            std::uint64_t length) {
+  CO_TRY(check_range(offset, length));
+  const IoTimer timer;
+  CO_TRY(pass(IoKind::kWriteZeroes, offset, length));
+  CO_TRY(co_await inner_->write_zeroes(offset, length));
+  timer.done(stats().write, length);
+  co_return {};
+}
+
+}  // namespace capstan::storage

@@ -1,0 +1,162 @@
+// Why this file exists: see memory_device.h.
+#include "storage/device/memory_device.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "base/assert.h"
+#include "storage/device/io_timer.h"
+
+namespace capstan::storage {
+namespace {
+
+// The part of [offset, offset+length) that lies in the chunk of `offset`.
+struct Part {
+  std::uint64_t chunk;
+  std::size_t start, length;
+};
+Part first_part(std::uint64_t offset, std::uint64_t length) {
+  constexpr std::size_t kChunk = MemoryDevice::kChunkBytes;
+  const auto start = static_cast<std::size_t>(offset % kChunk);
+  return {offset / kChunk, start,
+          static_cast<std::size_t>(std::min<std::uint64_t>(length, kChunk - start))};
+}
+
+}  // namespace
+
+MemoryDevice::MemoryDevice(std::string name, Uuid uuid, std::uint32_t block_size,
+                           std::uint64_t num_blocks)
+    : name_(std::move(name)), uuid_(uuid), block_size_(block_size), num_blocks_(num_blocks) {
+  CAPSTAN_ASSERT(std::has_single_bit(block_size) && block_size >= 512 && block_size <= kChunkBytes);
+}
+
+core::Task<Result<void>> MemoryDevice::read(std::uint64_t offset, MutableBytes into) {
+  CO_TRY(check_range(offset, into.size()));
+  if (into.empty()) co_return {};
+  const IoTimer timer;
+  const std::size_t length = into.size();
+  while (!into.empty()) {
+    const Part part = first_part(offset, into.size());
+    const auto chunk = chunks_.find(part.chunk);
+    if (chunk == chunks_.end()) {
+      std::memset(into.data(), 0, part.length);
+    } else {
+      std::memcpy(into.data(), chunk->second.get() + part.start, part.length);
+    }
+    into = into.subspan(part.length);
+    offset += part.length;
+  }
+  timer.done(stats().read, length);
+  co_return {};
+}
+
+core::Task<Result<void>> MemoryDevice::write(std::uint64_t offset, ByteView from) {
+  CO_TRY(check_range(offset, from.size()));
+  if (from.empty()) co_return {};
+  const IoTimer timer;
+  const std::size_t length = from.size();
+  while (!from.empty()) {
+    const Part part = first_part(offset, from.size());
+    Chunk& chunk = chunks_[part.chunk];
+    if (!chunk) chunk.reset(new (std::nothrow) std::uint8_t[kChunkBytes]());
+    if (!chunk) {
+      chunks_.erase(part.chunk);
+      co_return fail(Code::kResourceExhausted, "device '" + name_ + "': out of memory", ENOMEM);
+    }
+    std::memcpy(chunk.get() + part.start, from.data(), part.length);
+    from = from.subspan(part.length);
+    offset += part.length;
+  }
+  timer.done(stats().write, length);
+  co_return {};
+}
+
+core::Task<Result<void>> MemoryDevice::flush() {
+  co_return check_range(0, 0);
+}
+
+void MemoryDevice::clear(std::uint64_t offset, std::uint64_t length) {
+  while (length != 0) {
+    const Part part = first_part(offset, length);
+    if (part.length == kChunkBytes) {
+      chunks_.erase(part.chunk);
+    } else if (const auto chunk = chunks_.find(part.chunk); chunk != chunks_.end()) {
+      std::memset(chunk->second.get() + part.start, 0, part.length);
+    }
+    offset += part.length;
+    length -= part.length;
+  }
+}
+
+core::Task<Result<void>> MemoryDevice::unmap(std::uint64_t offset, std::uint64_t length) {
+  CO_TRY(check_range(offset, length));
+  if (length == 0) co_return {};
+  const IoTimer timer;
+  clear(offset, length);
+  timer.done(stats().unmap, length);
+  co_return {};
+}
+
+core::Task<Result<void>> MemoryDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {
+  CO_TRY(check_range(offset, length));
+  if (length == 0) co_return {};
+  const IoTimer timer;
+  clear(offset, length);
+  timer.done(stats().write, length);
+  co_return {};
+}
+
+core::Task<Result<std::vector<Device::Extent>>> MemoryDevice::allocated(std::uint64_t offset,
+                                                                        std::uint64_t length) {
+  CO_TRY(check_range(offset, length));
+  std::vector<std::uint64_t> indexes;
+  if (length != 0) {
+    const std::uint64_t first = offset / kChunkBytes, last = (offset + length - 1) / kChunkBytes;
+    if (last - first < chunks_.size()) {  // the cheaper of two ways round
+      for (std::uint64_t index = first; index <= last; ++index) {
+        if (chunks_.contains(index)) indexes.push_back(index);
+      }
+    } else {
+      for (const auto& [index, chunk] : chunks_) {
+        if (index >= first && index <= last) indexes.push_back(index);
+      }
+    }
+  }
+  std::ranges::sort(indexes);
+  std::vector<Extent> extents;
+  for (const std::uint64_t index : indexes) {
+    const std::uint64_t start = std::max(index * kChunkBytes, offset);
+    const std::uint64_t end = std::min((index + 1) * kChunkBytes, offset + length);
+    if (!extents.empty() && extents.back().offset + extents.back().length == start) {
+      extents.back().length += end - start;
+    } else {
+      extents.push_back({start, end - start});
+    }
+  }
+  co_return extents;
+}
+
+Result<void> MemoryDevice::resize(std::uint64_t num_blocks) {
+  TRY(check_range(0, 0));
+  if (num_blocks == 0) {
+    return fail(Code::kInvalidArgument, "device '" + name_ + "': a size of 0", EINVAL);
+  }
+  if (num_blocks < num_blocks_ && claimed()) {
+    return fail(Code::kFailedPrecondition,
+                "device '" + name_ + "' is in use by " + claimed_by() + " and cannot shrink",
+                EBUSY);
+  }
+  const std::uint64_t end = num_blocks * block_size_;
+  if (num_blocks < num_blocks_) {
+    std::erase_if(chunks_, [&](const auto& entry) { return entry.first * kChunkBytes >= end; });
+    const Part tail = first_part(end, kChunkBytes);  // up to the end of the last chunk kept
+    if (tail.start != 0) clear(end, tail.length);
+  }
+  num_blocks_ = num_blocks;
+  return {};
+}
+
+}  // namespace capstan::storage

@@ -1,0 +1,57 @@
+// Why this file exists: a device in memory (malloc://), for tests and scratch pools. It is sparse:
+// memory is taken in chunks of 64 KiB when they are first written and given back by unmap, so a
+// device of many gigabytes costs only what was written to it.
+// Thread-safety: the core that made it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "storage/device/device.h"
+
+namespace capstan::storage {
+
+class MemoryDevice final : public Device {
+ public:
+  static constexpr std::size_t kChunkBytes = 64U << 10;
+
+  // `block_size`: a power of two from 512 to kChunkBytes.
+  MemoryDevice(std::string name, Uuid uuid, std::uint32_t block_size, std::uint64_t num_blocks);
+
+  const std::string& name() const override { return name_; }
+  Uuid uuid() const override { return uuid_; }
+  std::uint32_t block_size() const override { return block_size_; }
+  std::uint64_t num_blocks() const override { return num_blocks_; }
+  std::string_view product() const override { return "Malloc disk"; }
+
+  core::Task<Result<void>> read(std::uint64_t offset, MutableBytes into) override;
+  core::Task<Result<void>> write(std::uint64_t offset, ByteView from) override;
+  core::Task<Result<void>> flush() override;
+  core::Task<Result<void>> unmap(std::uint64_t offset, std::uint64_t length) override;
+  core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
+
+  bool supports_unmap() const override { return true; }
+  bool volatile_cache() const override { return true; }
+  bool atomic_4k() const override { return true; }  // one copy, never cut short
+  core::Task<Result<std::vector<Extent>>> allocated(std::uint64_t offset,
+                                                    std::uint64_t length) override;
+
+  // A new size. Content below it stays, new blocks are zero. A claimed device does not shrink
+  // (kFailedPrecondition, EBUSY); 0 is kInvalidArgument.
+  Result<void> resize(std::uint64_t num_blocks);
+  std::uint64_t resident_bytes() const { return chunks_.size() * kChunkBytes; }
+
+ private:
+  using Chunk = std::unique_ptr<std::uint8_t[]>;
+  // Zeros the range: whole chunks are freed, parts are cleared.
+  void clear(std::uint64_t offset, std::uint64_t length);
+
+  std::string name_;
+  Uuid uuid_;
+  std::uint32_t block_size_;
+  std::uint64_t num_blocks_;
+  std::unordered_map<std::uint64_t, Chunk> chunks_;  // by index; absent = zeros
+};
+
+}  // namespace capstan::storage

@@ -1,0 +1,72 @@
+// Why this file exists: the sets of the pool format are bitmaps (used pages, used clusters, used blob
+// ids). This is the in-memory form: fixed size, lowest clear bit first, a running count of set bits.
+// Thread-safety: plain value.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/assert.h"
+
+namespace capstan::storage::lvs {
+
+class Bitmap {
+ public:
+  Bitmap() = default;
+  explicit Bitmap(std::uint64_t bits) : bits_(bits), words_((bits + 63) / 64) {}
+
+  std::uint64_t size() const { return bits_; }
+  std::uint64_t count() const { return count_; }
+  bool test(std::uint64_t bit) const {
+    CAPSTAN_ASSERT(bit < bits_);
+    return (words_[bit / 64] >> (bit % 64)) & 1;
+  }
+  void set(std::uint64_t bit) {
+    if (test(bit)) return;
+    words_[bit / 64] |= 1ULL << (bit % 64);
+    ++count_;
+  }
+  void clear(std::uint64_t bit) {
+    if (!test(bit)) return;
+    words_[bit / 64] &= ~(1ULL << (bit % 64));
+    --count_;
+  }
+  // The lowest clear bit at or above `from`.
+  std::optional<std::uint64_t> first_clear(std::uint64_t from) const {
+    for (std::uint64_t word = from / 64; word < words_.size(); ++word) {
+      std::uint64_t free = ~words_[word];
+      if (word == from / 64) free &= ~0ULL << (from % 64);
+      if (free == 0) continue;
+      std::uint64_t bit = word * 64 + std::countr_zero(free);
+      if (bit >= bits_) return std::nullopt;
+      return bit;
+    }
+    return std::nullopt;
+  }
+  std::vector<std::uint64_t> set_bits() const {
+    std::vector<std::uint64_t> result;
+    for (std::uint64_t word = 0; word < words_.size(); ++word) {
+      for (std::uint64_t rest = words_[word]; rest != 0; rest &= rest - 1) {
+        result.push_back(word * 64 + std::countr_zero(rest));
+      }
+    }
+    return result;
+  }
+  void merge(const Bitmap& other) {
+    CAPSTAN_ASSERT(other.bits_ == bits_);
+    count_ = 0;
+    for (std::size_t word = 0; word < words_.size(); ++word) {
+      words_[word] |= other.words_[word];
+      count_ += std::popcount(words_[word]);
+    }
+  }
+  bool operator==(const Bitmap&) const = default;
+
+ private:
+  std::uint64_t bits_ = 0, count_ = 0;
+  std::vector<std::uint64_t> words_;
+};
+
+}  // namespace capstan::storage::lvs

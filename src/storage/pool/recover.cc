@@ -1,0 +1,216 @@
+// Why this file exists: the rules of recovery (recover.h). Two of them matter most: a discarded
+// blob's clusters are not freed one by one (their owner is whoever still names them), and a map is
+// repaired on disk before the marker that explains the repair is removed.
+#include "storage/pool/recover.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/limits.h"
+
+namespace capstan::storage::lvs {
+namespace {
+
+std::string hex(std::uint64_t id) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  do {
+    text.insert(text.begin(), kDigits[id % 16]);
+    id /= 16;
+  } while (id != 0);
+  return "0x" + text;
+}
+
+void raise(BlobEntry& entry, Rewrite when) {
+  if (entry.rewrite == Rewrite::kNone || when == Rewrite::kFirst) entry.rewrite = when;
+}
+
+BlobEntry* usable(StoreImage& image, std::uint64_t id) {
+  auto found = image.blobs.find(id);
+  return found == image.blobs.end() || !found->second.fault.empty() ? nullptr : &found->second;
+}
+
+void discard(StoreImage& image, std::uint64_t id, const std::string& why) {
+  BlobEntry& entry = image.blobs.at(id);
+  image.dead_roots.push_back(entry.blob.root_page());
+  image.discarded_pages.insert(image.discarded_pages.end(), entry.disk_pages.begin(),
+                               entry.disk_pages.end());
+  image.restored.erase(entry.blob.root_page());
+  image.notes.push_back("blob " + hex(id) + " discarded: " + why);
+  image.blobs.erase(id);
+}
+
+// `snapshot` carries a marker naming `child`, and the child does have it as its parent: keep it.
+void keep_snapshot(StoreImage& image, BlobEntry& snapshot, BlobEntry& child) {
+  std::uint64_t dropped = 0;
+  const std::uint64_t common = std::min(snapshot.blob.num_clusters, child.blob.num_clusters);
+  for (std::uint64_t index = 0; index < common; ++index) {
+    const std::uint32_t cluster = child.blob.cluster_at(index);
+    if (cluster == 0 || cluster != snapshot.blob.cluster_at(index)) continue;
+    child.blob.set_cluster(index, 0);
+    child.blob.groups[index / kGroupClusters].odd = true;
+    ++dropped;
+  }
+  if (dropped != 0) raise(child, Rewrite::kFirst);
+  snapshot.blob.drop_internal("SNAPRM");
+  snapshot.blob.drop_internal("SNAPTMP");
+  snapshot.blob.flags.data_ro |= kFlagReadOnly;
+  raise(snapshot, Rewrite::kSecond);
+  image.notes.push_back("blob " + hex(snapshot.blob.id) + " kept as snapshot of " +
+                        hex(child.blob.id) + " (" + std::to_string(dropped) +
+                        " shared clusters dropped)");
+}
+
+void resolve_snapshot(StoreImage& image, std::uint64_t id) {
+  BlobEntry& snapshot = image.blobs.at(id);
+  auto target = snapshot.blob.internal_xattr("SNAPRM") ? snapshot.blob.reference("SNAPRM")
+                                                       : snapshot.blob.reference("SNAPTMP");
+  if (!target) {
+    snapshot.fault = "marker of an interrupted operation is malformed";
+    return;
+  }
+  BlobEntry* child = usable(image, *target);
+  if (!child || *target == id)
+    snapshot.fault = "interrupted snapshot operation, and blob " + hex(*target) + " cannot be read";
+  else if (child->blob.parent() == id)
+    keep_snapshot(image, snapshot, *child);
+  else
+    discard(image, id, "interrupted snapshot operation of blob " + hex(*target));
+}
+
+// Someone else wrote to a volume whose snapshot had not been committed: keep both, under two names.
+void separate(StoreImage& image, BlobEntry& base, BlobEntry& top) {
+  const std::string old_name = base.blob.name();
+  std::string name = "recovered-" + hex(base.blob.id).substr(2) + "-" + old_name;
+  name.resize(std::min(name.size(), limits::kReplicaNameBytesMax));
+  base.blob.set_xattr("name", padded_name(name));
+  base.blob.set_xattr("uuid", uuid_value(Uuid::from_name("recovered:" + base.blob.uuid().text())));
+  base.blob.flags.data_ro |= kFlagReadOnly;
+  raise(base, Rewrite::kFirst);
+  top.blob.drop_internal("SWAPTMP");
+  raise(top, Rewrite::kSecond);
+  image.notes.push_back("blob " + hex(base.blob.id) + " ('" + old_name + "') kept read-only as '" +
+                        name + "': another program wrote to its unfinished successor");
+}
+
+void resolve_swap(StoreImage& image, std::uint64_t id) {
+  BlobEntry& top = image.blobs.at(id);
+  auto source = top.blob.reference("SWAPTMP");
+  BlobEntry* base = source ? usable(image, *source) : nullptr;
+  if (!base || top.blob.parent() != source || base->blob.read_only()) {
+    top.blob.drop_internal("SWAPTMP");
+    raise(top, Rewrite::kSecond);
+  } else if (top.blob.allocated() == 0) {
+    discard(image, id, "snapshot of blob " + hex(*source) + " was not committed");
+  } else {
+    separate(image, *base, top);
+  }
+}
+
+// Every number that two usable blobs name, as (bitmap of doubles).
+template <class ForEach>
+Bitmap doubles(StoreImage& image, std::uint64_t size, ForEach for_each) {
+  Bitmap seen(size), twice(size);
+  for (auto& [id, entry] : image.blobs) {
+    if (!entry.fault.empty()) continue;
+    for_each(entry, [&](std::uint32_t number) { seen.test(number) ? twice.set(number) : seen.set(number); });
+  }
+  return twice;
+}
+
+void find_cross_links(StoreImage& image) {
+  auto each_cluster = [](BlobEntry& entry, auto visit) {
+    entry.blob.for_each_cluster([&](std::uint64_t, std::uint32_t cluster) { visit(cluster); });
+  };
+  auto each_page = [](BlobEntry& entry, auto visit) {
+    for (std::uint32_t page : entry.blob.pages()) visit(page);
+  };
+  const Bitmap clusters = doubles(image, image.geometry.total_clusters, each_cluster);
+  const Bitmap pages = doubles(image, image.geometry.md_len, each_page);
+  if (clusters.count() + pages.count() == 0) return;
+  for (auto& [id, entry] : image.blobs) {
+    if (!entry.fault.empty()) continue;
+    std::string reason;
+    each_cluster(entry, [&](std::uint32_t cluster) {
+      if (clusters.test(cluster) && reason.empty())
+        reason = "cluster " + std::to_string(cluster) + " has two owners";
+    });
+    each_page(entry, [&](std::uint32_t page) {
+      if (pages.test(page) && reason.empty())
+        reason = "metadata page " + std::to_string(page) + " has two owners";
+    });
+    entry.fault = reason;
+  }
+}
+
+// Why the ancestors of `entry` make it unusable; empty when they do not.
+std::string ancestor_fault(StoreImage& image, const BlobEntry& entry) {
+  const BlobEntry* at = &entry;
+  for (std::size_t depth = 0; depth < limits::kReplicaChainDepthMax; ++depth) {
+    if (at->blob.external()) {
+      const std::string* value = at->blob.internal_xattr("EXTSNAP");
+      std::string base = value ? value->substr(0, value->find('\0')) : "?";
+      return "based on external snapshot " + base + ", which is not supported";
+    }
+    auto parent = at->blob.parent();
+    if (!parent) return {};
+    auto found = image.blobs.find(*parent);
+    if (found == image.blobs.end()) return "its parent, blob " + hex(*parent) + ", is missing";
+    at = &found->second;
+    if (at->unreadable) return "its parent, blob " + hex(*parent) + ": " + at->fault;
+  }
+  return "more than " + std::to_string(limits::kReplicaChainDepthMax) + " snapshots below it";
+}
+
+}  // namespace
+
+void resolve_interrupted(StoreImage& image) {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, entry] : image.blobs) ids.push_back(id);
+  for (std::uint64_t id : ids) {
+    BlobEntry* entry = usable(image, id);
+    if (!entry || id == image.super.super_blob) continue;
+    if (entry->blob.internal_xattr("SWAPTMP"))
+      resolve_swap(image, id);
+    else if (entry->blob.internal_xattr("SNAPRM") || entry->blob.internal_xattr("SNAPTMP"))
+      resolve_snapshot(image, id);
+  }
+  for (auto& [id, entry] : image.blobs) {
+    if (entry.fault.empty() && entry.blob.has_odd_groups()) raise(entry, Rewrite::kFirst);
+  }
+}
+
+void find_faults(StoreImage& image) {
+  find_cross_links(image);
+  std::map<std::uint64_t, std::string> above;
+  for (auto& [id, entry] : image.blobs) {
+    if (entry.fault.empty()) above[id] = ancestor_fault(image, entry);
+  }
+  for (auto& [id, reason] : above) image.blobs.at(id).fault = reason;
+  // A cross-linked ancestor is found by its own fault: everything above it is suspect as well.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (auto& [id, entry] : image.blobs) {
+      auto parent = entry.blob.parent();
+      if (!entry.fault.empty() || !parent || image.blobs.at(*parent).fault.empty()) continue;
+      entry.fault = "its parent, blob " + hex(*parent) + ": " + image.blobs.at(*parent).fault;
+      changed = true;
+    }
+  }
+  std::set<std::string> names;
+  std::set<Uuid> uuids;
+  for (auto& [id, entry] : image.blobs) {
+    if (!entry.fault.empty() || id == image.super.super_blob) continue;
+    if (entry.blob.name().empty())
+      entry.fault = "it has no name";
+    else if (!names.insert(entry.blob.name()).second)
+      entry.fault = "another volume has the same name";
+    else if (!entry.blob.uuid().is_nil() && !uuids.insert(entry.blob.uuid()).second)
+      entry.fault = "another volume has the same uuid";
+  }
+  for (auto& [id, entry] : image.blobs) {
+    if (!entry.fault.empty()) entry.rewrite = Rewrite::kNone;
+  }
+}
+
+}  // namespace capstan::storage::lvs

@@ -1,0 +1,114 @@
+// Why this file exists: the two loops of a connection. The writer closes it in the regular case
+// (after GOAWAY and the last stream), the reader in all others.
+#include "wire/grpc/connection.h"
+
+#include <utility>
+
+namespace capstan::wire {
+
+namespace {
+constexpr std::uint64_t kKeepalivePing = 0x6361'7073'7461'6e02;
+}
+
+Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> stream,
+                       Http2Session::Role role, Http2Events& events, const Options& options)
+    : reactor_(reactor),
+      stream_(std::move(stream)),
+      options_(options),
+      http2_(role, events, options.http2),
+      input_(std::make_unique_for_overwrite<std::uint8_t[]>(limits::kHttp2ReadBufferBytes)),
+      keepalive_([this] { keep_alive(); }),
+      linger_([this] { stream_->cancel(); }) {}
+
+core::Task<void> Connection::run() {
+  last_receive_ = reactor_.now();
+  if (options_.keepalive != 0) keepalive_.arm_at(reactor_, last_receive_ + options_.keepalive);
+  scope_.spawn(write_loop());
+  co_await read_loop();
+  reading_ = false;
+  ended_ = true;
+  stream_->cancel();
+  writer_.notify();
+  co_await scope_.join();
+  keepalive_.disarm();
+  linger_.disarm();
+  http2_.abandon(Http2Error::kCancel);
+}
+
+void Connection::cut(std::string reason) {
+  if (reason_.empty()) reason_ = std::move(reason);
+  stream_->cancel();
+}
+
+core::Task<void> Connection::read_loop() {
+  while (true) {
+    const auto got =
+        co_await stream_->read(MutableBytes(input_.get(), limits::kHttp2ReadBufferBytes));
+    if (!got) {
+      if (reason_.empty() && !closing_) reason_ = got.error().text();
+      co_return;
+    }
+    if (*got == 0) {
+      if (reason_.empty() && !closing_ && http2_.open_streams() != 0) {
+        reason_ = "the peer closed the connection";
+      }
+      co_return;
+    }
+    last_receive_ = reactor_.now();
+    pinged_ = false;
+    if (closing_) continue;  // lingering: only the end of the stream is of interest
+    const auto received = http2_.receive(ByteView(input_.get(), *got), last_receive_);
+    if (!received) {
+      if (reason_.empty()) reason_ = received.error().text();
+      co_return;
+    }
+    wake();
+  }
+}
+
+core::Task<void> Connection::write_loop() {
+  while (reading_) {
+    output_.clear();
+    const auto collected = http2_.collect(output_, limits::kHttp2WriteBytes);
+    if (!collected) {
+      cut(collected.error().text());
+      co_return;
+    }
+    if (output_.empty()) {
+      if (http2_.finished()) break;
+      co_await writer_.wait();
+      continue;
+    }
+    const auto written = co_await stream_->write(output_.view());
+    if (!written) {
+      cut(written.error().text());
+      co_return;
+    }
+  }
+  if (!reading_) co_return;
+  // Everything is said. Closing at once could destroy what the peer has not read yet, so it gets a
+  // moment to close first.
+  if (reason_.empty()) reason_ = http2_.last_complaint();
+  closing_ = true;
+  stream_->shutdown_write();
+  linger_.arm_at(reactor_, reactor_.now() + limits::kHttp2LingerNanos);
+}
+
+void Connection::keep_alive() {
+  const core::Nanos now = reactor_.now();
+  const core::Nanos silence = now - last_receive_;
+  if (silence < options_.keepalive) {
+    keepalive_.arm_at(reactor_, last_receive_ + options_.keepalive);
+    return;
+  }
+  if (pinged_) {
+    cut("the peer does not answer keep-alive pings");
+    return;
+  }
+  pinged_ = true;
+  http2_.ping(kKeepalivePing);
+  wake();
+  keepalive_.arm_at(reactor_, now + options_.keepalive_timeout);
+}
+
+}  // namespace capstan::wire

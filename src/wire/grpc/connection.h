@@ -1,0 +1,72 @@
+// Why this file exists: drives one Http2Session over one core::Stream, for servers and clients
+// alike: a reader, a writer with at most one write in flight, keep-alive, and an end that gets the
+// last bytes out. TLS is a core::Stream around a core::Stream and is not seen here.
+//
+// Received bytes are processed to completion before the next read; output of everything that became
+// ready in a turn leaves in one write.
+// Thread-safety: one core. The connection outlives run().
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/limits.h"
+#include "core/env.h"
+#include "core/reactor.h"
+#include "core/scope.h"
+#include "wire/grpc/signal.h"
+#include "wire/http2/http2_session.h"
+
+namespace capstan::wire {
+
+class Connection {
+ public:
+  struct Options {
+    core::Nanos keepalive = limits::kHttp2KeepaliveNanos;  // 0 = never
+    core::Nanos keepalive_timeout = limits::kHttp2KeepaliveTimeoutNanos;
+    Http2Session::Options http2;
+  };
+
+  // `stream` must outlive run(); the events come from inside run() and http2()'s methods.
+  Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> stream, Http2Session::Role role,
+             Http2Events& events, const Options& options);
+
+  // Until both directions ended. Afterwards every stream has had its on_closed().
+  core::Task<void> run();
+  // Output may be waiting. Cheap; called after anything that submits.
+  void wake() {
+    if (http2_.wants_write() || http2_.finished()) writer_.notify();
+  }
+  // Ends the connection now; run() returns soon.
+  void cut(std::string reason);
+
+  Http2Session& http2() { return http2_; }
+  const Http2Session& http2_view() const { return http2_; }
+  core::Reactor& reactor() { return reactor_; }
+  const core::PeerInfo& peer() const { return stream_->peer(); }
+  // True once run() is ending: what closes streams from then on is the connection, not the peer.
+  bool ended() const { return ended_; }
+  // Why it ended; empty for a regular end.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  core::Task<void> read_loop();
+  core::Task<void> write_loop();
+  void keep_alive();
+
+  core::Reactor& reactor_;
+  std::unique_ptr<core::Stream> stream_;
+  Options options_;
+  Http2Session http2_;
+  std::unique_ptr<std::uint8_t[]> input_;
+  ByteQueue output_;
+  Signal writer_;
+  core::Scope scope_;
+  core::Timer keepalive_;
+  core::Timer linger_;
+  core::Nanos last_receive_ = 0;
+  bool pinged_ = false, reading_ = true, closing_ = false, ended_ = false;
+  std::string reason_;
+};
+
+}  // namespace capstan::wire

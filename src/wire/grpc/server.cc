@@ -1,0 +1,125 @@
+// Why this file exists: see server.h.
+#include "wire/grpc/server.h"
+
+#include <utility>
+
+namespace capstan::wire {
+
+namespace {
+constexpr core::Nanos kAcceptPause = 100 * core::kMillisecond;  // after a failed accept
+}
+
+GrpcServer::GrpcServer(core::Env& env, const rpc::Directory& directory, const core::Log& log,
+                       const ServerOptions& options)
+    : env_(env),
+      directory_(directory),
+      log_(log.child("grpc")),
+      options_(options),
+      methods_(directory),
+      patience_([this] {
+        for (auto* session : sessions_) session->abort("the node is shutting down");
+      }) {}
+
+Result<core::Address> GrpcServer::listen(const core::Address& address,
+                                         std::shared_ptr<const TlsContext> tls) {
+  auto listener = env_.network().listen(address);
+  if (!listener) {
+    return std::unexpected(std::move(listener).error().within("listen on " + address.text()));
+  }
+  auto listening = std::make_unique<Listening>();
+  listening->listener = *std::move(listener);
+  listening->tls = std::move(tls);
+  listening_.push_back(std::move(listening));
+  const auto& local = listening_.back()->listener->local();
+  log_.info("listening", {{"address", local.text()}, {"tls", listening_.back()->tls != nullptr}});
+  return local;
+}
+
+core::Task<void> GrpcServer::run() {
+  for (const auto& listening : listening_) scope_.spawn(accept_loop(listening.get()));
+  co_await scope_.join();
+  listening_.clear();
+  patience_.disarm();
+}
+
+core::Task<void> GrpcServer::accept_loop(Listening* listening) {
+  while (!stopping_) {
+    auto stream = co_await listening->listener->accept();
+    if (stopping_) co_return;
+    if (!stream) {
+      if (stream.error().code == Code::kCancelled) co_return;
+      log_.warn("accept_failed", {{"address", listening->listener->local().text()},
+                                  {"error", stream.error().text()}});
+      const auto slept = co_await core::sleep_for(kAcceptPause, scope_.token());
+      if (!slept) co_return;
+      continue;
+    }
+    if (listening->connections >= limits::kConnectionsMax) {
+      ++counters_.connections_refused;
+      log_.warn("connection_refused", {{"peer", (*stream)->peer().address},
+                                       {"limit", limits::kConnectionsMax}});
+      continue;
+    }
+    if (listening->tls) *stream = make_tls_stream(*std::move(stream), *listening->tls, {});
+    ++listening->connections;
+    scope_.spawn(serve(*std::move(stream), listening));
+  }
+}
+
+void GrpcServer::adopt(std::unique_ptr<core::Stream> stream) {
+  scope_.spawn(serve(std::move(stream), nullptr));
+}
+
+core::Task<void> GrpcServer::serve(std::unique_ptr<core::Stream> stream, Listening* listening) {
+  ++counters_.connections_opened;
+  {
+    ServerSession session(*core::Reactor::current(), std::move(stream), directory_, methods_,
+                          options_, counters_);
+    const auto position = sessions_.insert(sessions_.end(), &session);
+    if (stopping_) session.drain();
+    co_await session.run();
+    sessions_.erase(position);
+    if (log_.enabled(core::LogLevel::kDebug)) {
+      log_.debug("connection_closed", {{"peer", session.connection().peer().address},
+                                       {"reason", session.connection().reason()}});
+    }
+  }
+  ++counters_.connections_closed;
+  if (listening) --listening->connections;
+}
+
+void GrpcServer::stop(core::Nanos patience) {
+  if (stopping_) return;
+  stopping_ = true;
+  scope_.cancel();
+  for (const auto& listening : listening_) listening->listener->cancel();
+  for (auto* session : sessions_) session->drain();
+  auto& reactor = *core::Reactor::current();
+  patience_.arm_at(reactor, reactor.now() + patience);
+}
+
+std::size_t GrpcServer::calls_in_flight() const {
+  std::size_t total = 0;
+  for (const auto* session : sessions_) total += session->calls_in_flight();
+  return total;
+}
+
+void GrpcServer::publish(core::Metrics& metrics) {
+  using Kind = core::Metrics::Kind;
+  const auto counter = [&](const char* name, const char* help, const std::uint64_t* value) {
+    metrics_.push_back(metrics.add(Kind::kCounter, name, help, {{"wire", "grpc"}},
+                                   [value] { return static_cast<double>(*value); }));
+  };
+  counter("connections_opened_total", "Connections accepted.", &counters_.connections_opened);
+  counter("connections_closed_total", "Connections ended.", &counters_.connections_closed);
+  counter("connections_refused_total", "Connections closed because of the limit.",
+          &counters_.connections_refused);
+  counter("wire_calls_total", "Calls that arrived, well-formed or not.", &counters_.calls_started);
+  counter("wire_calls_refused_total", "Calls answered before they reached a handler.",
+          &counters_.calls_refused);
+  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
+                                 {{"wire", "grpc"}},
+                                 [this] { return static_cast<double>(sessions_.size()); }));
+}
+
+}  // namespace capstan::wire

@@ -1,0 +1,339 @@
+// Why this file exists: from HTTP/2 events to calls and from results to headers, messages and
+// trailers. The order of the checks on a request is the order in which a client can fix them: is it
+// gRPC, does the operation exist, can its encoding be read, is its metadata sound.
+#include "wire/grpc/server_session.h"
+
+#include <array>
+#include <utility>
+
+#include "wire/grpc/error_map.h"
+#include "wire/grpc/metadata.h"
+#include "wire/grpc/server_call.h"
+
+namespace capstan::wire {
+
+namespace {
+constexpr std::string_view kContentType = "application/grpc";
+constexpr std::string_view kAcceptEncoding = "identity,gzip";
+constexpr std::size_t kSpareCalls = 64;
+// Handlers whose client left still run; a client may not pile them up by leaving.
+constexpr std::size_t kRunningMax = 2 * std::size_t{limits::kHttp2MaxConcurrentStreams};
+}  // namespace
+
+MethodTable::MethodTable(const rpc::Directory& directory) {
+  for (const auto* operation : directory.operations()) {
+    entries_.emplace(operation->full_name(), directory.find(operation->full_name()));
+  }
+}
+
+const rpc::Directory::Entry* MethodTable::find(std::string_view full_name) const {
+  const auto position = entries_.find(full_name);
+  return position == entries_.end() ? nullptr : position->second;
+}
+
+ServerSession::ServerSession(core::Reactor& reactor, std::unique_ptr<core::Stream> stream,
+                             const rpc::Directory& directory, const MethodTable& methods,
+                             const ServerOptions& options, ServerCounters& counters)
+    : reactor_(reactor),
+      directory_(directory),
+      methods_(methods),
+      options_(options),
+      counters_(counters),
+      connection_(reactor, std::move(stream), Http2Session::Role::kServer, *this,
+                  options.connection) {}
+
+ServerSession::~ServerSession() = default;
+
+core::Task<void> ServerSession::run() {
+  co_await connection_.run();
+  // Every stream is closed, so every call has been told; what remains is waiting for them.
+  output_room_.notify_all();
+  co_await scope_.join();
+}
+
+void ServerSession::drain() {
+  if (draining_) return;
+  draining_ = true;
+  for (const auto& call : calls_) {
+    if (!call->running_ || call->entry_->operation.kind != rpc::Kind::kEndless) continue;
+    call->drained_ = true;
+    call->cancel(Code::kCancelled);
+  }
+  connection_.http2().begin_drain();
+  connection_.wake();
+}
+
+void ServerSession::abort(std::string reason) {
+  for (const auto& call : calls_) {
+    if (!call->running_) continue;
+    call->drained_ = true;
+    call->cancel(Code::kCancelled);
+  }
+  connection_.cut(std::move(reason));
+}
+
+// --- requests --------------------------------------------------------------------------------------
+
+struct ServerSession::Request {
+  std::string_view method, path, content_type, timeout, encoding, accept_encoding;
+};
+
+Result<ServerSession::Request> ServerSession::read_headers(Headers headers, ServerCall& call) {
+  Request request;
+  Result<void> metadata;
+  for (const auto& [name, value] : headers) {
+    if (name == ":path") request.path = value;
+    else if (name == ":method") request.method = value;
+    else if (name == "content-type") request.content_type = value;
+    else if (name == "grpc-timeout") request.timeout = value;
+    else if (name == "grpc-encoding") request.encoding = value;
+    else if (name == "grpc-accept-encoding") request.accept_encoding = value;
+    else if (!grpc_is_reserved(name)) {
+      if (name == "traceparent") call.call_.trace_id = trace_id_of(value);
+      auto added = grpc_add_metadata(name, value, call.call_.metadata.request);
+      if (!added && metadata) metadata = std::move(added);
+    }
+  }
+  if (!metadata) return std::unexpected(std::move(metadata).error());
+  return request;
+}
+
+void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers headers,
+                               bool too_large) {
+  if (kind != HeadersKind::kRequest) return;  // trailers of a request carry nothing for gRPC
+  ++counters_.calls_started;
+  if (too_large) {
+    return refuse(stream, {Code::kResourceExhausted, 0,
+                           "request headers are larger than the limit of " +
+                               std::to_string(limits::kHttp2HeaderListBytes) +
+                               " bytes; send less metadata", {}});
+  }
+  if (running_ >= kRunningMax) {
+    ++counters_.calls_refused;
+    return connection_.http2().reset(stream, Http2Error::kRefusedStream);
+  }
+  accept_call(stream, headers);
+}
+
+static const Error* set_encodings(std::string_view encoding, bool& gzip, Error& error) {
+  const auto known = grpc_encoding(encoding);
+  gzip = known == GrpcEncoding::kGzip;
+  if (known != GrpcEncoding::kUnknown) return nullptr;
+  error = {Code::kUnimplemented, 0,
+           "grpc-encoding '" + std::string(encoding) + "' is not supported; use identity or gzip",
+           {}};
+  return &error;
+}
+
+void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
+  ServerCall* call = take_call();
+  auto request = read_headers(headers, *call);
+  const auto give_up = [&](Error error) {
+    release(call);
+    refuse(stream, error);
+  };
+  if (!request) return give_up(std::move(request).error());
+  const auto content = grpc_content(request->content_type);
+  if (request->method != "POST" || content == GrpcContent::kOther) {
+    const bool post = request->method == "POST";
+    release(call);
+    return refuse_http(stream, post ? "415" : "405");
+  }
+  if (content == GrpcContent::kSubtype) {
+    return give_up({Code::kUnimplemented, 0,
+                    "content-type '" + std::string(request->content_type) +
+                        "' is not served; use application/grpc+proto", {}});
+  }
+  std::string_view path = request->path;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  const auto* entry = methods_.find(path);
+  if (!entry) return give_up(directory_.why_missing(path));
+  Error error;
+  if (set_encodings(request->encoding, call->request_gzip_, error)) return give_up(error);
+  call->answer_gzip_ = options_.compress_answers && grpc_accepts_gzip(request->accept_encoding);
+  std::optional<std::uint64_t> timeout;
+  if (!request->timeout.empty() && !(timeout = grpc_parse_timeout(request->timeout))) {
+    return give_up({Code::kInvalidArgument, 0,
+                    "grpc-timeout '" + std::string(request->timeout) +
+                        "' is malformed; it is up to 8 digits and one of H M S m u n", {}});
+  }
+  if (timeout && *timeout == 0) {
+    return give_up({Code::kDeadlineExceeded, 0, "deadline exceeded before the call began", {}});
+  }
+  call->begin(stream, *entry);
+  if (timeout) call->set_deadline(*timeout);
+  if (!call->unary()) start(*call);
+}
+
+void ServerSession::on_data(Http2Stream& stream, ByteView data) {
+  auto* call = static_cast<ServerCall*>(stream.context);
+  if (!call) {  // answered already
+    connection_.http2().consume(stream, data.size());
+    return;
+  }
+  if (auto taken = call->receive(data); !taken) {
+    refuse(stream, taken.error());
+    release(call);
+  }
+}
+
+void ServerSession::on_end(Http2Stream& stream) {
+  auto* call = static_cast<ServerCall*>(stream.context);
+  if (!call) return;
+  if (auto ended = call->receive_end(); !ended) {
+    refuse(stream, ended.error());
+    release(call);
+    return;
+  }
+  if (call->unary()) start(*call);
+}
+
+void ServerSession::on_closed(Http2Stream& stream, Http2Error) {
+  auto* call = static_cast<ServerCall*>(stream.context);
+  if (!call) return;
+  call->stream_closed();
+  if (!call->running_) release(call);
+}
+
+void ServerSession::on_sent(Http2Stream& stream) {
+  if (auto* call = static_cast<ServerCall*>(stream.context)) call->output_taken();
+  if (output_room_.waiters() != 0 &&
+      connection_.http2().unsent_bytes() < limits::kHttp2OutputBufferBytes) {
+    output_room_.notify_all();
+  }
+}
+
+// --- calls -----------------------------------------------------------------------------------------
+
+void ServerSession::start(ServerCall& call) {
+  call.running_ = true;
+  ++running_;
+  scope_.spawn(run_call(&call));
+}
+
+void ServerSession::deadline_passed(ServerCall& call) {
+  if (call.running_) return call.cancel(Code::kDeadlineExceeded);
+  // The request never arrived as a whole.
+  if (call.stream_) {
+    refuse(*call.stream_, {Code::kDeadlineExceeded, 0, "deadline exceeded before the request ended",
+                           {}});
+    connection_.wake();
+  }
+  release(&call);
+}
+
+core::Task<void> ServerSession::run_call(ServerCall* call) {
+  // A client that asks without reading its answers waits for itself.
+  while (connection_.http2().unsent_bytes() >= limits::kHttp2OutputBufferBytes &&
+         !call->call_.token.fired()) {
+    co_await output_room_.wait();
+  }
+  const auto& entry = *call->entry_;
+  if (call->unary()) {
+    call->response_ = entry.new_response();
+    answer(*call, co_await directory_.run(entry, call->call_, *call->request_, *call->response_));
+  } else {
+    answer(*call, co_await directory_.run(entry, call->call_, *call, *call));
+  }
+  --running_;
+  release(call);
+}
+
+void ServerSession::answer(ServerCall& call, Result<void> result) {
+  if (!call.stream_) return;  // nobody listens
+  if (!result) {
+    const Error error = call.final_error(std::move(result).error());
+    send_status(call, &error);
+  } else {
+    send_headers(call);
+    if (call.unary()) send_message(call, *call.response_);
+    send_status(call, nullptr);
+  }
+  connection_.wake();
+}
+
+void ServerSession::send_headers(ServerCall& call) {
+  if (call.headers_sent_) return;
+  call.headers_sent_ = true;
+  std::array<Header, 4> headers{{{":status", "200"},
+                                 {"content-type", kContentType},
+                                 {"grpc-accept-encoding", kAcceptEncoding},
+                                 {"grpc-encoding", "gzip"}}};
+  connection_.http2().respond(*call.stream_, Headers(headers).first(call.answer_gzip_ ? 4 : 3),
+                              false);
+}
+
+void ServerSession::send_message(ServerCall& call, const rpc::Message& message) {
+  auto& http2 = connection_.http2();
+  const std::size_t size = message.ByteSizeLong();
+  if (call.answer_gzip_ && size >= options_.compress_bytes_min) {
+    if (const auto packed = grpc_gzip(as_bytes(message.SerializeAsString()))) {
+      std::uint8_t* to = http2.reserve(*call.stream_, kGrpcPrefixBytes + packed->size());
+      grpc_write_prefix(to, true, static_cast<std::uint32_t>(packed->size()));
+      std::memcpy(to + kGrpcPrefixBytes, packed->data(), packed->size());
+      call.written_bytes_ += kGrpcPrefixBytes + packed->size();
+      return http2.write(*call.stream_, kGrpcPrefixBytes + packed->size());
+    }
+  }
+  std::uint8_t* to = http2.reserve(*call.stream_, kGrpcPrefixBytes + size);
+  grpc_write_prefix(to, false, static_cast<std::uint32_t>(size));
+  message.SerializeWithCachedSizesToArray(to + kGrpcPrefixBytes);
+  call.written_bytes_ += kGrpcPrefixBytes + size;
+  http2.write(*call.stream_, kGrpcPrefixBytes + size);
+}
+
+void ServerSession::send_status(ServerCall& call, const Error* error) {
+  HeaderBuilder builder;
+  if (!call.headers_sent_) {  // trailers-only
+    builder.add(":status", "200");
+    builder.add("content-type", kContentType);
+    builder.add("grpc-accept-encoding", kAcceptEncoding);
+  }
+  builder.add("grpc-status", grpc_status_text(error ? error->code : Code::kOk));
+  if (error) builder.add_owned("grpc-message", grpc_status_message(*error));
+  builder.add_metadata(call.call_.metadata.trailers);
+  auto& http2 = connection_.http2();
+  if (call.headers_sent_) {
+    http2.finish(*call.stream_, builder.headers());
+  } else {
+    http2.respond(*call.stream_, builder.headers(), true);
+  }
+}
+
+void ServerSession::refuse(Http2Stream& stream, const Error& error) {
+  ++counters_.calls_refused;
+  const std::string message = grpc_status_message(error);
+  const std::array<Header, 5> headers{{{":status", "200"},
+                                       {"content-type", kContentType},
+                                       {"grpc-accept-encoding", kAcceptEncoding},
+                                       {"grpc-status", grpc_status_text(error.code)},
+                                       {"grpc-message", message}}};
+  connection_.http2().respond(stream, headers, true);
+}
+
+void ServerSession::refuse_http(Http2Stream& stream, std::string_view status) {
+  ++counters_.calls_refused;
+  const std::array<Header, 2> headers{{{":status", status}, {"allow", "POST"}}};
+  connection_.http2().respond(stream, Headers(headers).first(status == "405" ? 2 : 1), true);
+}
+
+ServerCall* ServerSession::take_call() {
+  if (spare_.empty()) {
+    calls_.push_back(std::make_unique<ServerCall>(*this, options_.receive_message_bytes));
+    return calls_.back().get();
+  }
+  auto* call = spare_.back();
+  spare_.pop_back();
+  return call;
+}
+
+void ServerSession::release(ServerCall* call) {
+  call->reset();
+  if (spare_.size() < kSpareCalls) {
+    spare_.push_back(call);
+    return;
+  }
+  std::erase_if(calls_, [call](const auto& owned) { return owned.get() == call; });
+}
+
+}  // namespace capstan::wire

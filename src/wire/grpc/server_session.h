@@ -1,0 +1,108 @@
+// Why this file exists: one gRPC connection of a server. It turns HTTP/2 streams into calls on the
+// Directory and answers back; logs, metrics, access and limits of calls are the interceptors'.
+//
+// Lifetimes: every call is a child of the session's scope. A call ends through its handler, also
+// when its stream is gone: then only its token has fired and its answer goes nowhere. run() returns
+// when the connection has ended and the last handler with it.
+// Thread-safety: one core; the handler runs on the core that read the bytes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/log.h"
+#include "core/scope.h"
+#include "core/sync.h"
+#include "rpc/directory.h"
+#include "wire/grpc/connection.h"
+#include "wire/grpc/grpc_codec.h"
+
+namespace capstan::wire {
+
+struct ServerOptions {
+  std::size_t receive_message_bytes = limits::kGrpcReceiveMessageBytes;
+  std::size_t compress_bytes_min = limits::kGrpcCompressBytesMin;
+  bool compress_answers = false;  // gzip for clients that accept it
+  Connection::Options connection;
+};
+
+// Counted per server, over all its connections.
+struct ServerCounters {
+  std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
+  std::uint64_t calls_started = 0, calls_refused = 0;
+};
+
+// Paths to entries: a hash over the text of the request instead of a walk of the Directory's tree.
+// Shared by the connections of a server; holds served operations only, so its size is theirs.
+class MethodTable {
+ public:
+  explicit MethodTable(const rpc::Directory& directory);
+  const rpc::Directory::Entry* find(std::string_view full_name) const;
+
+ private:
+  std::unordered_map<std::string_view, const rpc::Directory::Entry*> entries_;
+};
+
+class ServerCall;
+
+class ServerSession final : private Http2Events {
+ public:
+  // Everything but the stream outlives the session.
+  ServerSession(core::Reactor& reactor, std::unique_ptr<core::Stream> stream,
+                const rpc::Directory& directory, const MethodTable& methods,
+                const ServerOptions& options, ServerCounters& counters);
+  ~ServerSession() override;
+
+  core::Task<void> run();
+  // No new calls; endless ones are cancelled, the others may end. run() returns after the last.
+  void drain();
+  // Cancels every call and ends the connection.
+  void abort(std::string reason);
+
+  const Connection& connection() const { return connection_; }
+  std::size_t calls_in_flight() const { return running_; }
+
+ private:
+  friend class ServerCall;
+  struct Request;  // what the headers said
+
+  void on_headers(Http2Stream& stream, HeadersKind kind, Headers headers, bool too_large) override;
+  void on_data(Http2Stream& stream, ByteView data) override;
+  void on_end(Http2Stream& stream) override;
+  void on_closed(Http2Stream& stream, Http2Error error) override;
+  void on_sent(Http2Stream& stream) override;
+
+  Result<Request> read_headers(Headers headers, ServerCall& call);
+  void accept_call(Http2Stream& stream, Headers headers);
+  // Answers without a handler.
+  void refuse(Http2Stream& stream, const Error& error);
+  void refuse_http(Http2Stream& stream, std::string_view status);
+  void start(ServerCall& call);
+  void deadline_passed(ServerCall& call);
+  core::Task<void> run_call(ServerCall* call);
+  void answer(ServerCall& call, Result<void> result);
+  void send_headers(ServerCall& call);
+  void send_message(ServerCall& call, const rpc::Message& message);
+  void send_status(ServerCall& call, const Error* error);
+
+  ServerCall* take_call();
+  void release(ServerCall* call);
+
+  core::Reactor& reactor_;
+  const rpc::Directory& directory_;
+  const MethodTable& methods_;
+  const ServerOptions& options_;
+  ServerCounters& counters_;
+  Connection connection_;
+  core::Scope scope_;
+  core::Event output_room_;
+  std::vector<std::unique_ptr<ServerCall>> calls_;  // all ever needed at once
+  std::vector<ServerCall*> spare_;
+  std::size_t running_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace capstan::wire

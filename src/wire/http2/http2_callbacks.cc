@@ -1,0 +1,230 @@
+// Why this file exists: what nghttp2 tells us, turned into Http2Events. No callback ever fails:
+// failing one would make nghttp2 tear the connection down in its own way, and the limits here want
+// an answer that the peer understands.
+#include "wire/http2/http2_callbacks.h"
+
+#include <algorithm>
+
+namespace capstan::wire {
+
+namespace {
+
+Http2Session& session_of(void* self) { return *static_cast<Http2Session*>(self); }
+
+Http2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
+  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+}
+
+}  // namespace
+
+nghttp2_session_callbacks* Http2Callbacks::make() {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  CAPSTAN_ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_received);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, frame_not_sent);
+  nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
+  nghttp2_session_callbacks_set_error_callback2(callbacks, complain);
+  return callbacks;
+}
+
+nghttp2_data_provider Http2Callbacks::provider(Http2Stream* stream) {
+  nghttp2_data_provider provider;
+  provider.source.ptr = stream;
+  provider.read_callback = read_output;
+  return provider;
+}
+
+int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame* frame,
+                                  void* raw) {
+  auto& self = session_of(raw);
+  self.header_bytes_.clear();
+  self.header_sizes_.clear();
+  self.header_list_bytes_ = 0;
+  self.headers_too_large_ = false;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    auto* stream = self.add_stream(frame->hd.stream_id);
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
+  }
+  return 0;
+}
+
+int Http2Callbacks::header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name,
+                           std::size_t name_size, const std::uint8_t* value,
+                           std::size_t value_size, std::uint8_t, void* raw) {
+  auto& self = session_of(raw);
+  self.header_list_bytes_ += name_size + value_size + 32;  // RFC 9113 section 6.5.2
+  if (self.header_list_bytes_ > self.options_.header_list_bytes) {
+    self.headers_too_large_ = true;
+    return 0;
+  }
+  self.header_bytes_.append(as_text({name, name_size})).append(as_text({value, value_size}));
+  self.header_sizes_.push_back(static_cast<std::uint32_t>(name_size));
+  self.header_sizes_.push_back(static_cast<std::uint32_t>(value_size));
+  return 0;
+}
+
+void Http2Callbacks::headers_complete(Http2Session& self, Http2Stream& stream,
+                                      const nghttp2_frame& frame) {
+  self.header_views_.clear();
+  std::size_t at = 0;
+  const std::string_view bytes = self.header_bytes_;
+  for (std::size_t i = 0; i < self.header_sizes_.size(); i += 2) {
+    const auto name = bytes.substr(at, self.header_sizes_[i]);
+    at += name.size();
+    const auto value = bytes.substr(at, self.header_sizes_[i + 1]);
+    at += value.size();
+    self.header_views_.push_back({name, value});
+  }
+  auto kind = HeadersKind::kTrailers;
+  if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) kind = HeadersKind::kRequest;
+  // A 1xx response is followed by another block with category HEADERS: told apart by :status.
+  if (frame.headers.cat == NGHTTP2_HCAT_RESPONSE ||
+      (!self.header_views_.empty() && self.header_views_[0].name == ":status")) {
+    kind = HeadersKind::kResponse;
+    if (!self.header_views_.empty() && self.header_views_[0].value.starts_with('1')) return;
+  }
+  self.events_.on_headers(stream, kind, self.header_views_, self.headers_too_large_);
+}
+
+int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame* frame,
+                                   void* raw) {
+  auto& self = session_of(raw);
+  switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA: {
+      auto* stream = stream_of(session, frame->hd.stream_id);
+      if (!stream) break;
+      if (frame->hd.type == NGHTTP2_HEADERS) headers_complete(self, *stream, *frame);
+      if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        stream->remote_ended_ = true;
+        self.events_.on_end(*stream);
+      }
+      break;
+    }
+    case NGHTTP2_RST_STREAM: self.spend_reset(); break;
+    case NGHTTP2_SETTINGS:
+      if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) self.events_.on_settings();
+      break;
+    case NGHTTP2_PING: {
+      if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) break;
+      const auto opaque = load_le<std::uint64_t>(frame->ping.opaque_data);
+      if (is_drain_ping(opaque) && self.draining_ && !self.sealed_) {
+        self.sealed_ = true;
+        nghttp2_submit_goaway(session, 0, nghttp2_session_get_last_proc_stream_id(session), 0,
+                              nullptr, 0);
+      }
+      self.events_.on_ping_ack(opaque);
+      break;
+    }
+    case NGHTTP2_GOAWAY:
+      self.goaway_received_ = true;
+      self.events_.on_goaway(frame->goaway.last_stream_id,
+                             static_cast<Http2Error>(frame->goaway.error_code),
+                             {frame->goaway.opaque_data, frame->goaway.opaque_data_len});
+      break;
+    default: break;
+  }
+  return 0;
+}
+
+int Http2Callbacks::data_received(nghttp2_session* session, std::uint8_t, std::int32_t id,
+                                  const std::uint8_t* data, std::size_t size, void* raw) {
+  auto* stream = stream_of(session, id);
+  if (!stream) {
+    nghttp2_session_consume(session, id, size);
+    return 0;
+  }
+  stream->unconsumed_ += size;
+  session_of(raw).events_.on_data(*stream, {data, size});
+  return 0;
+}
+
+int Http2Callbacks::stream_closed(nghttp2_session* session, std::int32_t id, std::uint32_t error,
+                                  void* raw) {
+  auto* stream = stream_of(session, id);
+  if (!stream) return 0;
+  nghttp2_session_set_stream_user_data(session, id, nullptr);
+  session_of(raw).close_stream(stream, static_cast<Http2Error>(error));
+  return 0;
+}
+
+int Http2Callbacks::frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* raw) {
+  auto& self = session_of(raw);
+  if (self.role_ != Http2Session::Role::kServer) return 0;
+  if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    // A peer can also make us reset its streams, with the same effect as resetting them itself.
+    const auto code = static_cast<Http2Error>(frame->rst_stream.error_code);
+    if (code != Http2Error::kNoError && code != Http2Error::kCancel) self.spend_reset();
+    return 0;
+  }
+  const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (!ends) return 0;
+  // Answered before the request ended: the rest of it is not wanted (RFC 9113 section 8.1).
+  const auto* stream = stream_of(session, frame->hd.stream_id);
+  if (stream && !stream->remote_ended_) {
+    nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+  }
+  return 0;
+}
+
+int Http2Callbacks::frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int,
+                                   void* raw) {
+  // A request that could not be sent has no stream yet in nghttp2's eyes and gets no close event.
+  auto& self = session_of(raw);
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  for (auto* stream = self.first_; stream; stream = stream->next_) {
+    if (stream->id_ != frame->hd.stream_id) continue;
+    if (nghttp2_session_find_stream(session, stream->id_)) break;  // will be closed by nghttp2
+    self.close_stream(stream, Http2Error::kRefusedStream);
+    break;
+  }
+  return 0;
+}
+
+ssize_t Http2Callbacks::read_output(nghttp2_session*, std::int32_t, std::uint8_t*,
+                                    std::size_t length, std::uint32_t* flags,
+                                    nghttp2_data_source* source, void* raw) {
+  auto& stream = *static_cast<Http2Stream*>(source->ptr);
+  const std::size_t count = std::min(length, stream.output_.size());
+  if (count == 0 && !stream.finished_) {
+    stream.deferred_ = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  if (count != 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (stream.finished_ && count == stream.output_.size()) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!stream.trailer_sizes_.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      session_of(raw).queue_trailers(stream);
+    }
+  }
+  return static_cast<ssize_t>(count);
+}
+
+int Http2Callbacks::send_data(nghttp2_session*, nghttp2_frame*, const std::uint8_t* frame_header,
+                              std::size_t length, nghttp2_data_source* source, void* raw) {
+  auto& self = session_of(raw);
+  auto& stream = *static_cast<Http2Stream*>(source->ptr);
+  // No padding: select_padding_callback is not set.
+  self.out_->append({frame_header, 9});
+  self.out_->append(stream.output_.view().first(length));
+  stream.output_.pop(length);
+  stream.sent_bytes_ += length;
+  self.unsent_bytes_ -= length;
+  self.events_.on_sent(stream);
+  return 0;
+}
+
+int Http2Callbacks::complain(nghttp2_session*, int, const char* text, std::size_t size,
+                             void* raw) {
+  session_of(raw).last_complaint_.assign(text, std::min<std::size_t>(size, 200));
+  return 0;
+}
+
+}  // namespace capstan::wire

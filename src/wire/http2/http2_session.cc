@@ -1,0 +1,335 @@
+// Why this file exists: the wrapper of nghttp2 behind http2_session.h. Only here (and in
+// http2_callbacks.h) are nghttp2's types seen.
+//
+// Output path: a unary answer costs one copy. The data provider answers NO_COPY, so nghttp2 hands
+// out the frame header and http2_callbacks.h appends header and payload straight to the
+// connection's buffer; trailers are submitted from inside the provider, so headers, data and
+// trailers leave in one write.
+#include "wire/http2/http2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+
+#include "wire/http2/http2_callbacks.h"
+
+namespace capstan::wire {
+
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kDrainPing = 0x6361'7073'7461'6e01;
+constexpr std::size_t kSpareStreams = 32;
+
+std::vector<nghttp2_nv> name_values(Headers headers) {
+  std::vector<nghttp2_nv> out;
+  out.reserve(headers.size());
+  for (const auto& header : headers) out.push_back(http2_name_value(header));
+  return out;
+}
+
+nghttp2_option* make_options(const Http2Session::Options& options) {
+  nghttp2_option* option = nullptr;
+  CAPSTAN_ASSERT(nghttp2_option_new(&option) == 0);
+  nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_max_outbound_ack(option, limits::kHttp2OutboundAcksMax);
+  nghttp2_option_set_max_settings(option, limits::kHttp2SettingsEntriesMax);
+  // Ours answers first and with the better code; nghttp2's stays as a second line.
+  nghttp2_option_set_stream_reset_rate_limit(option, options.reset_burst * 10ULL,
+                                             options.resets_per_second * 10ULL);
+  // An answer's trailers may carry a long message; requests are bounded by header_list_bytes.
+  nghttp2_option_set_max_send_header_block_length(option, 256U << 10);
+  return option;
+}
+
+}  // namespace
+
+Http2Session::Http2Session(Role role, Http2Events& events, const Options& options)
+    : role_(role), events_(events), options_(options), reset_tokens_(options.reset_burst) {
+  nghttp2_session_callbacks* callbacks = Http2Callbacks::make();
+  nghttp2_option* option = make_options(options);
+  const int made = role == Role::kServer
+                       ? nghttp2_session_server_new2(&session_, callbacks, this, option)
+                       : nghttp2_session_client_new2(&session_, callbacks, this, option);
+  nghttp2_option_del(option);
+  nghttp2_session_callbacks_del(callbacks);
+  CAPSTAN_ASSERT(made == 0);
+
+  std::array<nghttp2_settings_entry, 5> settings;
+  std::size_t count = 0;
+  const auto add = [&](std::int32_t id, std::uint32_t value) { settings[count++] = {id, value}; };
+  if (role == Role::kServer) {
+    add(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
+    add(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);
+  } else {
+    add(NGHTTP2_SETTINGS_ENABLE_PUSH, 0);
+  }
+  add(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.stream_window_bytes);
+  add(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(options.header_list_bytes));
+  CAPSTAN_ASSERT(nghttp2_submit_settings(session_, 0, settings.data(), count) == 0);
+  CAPSTAN_ASSERT(nghttp2_session_set_local_window_size(
+                     session_, 0, 0, static_cast<std::int32_t>(options.connection_window_bytes)) ==
+                 0);
+}
+
+Http2Session::~Http2Session() {
+  nghttp2_session_del(session_);  // calls nobody back
+  while (first_) remove_stream(first_);
+}
+
+// --- bytes -----------------------------------------------------------------------------------------
+
+Result<void> Http2Session::receive(ByteView bytes, std::uint64_t now_ns) {
+  now_ns_ = now_ns;
+  if (abandoned_) return fail(Code::kUnavailable, "HTTP/2 connection is closed");
+  const auto taken = nghttp2_session_mem_recv(session_, bytes.data(), bytes.size());
+  if (taken < 0) {
+    std::string message = "HTTP/2: ";
+    message += nghttp2_strerror(static_cast<int>(taken));
+    if (!last_complaint_.empty()) message += " (" + last_complaint_ + ")";
+    return fail(Code::kUnavailable, std::move(message));
+  }
+  return {};
+}
+
+Result<void> Http2Session::collect(ByteQueue& out, std::size_t limit) {
+  if (abandoned_) return {};
+  out_ = &out;
+  Result<void> result;
+  while (out.size() < limit) {
+    const std::uint8_t* data = nullptr;
+    const auto length = nghttp2_session_mem_send(session_, &data);
+    if (length == 0) break;
+    if (length < 0) {
+      result = fail(Code::kInternal, std::string("HTTP/2 output: ") +
+                                         nghttp2_strerror(static_cast<int>(length)));
+      break;
+    }
+    out.append({data, static_cast<std::size_t>(length)});
+  }
+  out_ = nullptr;
+  return result;
+}
+
+bool Http2Session::wants_write() const {
+  return !abandoned_ && nghttp2_session_want_write(session_) != 0;
+}
+
+bool Http2Session::finished() const {
+  return abandoned_ || (nghttp2_session_want_read(session_) == 0 &&
+                        nghttp2_session_want_write(session_) == 0);
+}
+
+void Http2Session::abandon(Http2Error error) {
+  if (abandoned_) return;
+  abandoned_ = true;
+  while (first_) {
+    auto* stream = first_;
+    nghttp2_session_set_stream_user_data(session_, stream->id_, nullptr);
+    events_.on_closed(*stream, error);
+    remove_stream(stream);
+  }
+}
+
+// --- streams ---------------------------------------------------------------------------------------
+
+Http2Stream* Http2Session::add_stream(std::int32_t id) {
+  std::unique_ptr<Http2Stream> stream;
+  if (spare_.empty()) {
+    stream = std::make_unique<Http2Stream>();
+  } else {
+    stream = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  stream->id_ = id;
+  stream->next_ = first_;
+  if (first_) first_->previous_ = stream.get();
+  first_ = stream.release();
+  ++open_streams_;
+  return first_;
+}
+
+void Http2Session::remove_stream(Http2Stream* raw) {
+  std::unique_ptr<Http2Stream> stream(raw);
+  if (stream->previous_) stream->previous_->next_ = stream->next_;
+  if (stream->next_) stream->next_->previous_ = stream->previous_;
+  if (first_ == raw) first_ = stream->next_;
+  --open_streams_;
+  unsent_bytes_ -= stream->output_.size();
+  if (spare_.size() >= kSpareStreams) return;
+  // Everything back to the start but the memory.
+  ByteQueue output = std::move(stream->output_);
+  std::string trailer_bytes = std::move(stream->trailer_bytes_);
+  std::vector<std::uint32_t> trailer_sizes = std::move(stream->trailer_sizes_);
+  *stream = Http2Stream{};
+  output.clear();
+  trailer_bytes.clear();
+  trailer_sizes.clear();
+  stream->output_ = std::move(output);
+  stream->trailer_bytes_ = std::move(trailer_bytes);
+  stream->trailer_sizes_ = std::move(trailer_sizes);
+  spare_.push_back(std::move(stream));
+}
+
+void Http2Session::close_stream(Http2Stream* stream, Http2Error error) {
+  events_.on_closed(*stream, error);
+  // What nobody consumed must not stay charged to the connection.
+  if (stream->unconsumed_ != 0) {
+    nghttp2_session_consume_connection(session_, stream->unconsumed_);
+  }
+  remove_stream(stream);
+}
+
+bool Http2Session::can_open() const {
+  return !abandoned_ && !goaway_received_ && !draining_ &&
+         nghttp2_session_check_request_allowed(session_) != 0;
+}
+
+Http2Stream* Http2Session::open(Headers headers, bool end, void* context) {
+  CAPSTAN_ASSERT(role_ == Role::kClient);
+  if (!can_open()) return nullptr;
+  auto* stream = add_stream(0);
+  stream->context = context;
+  stream->answered_ = true;
+  stream->finished_ = end;
+  const auto values = name_values(headers);
+  const nghttp2_data_provider provider = Http2Callbacks::provider(stream);
+  const auto id = nghttp2_submit_request(session_, nullptr, values.data(), values.size(),
+                                         end ? nullptr : &provider, stream);
+  if (id < 0) {
+    remove_stream(stream);
+    return nullptr;
+  }
+  stream->id_ = id;
+  return stream;
+}
+
+void Http2Session::respond(Http2Stream& stream, Headers headers, bool end) {
+  CAPSTAN_ASSERT(role_ == Role::kServer);
+  if (abandoned_ || stream.answered_) return;
+  stream.answered_ = true;
+  stream.finished_ = end;
+  const auto values = name_values(headers);
+  const nghttp2_data_provider provider = Http2Callbacks::provider(&stream);
+  const int rc = nghttp2_submit_response(session_, stream.id_, values.data(), values.size(),
+                                         end ? nullptr : &provider);
+  if (rc != 0) reset(stream, Http2Error::kInternalError);
+}
+
+std::uint8_t* Http2Session::reserve(Http2Stream& stream, std::size_t count) {
+  return stream.output_.reserve(count);
+}
+
+void Http2Session::write(Http2Stream& stream, std::size_t count) {
+  if (stream.finished_) return;  // reset meanwhile: nobody will read it
+  stream.output_.commit(count);
+  unsent_bytes_ += count;
+  if (stream.deferred_ && !abandoned_) {
+    stream.deferred_ = false;
+    nghttp2_session_resume_data(session_, stream.id_);
+  }
+}
+
+void Http2Session::finish(Http2Stream& stream, Headers trailers) {
+  if (stream.finished_) return;
+  stream.finished_ = true;
+  for (const auto& trailer : trailers) {
+    stream.trailer_bytes_.append(trailer.name).append(trailer.value);
+    stream.trailer_sizes_.push_back(static_cast<std::uint32_t>(trailer.name.size()));
+    stream.trailer_sizes_.push_back(static_cast<std::uint32_t>(trailer.value.size()));
+  }
+  if (stream.deferred_ && !abandoned_) {
+    stream.deferred_ = false;
+    nghttp2_session_resume_data(session_, stream.id_);
+  }
+}
+
+void Http2Session::queue_trailers(Http2Stream& stream) {
+  std::vector<nghttp2_nv> values;
+  values.reserve(stream.trailer_sizes_.size() / 2);
+  std::size_t at = 0;
+  const std::string_view bytes = stream.trailer_bytes_;
+  for (std::size_t i = 0; i < stream.trailer_sizes_.size(); i += 2) {
+    const auto name = bytes.substr(at, stream.trailer_sizes_[i]);
+    at += name.size();
+    const auto value = bytes.substr(at, stream.trailer_sizes_[i + 1]);
+    at += value.size();
+    values.push_back(http2_name_value({name, value}));
+  }
+  if (nghttp2_submit_trailer(session_, stream.id_, values.data(), values.size()) != 0) {
+    reset(stream, Http2Error::kInternalError);
+  }
+}
+
+void Http2Session::reset(Http2Stream& stream, Http2Error error) {
+  if (abandoned_ || stream.reset_) return;
+  stream.reset_ = stream.finished_ = true;
+  nghttp2_submit_rst_stream(session_, 0, stream.id_, static_cast<std::uint32_t>(error));
+}
+
+void Http2Session::consume(Http2Stream& stream, std::size_t count) {
+  count = std::min(count, stream.unconsumed_);
+  if (count == 0 || abandoned_) return;
+  stream.unconsumed_ -= count;
+  nghttp2_session_consume(session_, stream.id_, count);
+}
+
+// --- connection ------------------------------------------------------------------------------------
+
+void Http2Session::begin_drain() {
+  if (draining_ || abandoned_) return;
+  draining_ = true;
+  if (role_ == Role::kServer) nghttp2_submit_shutdown_notice(session_);
+  ping(kDrainPing);
+}
+
+void Http2Session::terminate(Http2Error error) {
+  if (abandoned_) return;
+  draining_ = true;
+  nghttp2_session_terminate_session(session_, static_cast<std::uint32_t>(error));
+}
+
+void Http2Session::ping(std::uint64_t opaque) {
+  if (abandoned_) return;
+  std::array<std::uint8_t, 8> bytes;
+  store_le(bytes.data(), opaque);
+  nghttp2_submit_ping(session_, 0, bytes.data());
+}
+
+// A token bucket: a peer that opens and resets streams faster than it refills makes us do work that
+// nobody wants (CVE-2023-44487), so the connection ends.
+void Http2Session::spend_reset() {
+  if (role_ != Role::kServer || sealed_) return;
+  const std::uint64_t elapsed = now_ns_ - reset_refill_ns_;
+  const std::uint64_t refill = elapsed >= kSecond * 3600
+                                   ? options_.reset_burst
+                                   : elapsed * options_.resets_per_second / kSecond;
+  if (refill != 0) {
+    reset_tokens_ = std::min<std::uint64_t>(reset_tokens_ + refill, options_.reset_burst);
+    reset_refill_ns_ = now_ns_;
+  }
+  if (reset_tokens_ != 0) {
+    --reset_tokens_;
+    return;
+  }
+  sealed_ = true;
+  last_complaint_ = "the peer resets streams too often";
+  terminate(Http2Error::kEnhanceYourCalm);
+}
+
+std::string_view http2_error_name(Http2Error error) {
+  static constexpr std::array<std::string_view, 14> kNames = {
+      "NO_ERROR",        "PROTOCOL_ERROR",    "INTERNAL_ERROR",      "FLOW_CONTROL_ERROR",
+      "SETTINGS_TIMEOUT", "STREAM_CLOSED",    "FRAME_SIZE_ERROR",    "REFUSED_STREAM",
+      "CANCEL",          "COMPRESSION_ERROR", "CONNECT_ERROR",       "ENHANCE_YOUR_CALM",
+      "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"};
+  const auto index = static_cast<std::size_t>(error);
+  return index < kNames.size() ? kNames[index] : std::string_view("UNKNOWN");
+}
+
+// Called by http2_callbacks.cc when the PING of begin_drain() comes back.
+bool Http2Callbacks::is_drain_ping(std::uint64_t opaque) { return opaque == kDrainPing; }
+
+}  // namespace capstan::wire

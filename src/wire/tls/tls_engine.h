@@ -1,0 +1,88 @@
+// Why this file exists: TLS without I/O: OpenSSL over memory BIOs. Bytes from the network go in,
+// plain bytes come out, and the other way round; who moves them is somebody else's business
+// (wire/grpc/tls_stream.h). TLS 1.2 and 1.3, ALPN, client certificates, host name checks.
+//
+// Keys and certificates are given as PEM text: whoever read the files names them in the errors.
+// Thread-safety: a TlsContext is immutable and shared; an engine has one owner.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+struct bio_st;
+
+namespace capstan::wire {
+
+struct TlsServerConfig {
+  std::string certificate_pem;  // the chain, leaf first
+  std::string private_key_pem;
+  std::string client_ca_pem;    // empty: clients are not asked for certificates
+  bool client_certificate_required = true;  // with client_ca_pem
+};
+
+struct TlsClientConfig {
+  std::string ca_pem;           // empty: the system's authorities
+  std::string certificate_pem;  // ours, when the server asks; may be empty
+  std::string private_key_pem;
+};
+
+class TlsContext {
+ public:
+  // Both fail with kInvalidArgument and the reason that OpenSSL gives.
+  static Result<std::shared_ptr<const TlsContext>> server(const TlsServerConfig& config);
+  static Result<std::shared_ptr<const TlsContext>> client(const TlsClientConfig& config);
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+ private:
+  friend class TlsEngine;
+  TlsContext(ssl_ctx_st* context, bool is_server) : context_(context), is_server_(is_server) {}
+  ssl_ctx_st* context_;
+  bool is_server_;
+};
+
+class TlsEngine {
+ public:
+  // `host` is the name or address that the server's certificate must be for; unused for servers.
+  TlsEngine(const TlsContext& context, std::string_view host);
+  ~TlsEngine();
+  TlsEngine(const TlsEngine&) = delete;
+  TlsEngine& operator=(const TlsEngine&) = delete;
+
+  // Advances the handshake with what was received; true once it is complete. The first step of a
+  // client needs no input. An error is final; there may still be output (an alert) to send.
+  Result<bool> handshake();
+  bool established() const { return established_; }
+  // Bytes from the network.
+  void receive(ByteView bytes);
+  // Decrypted bytes; 0 when more must be received first, or when the peer closed (see closed()).
+  Result<std::size_t> read(MutableBytes into);
+  bool closed() const { return closed_; }
+  // Encrypts; only after the handshake.
+  Result<void> write(ByteView plain);
+  // Takes what must go to the network.
+  std::string take_output();
+  bool has_output() const;
+  // Queues the close_notify alert.
+  void close();
+
+  // The peer's certificate's subject ("CN=node-1,O=x"), empty when it sent none.
+  std::string peer_subject() const;
+  std::string alpn() const;
+
+ private:
+  ssl_st* ssl_ = nullptr;
+  bio_st* input_ = nullptr;   // owned by ssl_
+  bio_st* output_ = nullptr;  // owned by ssl_
+  bool established_ = false, closed_ = false, bad_host_ = false;
+};
+
+}  // namespace capstan::wire

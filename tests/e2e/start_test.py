@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""How the node starts and refuses to start: flags, ports, two nodes on the same things."""
+import os
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
+from node import Node  # noqa: E402
+
+
+class Start(unittest.TestCase):
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+
+    def refused(self, *flags, says, code=None):
+        got, text = self.node.run_to_end(*flags)
+        self.assertNotEqual(got, 0, text)
+        self.assertGreater(got, 0, f'died of a signal: {text}')
+        if code is not None:
+            self.assertEqual(got, code, text)
+        self.assertRegex(text, says)
+        return text
+
+    def test_help_and_version(self):
+        for flag, says in (('--help', '--grpc-port'), ('--version', r'\d')):
+            code, text = self.node.run_to_end(flag)
+            self.assertEqual(code, 0, text)
+            self.assertRegex(text, says)
+
+    def test_wrong_flags(self):
+        self.refused('--no-such-flag', says='no-such-flag')
+        self.refused('-g', 'nonsense:x', says='nonsense')
+        self.refused('-F', 'purple', says='Bad log format option: purple')
+        self.refused('--ps-timeout', 'soon', says='soon')
+        self.assertFalse(os.path.exists(self.node.state), 'refused before anything was touched')
+
+    def test_wrong_port(self):
+        self.node.port = 99999
+        self.refused(says='99999')
+
+    def test_wrong_configuration_file(self):
+        path = self.node.path('engine.yaml')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('nexus_opts:\n  no_such_key: 1\n')
+        self.refused('-y', path, says='no_such_key')
+        self.refused('-y', self.node.path('.'), says='(?i)directory|file')
+
+    def test_port_taken(self):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(('127.0.0.1', self.node.port))
+            other.listen()
+            self.refused(says=str(self.node.port))
+
+    def test_state_directory_taken(self):
+        self.node.start()
+        other = Node(folder=self.node.folder)
+        self.addCleanup(other.close)
+        code, text = other.run_to_end()
+        self.assertGreater(code, 0, text)
+        self.assertIn(self.node.state, text)
+        self.assertEqual(self.node.stop(), 0)
+
+    def test_legacy_endpoint_and_positionals(self):
+        program = os.path.join(self.node.bin, 'io-engine')
+        endpoint = f'127.0.0.1:{self.node.port}'
+        for arguments in (['-g', endpoint], ['127.0.0.1', str(self.node.port)]):
+            process = subprocess.Popen([program, *arguments, '--state-dir', self.node.state],
+                                       stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self.node.process = process
+            from node import wait_until
+            wait_until(self.node.answers, 60, f'{arguments} to answer')
+            self.assertEqual(self.node.stop(), 0)
+
+    def test_a_second_signal_changes_nothing(self):
+        self.node.start()
+        self.node.process.terminate()
+        self.node.process.terminate()
+        self.assertEqual(self.node.process.wait(60), 0)
+
+    def test_client_without_a_node(self):
+        done = self.node.cli('pool', 'list', check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(str(self.node.port), done.stderr)
+        self.assertEqual(done.stdout, '')
+
+    def test_client_with_wrong_arguments(self):
+        self.assertEqual(self.node.cli('pool', 'creat', check=False).returncode, 2)
+        self.assertEqual(self.node.cli('--help', check=False).returncode, 0)
+
+
+if __name__ == '__main__':
+    unittest.main()

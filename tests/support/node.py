@@ -1,0 +1,144 @@
+"""A real node as a child process, for tests that see it only from outside.
+
+CAPSTAN_BIN names the folder of the programs (default build/asan/bin), CAPSTAN_RELEASE_BIN that of
+the release build. Every node gets a folder of its own for disks and state, and a free port.
+"""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get('CAPSTAN_BIN', os.path.join(ROOT, 'build', 'asan', 'bin'))
+RELEASE_BIN = os.environ.get('CAPSTAN_RELEASE_BIN', os.path.join(ROOT, 'build', 'release', 'bin'))
+MIB = 1 << 20
+START_SECONDS = 60     # a sanitizer build on a busy machine
+STOP_SECONDS = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for part in iter(lambda: file.read(MIB), b''):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def wait_until(condition, seconds, what):
+    """Polls; other processes give no better signal than their visible state."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f'waited {seconds} s for {what}')
+        time.sleep(0.02)
+
+
+class Node:
+    def __init__(self, folder=None, bin_folder=BIN):
+        self.bin = bin_folder
+        self.own_folder = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix='capstan-test-')
+        self.state = os.path.join(self.folder, 'state')
+        self.log_path = os.path.join(self.folder, 'node.log')
+        self.port = free_port()
+        self.process = None
+
+    # --- the process ---
+    def command(self, *flags):
+        return [os.path.join(self.bin, 'io-engine'), '--grpc-ip', '127.0.0.1',
+                '--grpc-port', str(self.port), '--state-dir', self.state,
+                '-r', os.path.join(self.folder, 'rpc.sock'), *flags]
+
+    def start(self, *flags, environment=None):
+        with open(self.log_path, 'ab') as log:
+            self.process = subprocess.Popen(self.command(*flags), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL,
+                                            env={**os.environ, **(environment or {})})
+        wait_until(self.answers, START_SECONDS, 'the node to answer; its log:\n' + self.log())
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f'the node ended with {self.process.returncode}:\n{self.log()}')
+        return self.cli('node', 'version', check=False).returncode == 0
+
+    def run_to_end(self, *flags, seconds=START_SECONDS):
+        """For starts that must fail: exit code and everything it printed."""
+        done = subprocess.run(self.command(*flags), capture_output=True, text=True,
+                              timeout=seconds, stdin=subprocess.DEVNULL, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def stop(self):
+        """Asks it to end and returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        if self.own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self):
+        try:
+            with open(self.log_path, encoding='utf-8', errors='replace') as file:
+                return file.read()
+        except OSError:
+            return ''
+
+    # --- the command line client ---
+    def cli_command(self, *arguments):
+        return [os.path.join(self.bin, 'capstan'), '--bind', f'127.0.0.1:{self.port}',
+                *map(str, arguments)]
+
+    def cli(self, *arguments, check=True):
+        done = subprocess.run(self.cli_command(*arguments), capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=300, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f'capstan {" ".join(map(str, arguments))} ended with '
+                                 f'{done.returncode}:\n{done.stdout}{done.stderr}\n{self.log()}')
+        return done
+
+    def json(self, *arguments):
+        return json.loads(self.cli('-o', 'json', *arguments).stdout)
+
+    def pools(self):
+        return {p['name']: p for p in self.json('pool', 'list')['pools']}
+
+    def replicas(self):
+        return {r['name']: r for r in self.json('replica', 'list')['replicas']}
+
+    # --- files ---
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def disk(self, name='disk.img', mebibytes=256):
+        path = self.path(name)
+        with open(path, 'wb') as file:
+            file.truncate(mebibytes * MIB)
+        return path
+
+
+def check_pool(disk):
+    """What the independent checker has to say about a pool on a disk nobody has open."""
+    done = subprocess.run(['/usr/bin/python3', os.path.join(ROOT, 'tools', 'lvs-dump.py'), disk,
+                           'check'], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr

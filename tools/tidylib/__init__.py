@@ -1,0 +1,1 @@
+"""The checks behind tools/tidy; each module is one family and knows nothing of the others."""
