@@ -84,7 +84,10 @@ unit_tests() {
 }
 
 code_format() {
-  local good=0 bad=0 file
+  local good=0 bad=0 file folder folders=()
+  for folder in src sim fuzz tests bench; do
+    [ -d "$folder" ] && folders+=("$folder")
+  done
   while IFS= read -r -d '' file; do
     if clang-format-19 --dry-run -Werror "$file" >/dev/null 2>&1; then
       good=$((good + 1))
@@ -92,7 +95,7 @@ code_format() {
       bad=$((bad + 1))
       echo "$file: not formatted; run: clang-format-19 -i $file"
     fi
-  done < <(find src sim fuzz tests bench \( -name '*.cc' -o -name '*.h' \) -print0 | sort -z)
+  done < <(find "${folders[@]}" \( -name '*.cc' -o -name '*.h' \) -print0 | sort -z)
   echo "$good passed, $bad failed"
 }
 

@@ -155,18 +155,8 @@ core::Task<bool> PoolSim::start() {
     co_return false;
   }
   device_ = *device;
-  if (!pool_acknowledged_) {
-    if (!co_await create_pool()) co_return false;
-  } else {
-    auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
-    if (!pool) {
-      if (!stopped()) fail("the pool cannot be loaded: " + pool.error().text());
-      co_return false;
-    }
-    pool_ = std::move(*pool);
-    ++result_.loads;
-    result_.clean_loads += clean_expected_;
-  }
+  const bool ready = pool_acknowledged_ ? co_await load_pool() : co_await create_pool();
+  if (!ready) co_return false;
   clean_expected_ = false;
   ++life_;
   loaded_->set();
@@ -183,7 +173,9 @@ core::Task<bool> PoolSim::create_pool() {
     fail("probe of an unfinished pool: " + probe.error().text());
     co_return false;
   }
-  options.force = probe || probe.error().code == Code::kDataLoss;
+  pool_acknowledged_ = probe.has_value();
+  if (pool_acknowledged_) co_return co_await load_pool();
+  options.force = probe.error().code == Code::kDataLoss;
   auto pool = co_await storage::Pool::create(*env_, device_, "pool0", env_->random_uuid(), options);
   if (!pool) {
     if (!stopped()) fail("the pool cannot be created: " + pool.error().text());
@@ -192,6 +184,18 @@ core::Task<bool> PoolSim::create_pool() {
   pool_ = std::move(*pool);
   pool_acknowledged_ = true;
   note("pool created");
+  co_return true;
+}
+
+core::Task<bool> PoolSim::load_pool() {
+  auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
+  if (!pool) {
+    if (!stopped()) fail("the pool cannot be loaded: " + pool.error().text());
+    co_return false;
+  }
+  pool_ = std::move(*pool);
+  ++result_.loads;
+  result_.clean_loads += clean_expected_;
   co_return true;
 }
 

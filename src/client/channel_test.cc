@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "wire/grpc/grpc_testing.h"
+#include "wire/tls/tls_testing.h"
 
 namespace capstan::client {
 namespace {
@@ -289,14 +290,17 @@ Task<void> drain_body(TestWorld& world, Channel& channel) {
 TEST(Channel, ShutdownDrainsAndCutsEndlessCalls) { run(drain_body); }
 
 Task<void> patience_body(TestWorld& world, Channel& channel) {
-  HealthCheckResponse response;
-  core::Scope scope;
-  auto call = co_await channel.stream<ImportImageRequest, ImportImageResponse>(kClientStream, {});
+  auto call = co_await channel.stream<ServerReflectionRequest, ServerReflectionResponse>(
+      kBidirectional, {});
   EXPECT_TRUE(co_await core::sleep_for(kSecond));
+  EXPECT_EQ(world.service.started, 1);
   world.server->stop(3 * kSecond);
   const core::Nanos begun = core::Reactor::current()->now();
-  EXPECT_FALSE(co_await call->answer());
-  EXPECT_LT(core::Reactor::current()->now() - begun, 5 * kSecond);
+  ServerReflectionResponse response;
+  EXPECT_EQ((co_await call->next(response)).error().code, Code::kUnavailable);
+  const core::Nanos waited = core::Reactor::current()->now() - begun;
+  EXPECT_GT(waited, 2 * kSecond);
+  EXPECT_LT(waited, 5 * kSecond);
 }
 TEST(Channel, ShutdownPatienceIsBounded) { run(patience_body); }
 
@@ -326,11 +330,64 @@ Task<void> large_body(TestWorld&, Channel& channel) {
 }
 TEST(Channel, RequestsAreBounded) { run(large_body); }
 
+Task<void> gzip_body(TestWorld& world, Channel& channel) {
+  // Uncompressed, what lies beyond the windows would keep the server waiting for us.
+  ExportImageRequest request;
+  request.set_offset(1U << 20);
+  request.set_length(10);
+  auto call = co_await channel.server_stream<ExportImageRequest, ExportImageResponse>(
+      kServerStream, request, {});
+  EXPECT_TRUE(co_await core::sleep_for(10 * kSecond));
+  EXPECT_EQ(world.service.sent, 10);
+  ExportImageResponse part;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(*co_await call->next(part));
+    EXPECT_EQ(part.data().data(), std::string(1U << 20, 'd'));
+  }
+  EXPECT_FALSE(*co_await call->next(part));
+  HealthCheckResponse small;
+  const auto check = check_of("x");
+  EXPECT_TRUE(co_await channel.unary(kUnary, check, small, {}));
+}
 TEST(Channel, GzipAnswers) {
   wire::ServerOptions options;
   options.compress_answers = true;
   TestWorld world(options);
-  run(world, export_body);
+  run(world, gzip_body);
+}
+
+TEST(Channel, TlsBothWays) {
+  const wire::testing::TestAuthority authority("ca");
+  const auto node = authority.issue("node-1");
+  const auto user = authority.issue("user");
+  TestWorld world;
+  world.server_tls =
+      *wire::TlsContext::server({node.certificate_pem, node.key_pem, authority.pem(), true});
+  ChannelOptions options;
+  options.tls = *wire::TlsContext::client({authority.pem(), user.certificate_pem, user.key_pem});
+  run(world, export_body, options);  // the address 10.0.0.1 is in the certificate
+}
+
+Task<void> refused_tls_body(TestWorld& world, Channel& channel) {
+  HealthCheckResponse response;
+  const auto request = check_of("x");
+  const auto called = co_await channel.unary(kUnary, request, response, {});
+  EXPECT_FALSE(called);
+  if (!called) {
+    EXPECT_EQ(called.error().code, Code::kUnavailable);
+    EXPECT_NE(called.error().message.find("TLS"), std::string::npos) << called.error().message;
+  }
+  EXPECT_EQ(world.service.started, 0);
+}
+TEST(Channel, TlsRefusesWrongNames) {
+  const wire::testing::TestAuthority authority("ca");
+  const auto node = authority.issue("node-1");
+  TestWorld world;
+  world.server_tls = *wire::TlsContext::server({node.certificate_pem, node.key_pem, "", true});
+  ChannelOptions options;
+  options.tls = *wire::TlsContext::client({authority.pem(), "", ""});
+  options.tls_host = "node-2";
+  run(world, refused_tls_body, options);
 }
 
 // The second world serves by forwarding every call to the first.

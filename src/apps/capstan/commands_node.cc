@@ -140,8 +140,11 @@ Done node_events(Session& session, Arguments arguments) {
   Printer& out = session.out();
   node::Event event;
   while (true) {
-    CO_TRY_SET(const bool more, co_await stream.next(event));
-    if (!more) co_return Result<void>();
+    const auto more = co_await stream.next(event);
+    if (session.token().fired()) co_return Result<void>();  // interrupted: the usual end
+    if (!more) co_return std::unexpected(more.error());
+    if (!*more) co_return Result<void>();
+    session.heard();
     if (out.json()) {
       CO_TRY(out.message(event, true));
     } else {

@@ -72,9 +72,14 @@ class Session {
   static std::unexpected<Error> usage_error(std::string message) {
     return fail(Code::kInvalidArgument, std::move(message), kUsageErrno);
   }
+  // What the user named does not exist, exists already or cannot be read as what it should be.
   template <class T>
   static Result<T> usage(Result<T> result) {
-    if (!result) result.error().sys_errno = kUsageErrno;
+    if (result) return result;
+    const Code code = result.error().code;
+    if (code == Code::kInvalidArgument || code == Code::kNotFound || code == Code::kAlreadyExists) {
+      result.error().sys_errno = kUsageErrno;
+    }
     return result;
   }
 

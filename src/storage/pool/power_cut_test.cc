@@ -26,7 +26,7 @@ struct Model {
 };
 Bytes content(std::uint8_t seed) { return seed == 0 ? Bytes(kUnit) : pattern(kUnit, seed); }
 
-struct Setup {
+struct DiskKind {
   std::uint32_t block, physical;
   std::uint64_t seed;
 };
@@ -123,7 +123,7 @@ class Life {
   std::map<std::string, std::map<std::size_t, std::uint8_t>> latest_;
 };
 
-class PowerCut : public testing::TestWithParam<Setup> {
+class PowerCut : public testing::TestWithParam<DiskKind> {
  protected:
   template <class T>
   static T run(core::SimWorld& world, core::Task<T> task) {
@@ -184,12 +184,12 @@ class PowerCut : public testing::TestWithParam<Setup> {
   }
 
   // True when the life ended before the power did.
-  static bool one_life(const Setup& setup, std::uint64_t cut, TemporaryFile* keep_image) {
-    core::SimWorld world(setup.seed * 100'000 + cut);
+  static bool one_life(const DiskKind& kind, std::uint64_t cut, TemporaryFile* keep_image) {
+    core::SimWorld world(kind.seed * 100'000 + cut);
     core::SimEnv env(world);
     core::SimDiskOptions options{.size_bytes = kDiskBytes,
-                                 .block_bytes = setup.block,
-                                 .physical_block_bytes = setup.physical};
+                                 .block_bytes = kind.block,
+                                 .physical_block_bytes = kind.physical};
     options.deallocate = core::SimDiskOptions::Deallocate::kMixed;
     core::SimDisk& disk = env.add_disk("/disk0", options);
     // The disk is not new: what is not zeroed shows this.
@@ -236,10 +236,10 @@ TEST_P(PowerCut, AtEveryIoLeavesASoundPool) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Disks, PowerCut,
-                         testing::Values(Setup{512, 4096, 1}, Setup{4096, 4096, 2},
-                                         Setup{512, 512, 3}, Setup{512, 512, 4},
-                                         Setup{512, 4096, 5}),
-                         [](const testing::TestParamInfo<Setup>& info) {
+                         testing::Values(DiskKind{512, 4096, 1}, DiskKind{4096, 4096, 2},
+                                         DiskKind{512, 512, 3}, DiskKind{512, 512, 4},
+                                         DiskKind{512, 4096, 5}),
+                         [](const testing::TestParamInfo<DiskKind>& info) {
                            return "block" + std::to_string(info.param.block) + "_physical" +
                                   std::to_string(info.param.physical) + "_seed" +
                                   std::to_string(info.param.seed);
