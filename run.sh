@@ -69,6 +69,7 @@ capstan=("$bin/capstan" --bind "127.0.0.1:$port")
 "$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
   -r "$data/io-engine.sock" &
 node=$!
+echo "$node" >"$data/io-engine.pid"
 stopping=false
 stop() {
   trap '' INT TERM

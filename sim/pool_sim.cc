@@ -240,7 +240,7 @@ core::Task<void> PoolSim::reload() {
   if (unloaded) {
     for (auto& [model, time] : begun) model->oracle.flush_ended(time);
     // Nothing but the pool writes to the disk, so what it left must be clean and sound.
-    if (env_->powered()) {
+    if (env_->powered() && !faulty_) {
       clean_expected_ = true;
       check_image(false);
       clean_expected_ = false;
@@ -263,9 +263,11 @@ core::Task<void> PoolSim::reload() {
 
 core::Task<void> PoolSim::wind_down(bool last) {
   if (!faulty_) {
+    const auto models = models_;
+    if (const auto model = pick_model()) co_await flush(model);  // frees what waits for a barrier
+    if (stopped()) co_return;
     check_image(false);
     check_accounting();
-    const auto models = models_;
     for (const auto& model : models) {
       if (model->stage == Stage::kLive && !stopped()) co_await check_content(model, false);
     }
@@ -289,7 +291,7 @@ core::Task<void> PoolSim::wind_down(bool last) {
   if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
   if (!unloaded) co_return;
   for (auto& [model, time] : begun) model->oracle.flush_ended(time);
-  clean_expected_ = true;
+  clean_expected_ = !faulty_;  // a faulted pool is left as it is, for the next load to recover
   check_image(false);
 }
 

@@ -1,3 +1,4 @@
+// Why this file exists: see duration_text.h.
 #include "base/duration_text.h"
 
 #include <limits>
@@ -37,12 +38,16 @@ constexpr Unit kUnits[] = {
     {"days", 86400 * kSecondNanos},
 };
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 std::unexpected<Error> bad_duration(std::string_view text, std::string_view why) {
-  return fail(Code::kInvalidArgument, "bad duration '" + std::string(text) + "': " +
-                                          std::string(why) +
+  return fail(Code::kInvalidArgument, "bad duration '" + std::string(text) +
+                                          "': " + std::string(why) +
                                           "; write a number with a unit, as in 10s, 500ms, 1m 30s");
 }
 

@@ -14,8 +14,8 @@ TEST(DurationText, AddsUpNumbersWithUnits) {
 }
 
 TEST(DurationText, RefusesTheRest) {
-  for (const char* text : {"", "10", "s", "10 parsecs", "-1s", "1.5s", "99999999999999999999s",
-                           "300000000000d"}) {
+  for (const char* text :
+       {"", "10", "s", "10 parsecs", "-1s", "1.5s", "99999999999999999999s", "300000000000d"}) {
     auto parsed = parse_duration(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_NE(parsed.error().text().find("as in 10s"), std::string::npos);

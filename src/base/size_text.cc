@@ -1,3 +1,4 @@
+// Why this file exists: see size_text.h.
 #include "base/size_text.h"
 
 #include <array>
@@ -22,7 +23,9 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Bytes per unit; nothing when the unit is unknown or ambiguous.
 std::optional<std::uint64_t> multiplier(std::string_view unit) {
@@ -68,8 +71,9 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   const std::string_view unit = trim(trimmed.substr(at));
   const auto factor = multiplier(unit);
   if (!factor) {
-    if (unit.size() == 1 && kLetters.find(static_cast<char>(std::toupper(static_cast<unsigned char>(
-                                unit.front())))) != std::string_view::npos) {
+    if (unit.size() == 1 &&
+        kLetters.find(static_cast<char>(std::toupper(static_cast<unsigned char>(unit.front())))) !=
+            std::string_view::npos) {
       return bad_size(text, "'" + std::string(unit) + "' alone can mean 1000s or 1024s");
     }
     return bad_size(text, "unknown unit '" + std::string(unit) + "'");

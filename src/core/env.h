@@ -27,7 +27,9 @@ namespace capstan::core {
 struct OpenOptions {
   bool write = false;
   bool create = false;     // create when missing (mode 0600)
-  bool exclusive = false;  // with create: fail when it exists; on a block device: refuse one in use
+  // With create: fail when the file exists. Without: fail with EBUSY when another process (or, on a
+  // block device, also a mount) has opened it exclusively.
+  bool exclusive = false;
   bool truncate = false;
   bool direct = false;     // O_DIRECT where the file supports it; FileInfo says what was got
 };

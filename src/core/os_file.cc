@@ -1,3 +1,4 @@
+// Why this file exists: see os_file.h.
 #include "core/os_file.h"
 
 #include <fcntl.h>
@@ -26,21 +27,21 @@ Result<std::string> read_small_file(const std::string& path, std::size_t limit_b
   ::close(descriptor);
   if (error != 0) return fail_errno(error, "read '" + path + "'");
   if (content.size() > limit_bytes) {
-    return fail(Code::kResourceExhausted, "'" + path + "' is larger than " +
-                                              std::to_string(limit_bytes) + " bytes");
+    return fail(Code::kResourceExhausted,
+                "'" + path + "' is larger than " + std::to_string(limit_bytes) + " bytes");
   }
   return content;
 }
 
 Result<void> make_directories_now(const std::string& path) {
-  for (std::size_t at = path.find('/', 1); ; at = path.find('/', at + 1)) {
+  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
     if (!part.empty() && ::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
       return fail_errno(errno, "create directory '" + part + "'");
     }
     if (at == std::string::npos) break;
   }
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return fail_errno(errno, "look at '" + path + "'");
   if (!S_ISDIR(status.st_mode)) return fail_errno(ENOTDIR, "create directory '" + path + "'");
   return {};
@@ -49,7 +50,7 @@ Result<void> make_directories_now(const std::string& path) {
 Terminal stderr_terminal() {
   Terminal terminal;
   terminal.is_terminal = ::isatty(STDERR_FILENO) == 1;
-  struct winsize size {};
+  struct winsize size{};
   if (terminal.is_terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     terminal.columns = size.ws_col;
   }

@@ -1,3 +1,4 @@
+// Why this file exists: see os_lock.h.
 #include "core/os_lock.h"
 
 #include <fcntl.h>
@@ -26,8 +27,8 @@ Result<FileLock> FileLock::acquire(std::string path) {
   FileLock lock(descriptor, path);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return fail_errno(errno, "lock '" + path + "'");
-    return fail(Code::kFailedPrecondition,
-                "'" + path + "' is locked by " + holder_of(descriptor), EWOULDBLOCK);
+    return fail(Code::kFailedPrecondition, "'" + path + "' is locked by " + holder_of(descriptor),
+                EWOULDBLOCK);
   }
   const std::string id = std::to_string(::getpid()) + "\n";
   if (::ftruncate(descriptor, 0) != 0 ||

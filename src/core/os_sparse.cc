@@ -1,3 +1,4 @@
+// Why this file exists: see os_sparse.h.
 #include "core/os_sparse.h"
 
 #include <fcntl.h>
@@ -33,8 +34,8 @@ Result<std::optional<FileExtent>> SparseMap::next_data(std::uint64_t offset) {
     if (errno != EINVAL) return fail_errno(errno, "find holes in '" + path_ + "'");
     hole = end;
   }
-  return std::optional<FileExtent>(FileExtent{static_cast<std::uint64_t>(data),
-                                              static_cast<std::uint64_t>(hole - data)});
+  return std::optional<FileExtent>(
+      FileExtent{static_cast<std::uint64_t>(data), static_cast<std::uint64_t>(hole - data)});
 }
 
 }  // namespace capstan::core

@@ -14,9 +14,13 @@ namespace {
 constexpr std::size_t kMaxTransfer = 1U << 20;
 constexpr std::uint64_t kStreamPosition = ~std::uint64_t{0};  // wherever the stream stands
 
-UringReactor& ring() { return static_cast<UringReactor&>(*Reactor::current()); }
+UringReactor& ring() {
+  return static_cast<UringReactor&>(*Reactor::current());
+}
 
-unsigned piece(std::size_t left) { return static_cast<unsigned>(std::min(left, kMaxTransfer)); }
+unsigned piece(std::size_t left) {
+  return static_cast<unsigned>(std::min(left, kMaxTransfer));
+}
 
 }  // namespace
 

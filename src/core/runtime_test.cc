@@ -136,6 +136,19 @@ Task<void> files(Env& env, std::string path) {
 }
 TEST_F(Runtime, FilesKeepWhatIsWritten) { env_->run(files(*env_, path_)); }
 
+Task<void> exclusive(Env& env, std::string path) {
+  EXPECT_TRUE(co_await env.files().replace_file(path, "x"));
+  OpenOptions options;
+  options.write = options.exclusive = true;
+  auto first = co_await env.files().open(path, options);
+  CAPSTAN_ASSERT(first);
+  EXPECT_EQ((co_await env.files().open(path, options)).error().sys_errno, EBUSY);
+  first->reset();
+  EXPECT_TRUE(co_await env.files().open(path, options));
+  EXPECT_TRUE(co_await env.files().remove(path));
+}
+TEST_F(Runtime, AFileOpenedExclusivelyHasOneUser) { env_->run(exclusive(*env_, path_)); }
+
 Task<void> replace(Env& env, std::string path) {
   EXPECT_TRUE(co_await env.files().replace_file(path, "first"));
   EXPECT_TRUE(co_await env.files().replace_file(path, "second"));

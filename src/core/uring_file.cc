@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -196,6 +197,14 @@ class UringFileSystem final : public FileSystem {
     if (!info) {
       close(fd);
       co_return std::unexpected(std::move(info.error()).within("open '" + path + "'"));
+    }
+    // O_EXCL keeps a second user off a block device; on regular files a lock does, and it dies with
+    // the process that holds it.
+    if (options.exclusive && !options.create && !info->is_block_device &&
+        flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      const int err = errno == EWOULDBLOCK ? EBUSY : errno;
+      close(fd);
+      co_return fail_errno(err, "open '" + path + "' for this process alone");
     }
     co_return std::make_unique<UringFile>(fd, *info, std::move(path));
   }

@@ -1,3 +1,4 @@
+// Why this file exists: pins what clients and the generated page read about an operation.
 #include "rpc/describe.h"
 
 #include <gtest/gtest.h>

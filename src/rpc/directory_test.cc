@@ -1,3 +1,5 @@
+// Why this file exists: declaring, binding and running every shape of handler, with an in-memory
+// peer, and the checks around handlers that wires rely on.
 #include "rpc/directory.h"
 
 #include <gtest/gtest.h>

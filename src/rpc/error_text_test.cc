@@ -1,3 +1,4 @@
+// Why this file exists: clients must get bounded, valid UTF-8 whatever an error carries.
 #include "rpc/error_text.h"
 
 #include <gtest/gtest.h>

@@ -296,10 +296,7 @@ Result<void> Reader::value(const Value& value, Message& into, const FieldDescrip
 
 std::unexpected<Error> not_json(simdjson::error_code error) {
   switch (error) {
-    case simdjson::DEPTH_ERROR:
-      return fail(
-          Code::kInvalidArgument,
-          "$: JSON nested deeper than " + std::to_string(limits::kJsonNestingDepth) + " levels");
+    case simdjson::DEPTH_ERROR: return fail(Code::kInvalidArgument, std::string("$: ") + kTooDeep);
     case simdjson::UTF8_ERROR:
       return fail(Code::kInvalidArgument, "$: the JSON text is not valid UTF-8");
     case simdjson::EMPTY: return fail(Code::kInvalidArgument, "$: expected JSON, got nothing");

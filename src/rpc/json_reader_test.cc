@@ -1,3 +1,5 @@
+// Why this file exists: every rule of reading JSON with the exact error a client sees, because
+// those texts are what people debug with.
 #include "rpc/json_reader.h"
 
 #include <gtest/gtest.h>

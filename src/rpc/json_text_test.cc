@@ -1,3 +1,5 @@
+// Why this file exists: vectors for base64, hex, times and durations, with the forms that must be
+// refused.
 #include "rpc/json_text.h"
 
 #include <gtest/gtest.h>

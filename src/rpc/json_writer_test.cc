@@ -1,3 +1,4 @@
+// Why this file exists: pins the four styles byte by byte, and what the writer refuses.
 #include "rpc/json_writer.h"
 
 #include <google/protobuf/any.pb.h>
@@ -76,7 +77,7 @@ TEST(JsonWriter, PresenceIsKeptAndDefaultsAreHiddenOrShown) {
 
 TEST(JsonWriter, TextIsEscapedAndAlwaysUtf8) {
   std::string out;
-  append_json_string(std::string_view("\"\\/\b\f\n\r\t\x01\x1F\x7F\0\xC3\xA9\xFF\xE2\x82", 16),
+  append_json_string(std::string_view("\"\\/\b\f\n\r\t\x01\x1F\x7F\0\xC3\xA9\xFF\xE2\x82", 17),
                      out);
   EXPECT_EQ(out,
             "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7F\\u0000\xC3\xA9"

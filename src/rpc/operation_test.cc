@@ -1,3 +1,5 @@
+// Why this file exists: options read right, contradictions refused, and the classes of gRPC's own
+// services.
 #include "rpc/operation.h"
 
 #include <google/protobuf/descriptor.pb.h>

@@ -3,9 +3,12 @@
 
 The expected status codes are those of io-engine-behaviour (the sections are named at each test).
 """
+import contextlib
 import hashlib
 import os
+import queue
 import sys
+import threading
 import unittest
 import uuid
 
@@ -21,6 +24,44 @@ HOST = 'mayastor.v1.HostRpc/'
 NODE = 'capstan.node.v1.NodeRpc/'
 IMAGE = 'capstan.node.v1.ImageRpc/'
 Code = grpc.StatusCode
+
+
+class Watcher:
+    """An open event stream, read beside the test."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.events = queue.Queue()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        try:
+            for event in self.stream:
+                self.events.put(event)
+        except grpc.RpcError:
+            pass    # cancelled below, or the node ended
+
+    def first_event(self, happen):
+        """A stream has no way to say that it is open, so things happen until one is seen."""
+        for _ in range(200):
+            happen()
+            try:
+                return self.events.get(timeout=0.1)
+            except queue.Empty:
+                pass
+        raise AssertionError('no event was seen')
+
+
+@contextlib.contextmanager
+def watching(client, *categories):
+    path = NODE + 'MonitorEvents'
+    stream = client.rpc(path, 'unary_stream')(
+        client.request(path, {'categories': list(categories)}), timeout=120)
+    watcher = Watcher(stream)
+    yield watcher
+    stream.cancel()
+    watcher.reader.join(30)
 
 
 class Case(unittest.TestCase):
@@ -343,7 +384,9 @@ class Devices(Case):
         self.refuse(Code.NOT_FOUND, BDEV + 'Create', {'uri': 'uring:///no/such/file'})
         self.refuse(Code.NOT_FOUND, BDEV + 'Create', {'uri': 'bdev:///missing'})
         self.call(BDEV + 'Destroy', {'uri': 'bdev:///missing'})
-        for uri, blocks in (('null:///n0?size_mb=64', 131072), ('null:///n1', 0),
+        # A device without blocks is a failed creation, as in the block layer upstream.
+        self.refuse(Code.INVALID_ARGUMENT, BDEV + 'Create', {'uri': 'null:///n1'})
+        for uri, blocks in (('null:///n0?size_mb=64', 131072),
                             ('malloc:///m1?num_blocks=2048&blk_size=512', 2048)):
             self.assertEqual(self.call(BDEV + 'Create', {'uri': uri}).bdev.num_blocks, blocks)
 
@@ -413,9 +456,9 @@ class OwnApi(Case):
     def test_describe_names_every_service(self):
         described = {o.full_name.split('/')[0]: o
                      for o in self.call(NODE + 'DescribeOperations').operations}
-        for service in self.client.services():
-            if not service.startswith('grpc.'):
-                self.assertIn(service, described)
+        self.assertLessEqual(set(described), self.client.services())
+        for service in (POOL, REPLICA, BDEV, HOST, NODE, IMAGE):
+            self.assertIn(service.rstrip('/'), described)
         some = self.call(NODE + 'DescribeOperations', {'prefix': POOL}).operations
         self.assertTrue(some and all(o.full_name.startswith(POOL) for o in some))
 
@@ -430,15 +473,14 @@ class OwnApi(Case):
         self.assertIn('# TYPE capstan_', text)
 
     def test_events(self):
-        stream = self.client.rpc(NODE + 'MonitorEvents', 'unary_stream')
-        call = stream(self.client.request(NODE + 'MonitorEvents', {'categories': ['pool']}),
-                      timeout=60)
-        call.initial_metadata()     # the stream is open from here on
-        self.pool('watched')
-        event = next(call)
-        self.assertEqual((event.category, event.action), ('pool', 'create'))
-        self.assertEqual(event.target, 'watched')
-        call.cancel()
+        disk = self.node.disk('watched.img', 100)
+        with watching(self.client, 'pool') as watcher:
+            def happen():
+                self.call(POOL + 'CreatePool', {'name': 'watched', 'disks': [disk]})
+                self.call(POOL + 'DestroyPool', {'name': 'watched'})
+            event = watcher.first_event(happen)
+        self.assertEqual((event.category, event.target), ('pool', 'watched'))
+        self.assertIn(event.action, ('create', 'delete'))
 
     def import_image(self, header, extents):
         kind = IMAGE + 'ImportImage'
@@ -473,7 +515,7 @@ class OwnApi(Case):
         self.replica('r', 4 * MIB, thin=True)
         for code, header, extents in (
                 (Code.NOT_FOUND, {'replica': 'missing', 'size_bytes': 512}, []),
-                (Code.DATA_LOSS, {'replica': 'r', 'size_bytes': MIB, 'sha256': 'AAAA' * 8},
+                (Code.DATA_LOSS, {'replica': 'r', 'size_bytes': MIB, 'sha256': 'A' * 43 + '='},
                  [(0, b'x' * 4096)])):
             with self.assertRaises(grpc.RpcError) as caught:
                 self.import_image(header, extents)
@@ -493,16 +535,18 @@ class OwnApi(Case):
 
 
 class NoLeftovers(unittest.TestCase):
-    def test_sigterm_with_open_streams_ends_cleanly(self):
+    def test_sigterm_with_an_open_stream_ends_cleanly(self):
         node = Node()
         self.addCleanup(node.close)
         node.start()
         client = Client(f'127.0.0.1:{node.port}')
         self.addCleanup(client.close)
-        call = client.rpc(NODE + 'MonitorEvents', 'unary_stream')(
-            client.request(NODE + 'MonitorEvents', {}), timeout=60)
-        call.initial_metadata()
-        self.assertEqual(node.stop(), 0, node.log())
+        with watching(client) as watcher:
+            def happen():
+                client.call(BDEV + 'Create', {'uri': 'null:///n?size_mb=1'})
+                client.call(BDEV + 'Destroy', {'uri': 'null:///n?size_mb=1'})
+            watcher.first_event(happen)
+            self.assertEqual(node.stop(), 0, node.log())
 
 
 if __name__ == '__main__':

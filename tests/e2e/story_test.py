@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The story of the README, with a real file system: import, kill -9, start, export, compare."""
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def make_image(node, name, mebibytes):
             out.write(content)
     image = node.path(name)
     subprocess.run(['mkfs.ext4', '-q', '-F', '-d', tree, image, f'{mebibytes}M'], check=True,
+                   stdout=subprocess.DEVNULL,
                    env={**os.environ, 'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'})
     return image
 
@@ -201,7 +203,7 @@ class Story(unittest.TestCase):
         oracle = [sys.executable, os.path.join(support.ROOT, 'tools', 'lvs-dump.py'), disk]
         before = subprocess.run(oracle + ['hash'], capture_output=True, text=True, check=True)
         info = subprocess.run(oracle + ['info'], capture_output=True, text=True, check=True)
-        name = __import__('json').loads(info.stdout)['name']
+        name = json.loads(info.stdout)['name']
         self.node.start()
         self.node.cli('pool', 'import', name, disk)
         for line in before.stdout.splitlines():

@@ -1,3 +1,4 @@
+// Why this file exists: see bind_uri.h.
 #include "apps/capstan/bind_uri.h"
 
 #include <charconv>

@@ -13,9 +13,9 @@ namespace capstan::apps {
 
 struct BindUri {
   bool tls = false;
-  std::string host;         // name or address; empty for Unix sockets
+  std::string host;  // name or address; empty for Unix sockets
   std::uint16_t port = 0;
-  std::string path;         // Unix socket
+  std::string path;  // Unix socket
 };
 
 Result<BindUri> parse_bind_uri(std::string_view text);

@@ -26,8 +26,8 @@ struct Parameter {
 };
 
 struct Flag {
-  std::string_view names;    // "-s,--size"; empty: no more flags
-  std::string_view value;    // "SIZE"; empty: a switch
+  std::string_view names;  // "-s,--size"; empty: no more flags
+  std::string_view value;  // "SIZE"; empty: a switch
   std::string_view help;
   std::string_view choices;  // "lvs|lvm"; empty: anything
   std::string_view fallback = {};
@@ -47,7 +47,7 @@ class Arguments {
   bool on(std::string_view name) const { return given(name); }  // of a switch
   std::string text(std::string_view name) const;                // "" when not given
   const std::vector<std::string>& list(std::string_view name) const;
-  Result<std::uint64_t> size(std::string_view name) const;      // kInvalidArgument names the flag
+  Result<std::uint64_t> size(std::string_view name) const;  // kInvalidArgument names the flag
   std::map<std::string, std::vector<std::string>, std::less<>> values;
 };
 

@@ -33,7 +33,9 @@ void add_flag(CLI::App& app, const Flag& flag, std::list<Slot>& slots) {
   Slot& slot = slots.emplace_back(Slot{flag.name(), flag.fallback, {}, nullptr});
   std::string help(flag.help);
   if (flag.value.empty()) {
-    slot.option = app.add_flag(std::string(flag.names), help);
+    // Const: CLI11 takes any other string for the variable to set, not for the help.
+    const std::string& switch_help = help;
+    slot.option = app.add_flag(std::string(flag.names), switch_help);
     return;
   }
   if (!flag.choices.empty()) help += " (" + std::string(flag.choices) + ")";
@@ -55,18 +57,22 @@ void add_flag(CLI::App& app, const Flag& flag, std::list<Slot>& slots) {
 
 void add_parameter(CLI::App& app, const Parameter& parameter, std::list<Slot>& slots) {
   Slot& slot = slots.emplace_back(Slot{parameter.name, {}, {}, nullptr});
-  slot.option = app.add_option(std::string(parameter.name), slot.values,
-                               std::string(parameter.help));
+  slot.option =
+      app.add_option(std::string(parameter.name), slot.values, std::string(parameter.help));
   slot.option->required(parameter.required)->type_name("");
-  if (!parameter.repeated) slot.option->expected(parameter.required ? 1 : 0, 1);
+  if (!parameter.repeated) {
+    slot.option->expected(parameter.required ? 1 : 0, 1)->allow_extra_args(false);
+  }
 }
 
 Arguments collect(std::list<Slot>& slots) {
   Arguments arguments;
   for (Slot& slot : slots) {
     auto& values = arguments.values[std::string(slot.name)];
-    if (slot.option->count() > 0 && slot.values.empty()) values = {"true"};  // a switch
-    else values = std::move(slot.values);
+    if (slot.option->count() > 0 && slot.values.empty())
+      values = {"true"};  // a switch
+    else
+      values = std::move(slot.values);
     if (values.empty() && !slot.fallback.empty()) values = {std::string(slot.fallback)};
   }
   return arguments;

@@ -11,8 +11,8 @@ constexpr Flag kPoolUuid{"-u,--uuid", "UUID", "UUID of the pool", ""};
 constexpr Flag kPoolType{"-t,--type", "TYPE", "Kind of pool", "lvs|lvm", "lvs"};
 constexpr Parameter kPool{"POOL", "Name of the pool"};
 constexpr Parameter kReplica{"REPLICA", "UUID of the replica"};
-constexpr Flag kAllowedHosts{"--allowed-host", "NQN", "Host that may connect; default: all", "",
-                             "", false, true};
+constexpr Flag kAllowedHosts{
+    "--allowed-host", "NQN", "Host that may connect; default: all", "", "", false, true};
 
 constexpr Group kGroups[] = {
     {"node", "The node itself"},
@@ -53,7 +53,11 @@ constexpr Command kCommands[] = {
      node_events},
     {"node", "metrics", "All metrics, in Prometheus text form", {}, {}, node_metrics},
     {"node", "info", "What the node tells a control plane", {}, {}, node_info},
-    {"node", "resources", "Page faults, context switches and I/O of the process", {}, {},
+    {"node",
+     "resources",
+     "Page faults, context switches and I/O of the process",
+     {},
+     {},
      node_resources},
     {"node",
      "devices",
@@ -77,18 +81,29 @@ constexpr Command kCommands[] = {
      {{kPool, {"DISK", "Path or URI of the disk", true, true}}},
      {{kPoolUuid, kPoolType}},
      pool_import},
-    {"pool", "export", "Close a pool; its data stays on the disk", {{kPool}},
-     {{kPoolUuid, kPoolType}}, pool_export},
-    {"pool", "destroy", "Delete a pool with everything in it", {{kPool}}, {{kPoolUuid, kPoolType}},
+    {"pool",
+     "export",
+     "Close a pool; its data stays on the disk",
+     {{kPool}},
+     {{kPoolUuid, kPoolType}},
+     pool_export},
+    {"pool",
+     "destroy",
+     "Delete a pool with everything in it",
+     {{kPool}},
+     {{kPoolUuid, kPoolType}},
      pool_destroy},
-    {"pool", "list", "Pools of the node", {{{"POOL", "Only this one", false}}},
-     {{kPoolUuid, {"-t,--type", "TYPE", "Only this kind", "lvs|lvm"}}}, pool_list},
+    {"pool",
+     "list",
+     "Pools of the node",
+     {{{"POOL", "Only this one", false}}},
+     {{kPoolUuid, {"-t,--type", "TYPE", "Only this kind", "lvs|lvm"}}},
+     pool_list},
 
     {"replica",
      "create",
      "Cut a replica from a pool",
-     {{{"NAME", "Name of the replica"},
-       {"POOL", "Name or UUID of the pool"}}},
+     {{{"NAME", "Name of the replica"}, {"POOL", "Name or UUID of the pool"}}},
      {{{"-s,--size", "SIZE", "Size, as in 64MiB; rounded up to clusters", "", "", true},
        {"-t,--thin", "", "Take space only when it is written", ""},
        {"--uuid", "UUID", "UUID of the replica; default: a random one", ""},
@@ -124,11 +139,23 @@ constexpr Command kCommands[] = {
      {},
      replica_set_entity_id},
 
-    {"bdev", "create", "Create a block device", {{{"URI", "As in malloc:///m0?size_mb=64"}}}, {},
+    {"bdev",
+     "create",
+     "Create a block device",
+     {{{"URI", "As in malloc:///m0?size_mb=64"}}},
+     {},
      bdev_create},
-    {"bdev", "destroy", "Remove a block device", {{{"URI", "The URI it was created with"}}}, {},
+    {"bdev",
+     "destroy",
+     "Remove a block device",
+     {{{"URI", "The URI it was created with"}}},
+     {},
      bdev_destroy},
-    {"bdev", "list", "Block devices of the node", {{{"NAME", "Only this one", false}}}, {},
+    {"bdev",
+     "list",
+     "Block devices of the node",
+     {{{"NAME", "Only this one", false}}},
+     {},
      bdev_list},
 
     {"image",
@@ -147,14 +174,24 @@ constexpr Command kCommands[] = {
        {"-f,--force", "", "Replace an existing file", ""}}},
      image_export},
 
-    {"", "completion", "Completion script for a shell",
-     {{{"SHELL", "bash, zsh or fish"}}}, {}, nullptr},
+    {"",
+     "completion",
+     "Completion script for a shell",
+     {{{"SHELL", "bash, zsh or fish"}}},
+     {},
+     nullptr},
 };
 
 }  // namespace
 
-std::span<const Command> commands() { return kCommands; }
-std::span<const Group> groups() { return kGroups; }
-std::span<const Flag> global_flags() { return kGlobalFlags; }
+std::span<const Command> commands() {
+  return kCommands;
+}
+std::span<const Group> groups() {
+  return kGroups;
+}
+std::span<const Flag> global_flags() {
+  return kGlobalFlags;
+}
 
 }  // namespace capstan::apps

@@ -84,6 +84,14 @@ TEST(CommandLine, HelpAndVersionArePrinted) {
   ASSERT_TRUE(own.print);
   EXPECT_NE(own.print->find("--cluster-size"), std::string::npos);
   EXPECT_NE(own.print->find("DISK"), std::string::npos);
+  for (const Command& command : commands()) {
+    if (command.group.empty()) continue;
+    const Invocation shown = parse({std::string(command.group), std::string(command.name), "-h"});
+    ASSERT_TRUE(shown.print) << command.name;
+    for (const Flag& flag : command.flags) {
+      EXPECT_NE(shown.print->find(flag.help.substr(0, 12)), std::string::npos) << flag.names;
+    }
+  }
   const Invocation version = parse({"--version"});
   ASSERT_TRUE(version.print);
   EXPECT_TRUE(version.print->starts_with("capstan version "));

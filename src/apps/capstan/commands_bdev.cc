@@ -1,4 +1,5 @@
-// Why this file exists: the `capstan bdev` commands over mayastor.v1.BdevRpc.
+// Why this file exists: the `capstan bdev` commands over mayastor.v1.BdevRpc: arguments become
+// messages, answers become tables. What they mean is decided by the node.
 #include "apps/capstan/commands.h"
 #include "apps/capstan/session.h"
 #include "bdev.pb.h"

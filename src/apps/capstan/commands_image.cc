@@ -53,9 +53,8 @@ struct Received {
 };
 
 // Writes the answers of an export; offsets count from `start` of the replica.
-core::Task<Result<Received>> receive_data(Session& session, Download& download,
-                                          ImageTarget& target, const std::string& what,
-                                          std::uint64_t start) {
+core::Task<Result<Received>> receive_data(Session& session, Download& download, ImageTarget& target,
+                                          const std::string& what, std::uint64_t start) {
   node::ExportImageResponse answer;
   CO_TRY_SET(bool more, co_await download.next(answer));
   if (!more || !answer.has_header()) {
@@ -72,8 +71,7 @@ core::Task<Result<Received>> receive_data(Session& session, Download& download,
     const node::Extent& extent = answer.data();
     const std::uint64_t position = extent.offset() - start;
     if (!answer.has_data() || extent.offset() < start || position < hash.position() ||
-        position > received.size_bytes ||
-        extent.data().size() > received.size_bytes - position) {
+        position > received.size_bytes || extent.data().size() > received.size_bytes - position) {
       co_return fail(Code::kInternal, "the node sent an extent that does not belong to the image");
     }
     co_await hash.zeros_to(position);
@@ -140,14 +138,14 @@ Done image_export(Session& session, Arguments arguments) {
     CO_TRY(Session::usage(length));
     request.set_length(*length);
   }
-  CO_TRY_SET(auto target, Session::usage(co_await ImageTarget::create(
-                              session.env(), path, arguments.on("force"))));
+  CO_TRY_SET(auto target, Session::usage(co_await ImageTarget::create(session.env(), path,
+                                                                      arguments.on("force"))));
   Result<Received> received = fail(Code::kUnknown, "");
   auto download = co_await session.open<node::ExportImageResponse>(
       "capstan.node.v1.ImageRpc/ExportImage", request);
   if (download) {
-    received = co_await receive_data(session, *download, *target, "export " + path,
-                                     request.offset());
+    received =
+        co_await receive_data(session, *download, *target, "export " + path, request.offset());
   } else {
     received = std::unexpected(std::move(download).error());
   }
@@ -161,10 +159,10 @@ Done image_export(Session& session, Arguments arguments) {
   if (path == "-") co_return Result<void>();  // standard output is the image
   Printer& out = session.out();
   if (out.json()) {
-    out.line("{\n  \"replica\": \"" + received->replica + "\",\n  \"size_bytes\": " +
-             std::to_string(received->size_bytes) + ",\n  \"data_bytes\": " +
-             std::to_string(received->data_bytes) + ",\n  \"sha256\": \"" +
-             hex_text(received->hash) + "\"\n}");
+    out.line("{\n  \"replica\": \"" + received->replica +
+             "\",\n  \"size_bytes\": " + std::to_string(received->size_bytes) +
+             ",\n  \"data_bytes\": " + std::to_string(received->data_bytes) +
+             ",\n  \"sha256\": \"" + hex_text(received->hash) + "\"\n}");
     co_return Result<void>();
   }
   out.remark("exported " + out.size(received->size_bytes) + " (" + out.size(received->data_bytes) +

@@ -135,8 +135,8 @@ Done node_config(Session& session, Arguments) {
 Done node_events(Session& session, Arguments arguments) {
   node::MonitorEventsRequest request;
   for (const std::string& category : arguments.list("CATEGORY")) request.add_categories(category);
-  CO_TRY_SET(auto stream, co_await session.open<node::Event>(
-                              "capstan.node.v1.NodeRpc/MonitorEvents", request));
+  CO_TRY_SET(auto stream,
+             co_await session.open<node::Event>("capstan.node.v1.NodeRpc/MonitorEvents", request));
   Printer& out = session.out();
   node::Event event;
   while (true) {
@@ -181,8 +181,8 @@ Done node_info(Session& session, Arguments) {
   const auto yes_no = [](bool value) { return std::string(value ? "yes" : "no"); };
   std::string versions;
   for (const int version : info.api_version()) {
-    versions += (versions.empty() ? "" : ",") +
-                v1::APIVersion_Name(static_cast<v1::APIVersion>(version));
+    versions +=
+        (versions.empty() ? "" : ",") + v1::APIVersion_Name(static_cast<v1::APIVersion>(version));
   }
   Facts facts;
   facts.add("node", info.id());

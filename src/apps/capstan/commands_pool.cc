@@ -1,4 +1,5 @@
-// Why this file exists: the `capstan pool` commands over mayastor.v1.PoolRpc.
+// Why this file exists: the `capstan pool` commands over mayastor.v1.PoolRpc: arguments become
+// messages, answers become tables. What they mean is decided by the node.
 #include <charconv>
 #include <cmath>
 
@@ -114,19 +115,18 @@ Done pool_list(Session& session, Arguments arguments) {
   if (arguments.given("POOL")) request.mutable_name()->set_value(arguments.text("POOL"));
   if (arguments.given("uuid")) request.mutable_uuid()->set_value(arguments.text("uuid"));
   if (arguments.given("type")) request.mutable_pooltype()->set_value(type_of(arguments));
-  CO_TRY_SET(const v1::ListPoolsResponse answer,
-             co_await session.call<v1::ListPoolsResponse>("mayastor.v1.PoolRpc/ListPools", request));
+  CO_TRY_SET(const v1::ListPoolsResponse answer, co_await session.call<v1::ListPoolsResponse>(
+                                                     "mayastor.v1.PoolRpc/ListPools", request));
   Printer& out = session.out();
   if (out.json()) co_return out.message(answer);
   Table table({"NAME", "UUID", "STATE", ">CAPACITY", ">USED", ">USED%", ">COMMITTED",
                ">CLUSTER_SIZE", ">MD_USED%", "DISKS"});
   for (const v1::Pool& pool : answer.pools()) {
-    table.add({pool.name(), pool.uuid(), std::string(state_word(pool.state())),
-               out.size(pool.capacity()), out.size(pool.used()),
-               percent(pool.used(), pool.capacity()), out.size(pool.committed()),
-               out.size(pool.cluster_size()),
-               percent(pool.md_info().md_used_pages(), pool.md_info().md_pages()),
-               joined(pool.disks())});
+    table.add(
+        {pool.name(), pool.uuid(), std::string(state_word(pool.state())), out.size(pool.capacity()),
+         out.size(pool.used()), percent(pool.used(), pool.capacity()), out.size(pool.committed()),
+         out.size(pool.cluster_size()),
+         percent(pool.md_info().md_used_pages(), pool.md_info().md_pages()), joined(pool.disks())});
   }
   out.table(table, "pools");
   co_return Result<void>();

@@ -1,4 +1,5 @@
-// Why this file exists: the `capstan replica` commands over mayastor.v1.ReplicaRpc.
+// Why this file exists: the `capstan replica` commands over mayastor.v1.ReplicaRpc: arguments
+// become messages, answers become tables. What they mean is decided by the node.
 #include "apps/capstan/commands.h"
 #include "apps/capstan/session.h"
 #include "base/uuid.h"
@@ -76,8 +77,8 @@ Done replica_list(Session& session, Arguments arguments) {
                                                              request));
   Printer& out = session.out();
   if (out.json()) co_return out.message(answer);
-  Table table({"POOL", "NAME", "UUID", "KIND", "THIN", "SHARE", ">SIZE", ">ALLOCATED", "ENTITY",
-               "URI"});
+  Table table(
+      {"POOL", "NAME", "UUID", "KIND", "THIN", "SHARE", ">SIZE", ">ALLOCATED", "ENTITY", "URI"});
   for (const v1::Replica& replica : answer.replicas()) {
     table.add({replica.poolname(), replica.name(), replica.uuid(), kind_word(replica),
                replica.thin() ? "yes" : "no", std::string(share_word(replica.share())),
@@ -114,9 +115,8 @@ Done replica_set_entity_id(Session& session, Arguments arguments) {
   v1::SetReplicaEntityIdRequest request;
   request.set_uuid(arguments.text("REPLICA"));
   request.set_entity_id(arguments.text("ID"));
-  CO_TRY_SET(const v1::Replica replica,
-             co_await session.call<v1::Replica>("mayastor.v1.ReplicaRpc/SetReplicaEntityId",
-                                                request));
+  CO_TRY_SET(const v1::Replica replica, co_await session.call<v1::Replica>(
+                                            "mayastor.v1.ReplicaRpc/SetReplicaEntityId", request));
   if (session.out().json()) co_return session.out().message(replica);
   session.done("replica: " + replica.uuid() + " belongs to " + replica.entity_id());
   co_return Result<void>();

@@ -21,18 +21,23 @@ std::vector<std::string> split(std::string_view text, char separator) {
 std::string quoted(std::string_view text) {
   std::string out;
   for (char c : text) {
-    if (c == '\'') out += "'\\''";
-    else out += c;
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
   }
   return out;
 }
 
-bool takes_file(std::string_view value) { return value == "FILE" || value == "DISK"; }
+bool takes_file(std::string_view value) {
+  return value == "FILE" || value == "DISK";
+}
 
 std::string flag_words(std::span<const Flag> flags) {
   std::string words;
   for (const Flag& flag : flags) {
-    for (const std::string& name : split(flag.names, ',')) words += (words.empty() ? "" : " ") + name;
+    for (const std::string& name : split(flag.names, ','))
+      words += (words.empty() ? "" : " ") + name;
   }
   return words;
 }
@@ -101,7 +106,9 @@ std::string bash_script() {
       " elif [[ -z $name ]]; then name=\"$word\"; fi ;;\n"
       "    esac\n"
       "  done\n"
-      "  local flags='" + flag_words(global_flags()) + " --help'\n"
+      "  local flags='" +
+      flag_words(global_flags()) +
+      " --help'\n"
       "  case \"$group $name\" in\n"
       "    ' ')\n      case \"$prev\" in\n";
   bash_values(global_flags(), "        ", out);
@@ -112,8 +119,8 @@ std::string bash_script() {
            names_in(group.name) + " --help' -- \"$cur\")); return ;;\n";
   }
   for (const Command& command : commands()) {
-    const bool files = std::ranges::any_of(
-        command.parameters, [](const Parameter& p) { return takes_file(p.name); });
+    const bool files = std::ranges::any_of(command.parameters,
+                                           [](const Parameter& p) { return takes_file(p.name); });
     out += "    '" + path_of(command) + (command.group.empty() ? " '*" : "'") + ")\n";
     out += "      case \"$prev\" in\n";
     bash_values(command.flags, "        ", out);
@@ -135,8 +142,10 @@ std::string bash_script() {
 std::string zsh_flag(const Flag& flag) {
   const auto names = split(flag.names, ',');
   std::string text = "'";
-  if (!flag.repeated && names.size() > 1) text += "(" + names[0] + " " + names[1] + ")'";
-  else text += flag.repeated ? "*'" : "'";
+  if (!flag.repeated && names.size() > 1)
+    text += "(" + names[0] + " " + names[1] + ")'";
+  else
+    text += flag.repeated ? "*'" : "'";
   text += names.size() > 1 ? "{" + names[0] + "," + names[1] + "}" : names[0];
   std::string help = quoted(flag.help);
   for (char c : {'[', ']', ':'}) std::erase(help, c);
@@ -145,8 +154,10 @@ std::string zsh_flag(const Flag& flag) {
     text += ":" + std::string(flag.value) + ":";
     std::string words(flag.choices);
     std::ranges::replace(words, '|', ' ');
-    if (!words.empty()) text += "(" + words + ")";
-    else if (takes_file(flag.value)) text += "_files";
+    if (!words.empty())
+      text += "(" + words + ")";
+    else if (takes_file(flag.value))
+      text += "_files";
   }
   return text + "'";
 }
@@ -171,8 +182,9 @@ std::string zsh_script() {
       "#compdef capstan\n# zsh completion of capstan, made by: capstan completion zsh\n"
       "_capstan() {\n  local context state line\n  typeset -A opt_args\n  _arguments -C";
   for (const Flag& flag : global_flags()) out += " \\\n    " + zsh_flag(flag);
-  out += " \\\n    '--help[Print help]' \\\n    '1:command:->group' \\\n    '*::argument:->rest'\n"
-         "  case $state in\n    group) _values command";
+  out +=
+      " \\\n    '--help[Print help]' \\\n    '1:command:->group' \\\n    '*::argument:->rest'\n"
+      "  case $state in\n    group) _values command";
   for (const Group& group : groups()) {
     std::string help = quoted(group.help);
     std::erase(help, ':');
@@ -182,20 +194,23 @@ std::string zsh_script() {
     if (!command.group.empty()) continue;
     out += " \\\n      '" + std::string(command.name) + "[" + quoted(command.help) + "]'";
   }
-  out += " ;;\n    rest) _capstan_rest ;;\n  esac\n}\n_capstan_rest() {\n"
-         "  local group=$words[1] name=$words[2]\n"
-         "  if [[ $group != completion ]]; then\n"
-         "    if (( CURRENT == 2 )); then\n      case $group in\n";
+  out +=
+      " ;;\n    rest) _capstan_rest ;;\n  esac\n}\n_capstan_rest() {\n"
+      "  local group=$words[1] name=$words[2]\n"
+      "  if [[ $group != completion ]]; then\n"
+      "    if (( CURRENT == 2 )); then\n      case $group in\n";
   for (const Group& group : groups()) {
     out += "        " + std::string(group.name) + ") _values command " + names_in(group.name) +
            " ;;\n";
   }
-  out += "      esac\n      return\n    fi\n    shift words; (( CURRENT-- ))\n  fi\n"
-         "  case \"$group $name\" in\n";
+  out +=
+      "      esac\n      return\n    fi\n    shift words; (( CURRENT-- ))\n  fi\n"
+      "  case \"$group $name\" in\n";
   for (const Command& command : commands()) {
-    out += "    " + (command.group.empty() ? "'" + std::string(command.name) + " '*"
-                                           : "'" + path_of(command) + "'") + ")\n" +
-           zsh_arguments(command);
+    out += "    " +
+           (command.group.empty() ? "'" + std::string(command.name) + " '*"
+                                  : "'" + path_of(command) + "'") +
+           ")\n" + zsh_arguments(command);
   }
   return out + "  esac\n}\n_capstan \"$@\"\n";
 }
@@ -210,8 +225,10 @@ void fish_flags(std::span<const Flag> flags, const std::string& condition, std::
     if (!flag.value.empty()) {
       std::string words(flag.choices);
       std::ranges::replace(words, '|', ' ');
-      if (!words.empty()) out += " -x -a '" + words + "'";
-      else out += takes_file(flag.value) ? " -r -F" : " -x";
+      if (!words.empty())
+        out += " -x -a '" + words + "'";
+      else
+        out += takes_file(flag.value) ? " -r -F" : " -x";
     }
     out += " -d '" + quoted(flag.help) + "'\n";
   }
@@ -234,17 +251,18 @@ std::string fish_script() {
     const std::string group(command.group);
     if (group.empty()) {
       out += "complete -c capstan -n '" + top + "' -a " + std::string(command.name) + " -d '" +
-             quoted(command.help) + "'\n"
-             "complete -c capstan -n '__fish_seen_subcommand_from " + std::string(command.name) +
-             "' -a 'bash zsh fish'\n";
+             quoted(command.help) +
+             "'\n"
+             "complete -c capstan -n '__fish_seen_subcommand_from " +
+             std::string(command.name) + "' -a 'bash zsh fish'\n";
       continue;
     }
     const std::string in_group = "__fish_seen_subcommand_from " + group;
     out += "complete -c capstan -n '" + in_group + "; and not __fish_seen_subcommand_from " +
            names_in(group) + "' -a " + std::string(command.name) + " -d '" + quoted(command.help) +
            "'\n";
-    const std::string here = in_group + "; and __fish_seen_subcommand_from " +
-                             std::string(command.name);
+    const std::string here =
+        in_group + "; and __fish_seen_subcommand_from " + std::string(command.name);
     fish_flags(command.flags, here, out);
     for (const Parameter& parameter : command.parameters) {
       if (takes_file(parameter.name)) out += "complete -c capstan -n '" + here + "' -F\n";

@@ -1,3 +1,4 @@
+// Why this file exists: see connect.h.
 #include "apps/capstan/connect.h"
 
 #include "apps/capstan/bind_uri.h"
@@ -28,8 +29,9 @@ Result<client::ChannelOptions> channel_options(const Arguments& global) {
   const bool certificates =
       global.given("tls-ca") || global.given("tls-cert") || global.given("tls-key");
   if (certificates && !uri.tls) {
-    return fail(Code::kInvalidArgument,
-                "--tls-ca, --tls-cert and --tls-key need an encrypted node. Write --bind https://…");
+    return fail(
+        Code::kInvalidArgument,
+        "--tls-ca, --tls-cert and --tls-key need an encrypted node. Write --bind https://…");
   }
   if (global.given("tls-cert") != global.given("tls-key")) {
     return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together. Give both");

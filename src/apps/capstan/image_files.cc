@@ -1,3 +1,4 @@
+// Why this file exists: see image_files.h.
 #include "apps/capstan/image_files.h"
 
 #include <algorithm>
@@ -79,8 +80,8 @@ core::Task<Result<std::optional<std::vector<ImageSource::Run>>>> ImageSource::ne
   if (at_ == extents_.size()) co_return std::optional<std::vector<Run>>();
   const core::FileExtent extent = extents_[at_];
   const std::uint64_t offset = extent.offset + within_;
-  const auto length = static_cast<std::size_t>(
-      std::min<std::uint64_t>(buffer_.size(), extent.length - within_));
+  const auto length =
+      static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), extent.length - within_));
   CO_TRY_SET(const std::size_t got, co_await read_piece(offset, length));
   if (got != length) {
     co_return fail(Code::kDataLoss, "the image ends at byte " + std::to_string(offset + got) +
@@ -102,8 +103,9 @@ core::Task<Result<std::unique_ptr<ImageTarget>>> ImageTarget::create(core::Env& 
   if (path == kStandard) co_return target;
   auto existing = co_await env.files().open(path, {});
   if (existing && (*existing)->info().is_block_device) {
-    co_return fail(Code::kInvalidArgument,
-                   "'" + path + "' is a block device. Export to standard output and write it there");
+    co_return fail(
+        Code::kInvalidArgument,
+        "'" + path + "' is a block device. Export to standard output and write it there");
   }
   if (!existing && existing.error().code != Code::kNotFound) {
     co_return std::unexpected(std::move(existing).error());
@@ -117,7 +119,9 @@ core::Task<Result<std::unique_ptr<ImageTarget>>> ImageTarget::create(core::Env& 
   co_return target;
 }
 
-ImageTarget::~ImageTarget() { CAPSTAN_ASSERT(!open_ || !file_); }
+ImageTarget::~ImageTarget() {
+  CAPSTAN_ASSERT(!open_ || !file_);
+}
 
 core::Task<Result<void>> ImageTarget::pad_to(std::uint64_t position) {
   if (position < position_) co_return fail(Code::kInternal, "the server sent extents out of order");
@@ -125,8 +129,8 @@ core::Task<Result<void>> ImageTarget::pad_to(std::uint64_t position) {
       std::min<std::uint64_t>(limits::kImageChunkBytes, position - position_)));
   while (position_ < position) {
     const auto step = std::min<std::uint64_t>(zeros.size(), position - position_);
-    CO_TRY(co_await core::write_standard_output(
-        zeros.view().first(static_cast<std::size_t>(step))));
+    CO_TRY(
+        co_await core::write_standard_output(zeros.view().first(static_cast<std::size_t>(step))));
     position_ += step;
   }
   co_return Result<void>();

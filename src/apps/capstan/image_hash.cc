@@ -1,3 +1,4 @@
+// Why this file exists: see image_hash.h.
 #include "apps/capstan/image_hash.h"
 
 #include <openssl/evp.h>
@@ -13,11 +14,15 @@ namespace {
 
 constexpr std::size_t kZeroBlock = 1U << 20;
 
-EVP_MD_CTX* as_context(void* context) { return static_cast<EVP_MD_CTX*>(context); }
+EVP_MD_CTX* as_context(void* context) {
+  return static_cast<EVP_MD_CTX*>(context);
+}
 
 }  // namespace
 
-void ImageHash::Free::operator()(void* context) const { EVP_MD_CTX_free(as_context(context)); }
+void ImageHash::Free::operator()(void* context) const {
+  EVP_MD_CTX_free(as_context(context));
+}
 
 ImageHash::ImageHash() : context_(EVP_MD_CTX_new()) {
   CAPSTAN_ASSERT(context_ != nullptr);

@@ -1,5 +1,6 @@
 // Why this file exists: the command line of Capstan: parse, connect, run one command, print.
-// Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be reached.
+// Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be
+// reached.
 #include <cstdio>
 
 #include "apps/capstan/command.h"
@@ -48,8 +49,10 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   if (interrupt.fired() && !result) result.error() = {Code::kCancelled, 0, "interrupted", {}};
   auto flushed = printer.flush();
   exit_code = kDone;
-  if (!result) exit_code = report(result.error(), exit_of(result.error(), session, connected));
-  else if (!flushed) exit_code = report(flushed.error(), kFailed);
+  if (!result)
+    exit_code = report(result.error(), exit_of(result.error(), session, connected));
+  else if (!flushed)
+    exit_code = report(flushed.error(), kFailed);
   co_await channel.close();
   signals.cancel();
   co_await scope.join();
@@ -86,4 +89,6 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace capstan::apps
 
-int main(int argc, char** argv) { return capstan::apps::main(argc, argv); }
+int main(int argc, char** argv) {
+  return capstan::apps::main(argc, argv);
+}

@@ -54,10 +54,11 @@ TEST(Printer, JsonIsIndentedAndComplete) {
 }
 
 TEST(Progress, ShowsBytesRateAndTimeLeft) {
-  const std::string line = progress_line("import f", 1ULL << 30, 2ULL << 30, 2 * core::kSecond, 200,
-                                         SizeUnits::kBinary);
-  EXPECT_EQ(line,
-            "import f  [============>           ]  50%  1.00 GiB of 2.00 GiB  512.00 MiB/s  2s left");
+  const std::string line =
+      progress_line("import f", 1ULL << 30, 2ULL << 30, 2 * core::kSecond, 200, SizeUnits::kBinary);
+  EXPECT_EQ(
+      line,
+      "import f  [============>           ]  50%  1.00 GiB of 2.00 GiB  512.00 MiB/s  2s left");
   EXPECT_EQ(progress_line("x", 0, 0, 0, 200, SizeUnits::kBinary),
             "x  [========================]  100%  0 B of 0 B  0 B/s");
   EXPECT_LE(shown_width(progress_line("ä", 1, 2, 1, 10, SizeUnits::kBinary)), 10U);
@@ -74,8 +75,8 @@ TEST(BindUri, AcceptsTheUsualForms) {
   EXPECT_TRUE(parse_bind_uri("https://n")->tls);
   EXPECT_EQ(parse_bind_uri("unix:/run/a.sock")->path, "/run/a.sock");
   EXPECT_EQ(parse_bind_uri("unix:///run/a.sock")->path, "/run/a.sock");
-  for (const char* text : {"", "ftp://a", "http://", "a:b", "a:0", "a:65536", "a:", "[::1", "unix:",
-                           "http://a/b"}) {
+  for (const char* text :
+       {"", "ftp://a", "http://", "a:b", "a:0", "a:65536", "a:", "[::1", "unix:", "http://a/b"}) {
     auto uri = parse_bind_uri(text);
     ASSERT_FALSE(uri) << text;
     EXPECT_NE(uri.error().text().find("http://127.0.0.1:10124"), std::string::npos);

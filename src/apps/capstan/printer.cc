@@ -1,3 +1,4 @@
+// Why this file exists: see printer.h.
 #include "apps/capstan/printer.h"
 
 #include <cerrno>
@@ -16,8 +17,10 @@ std::string pretty_json(std::string_view compact) {
     const char c = compact[i];
     if (in_text) {
       out += c;
-      if (c == '\\' && i + 1 < compact.size()) out += compact[++i];
-      else if (c == '"') in_text = false;
+      if (c == '\\' && i + 1 < compact.size())
+        out += compact[++i];
+      else if (c == '"')
+        in_text = false;
       continue;
     }
     const char next = i + 1 < compact.size() ? compact[i + 1] : '\0';

@@ -1,3 +1,4 @@
+// Why this file exists: see progress.h.
 #include "apps/capstan/progress.h"
 
 #include <algorithm>
@@ -13,7 +14,8 @@ constexpr std::size_t kBarWidth = 24;
 
 std::string time_text(std::uint64_t seconds) {
   if (seconds < 60) return std::to_string(seconds) + "s";
-  if (seconds < 3600) return std::to_string(seconds / 60) + "m " + std::to_string(seconds % 60) + "s";
+  if (seconds < 3600)
+    return std::to_string(seconds / 60) + "m " + std::to_string(seconds % 60) + "s";
   return std::to_string(seconds / 3600) + "h " + std::to_string(seconds / 60 % 60) + "m";
 }
 
@@ -38,7 +40,8 @@ std::string progress_line(std::string_view what, std::uint64_t done, std::uint64
             " left";
   }
   while (shown_width(line) > columns && !line.empty()) {  // cut whole characters
-    while (!line.empty() && (static_cast<unsigned char>(line.back()) & 0xC0) == 0x80) line.pop_back();
+    while (!line.empty() && (static_cast<unsigned char>(line.back()) & 0xC0) == 0x80)
+      line.pop_back();
     if (!line.empty()) line.pop_back();
   }
   return line;

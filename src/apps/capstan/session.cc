@@ -15,8 +15,10 @@ client::CallOptions Session::without_timeout() const {
 }
 
 void Session::done(std::string_view sentence) {
-  if (out_.json()) out_.line("null");
-  else out_.remark(sentence);
+  if (out_.json())
+    out_.line("null");
+  else
+    out_.remark(sentence);
 }
 
 }  // namespace capstan::apps

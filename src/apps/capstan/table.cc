@@ -1,3 +1,4 @@
+// Why this file exists: see table.h.
 #include "apps/capstan/table.h"
 
 #include <algorithm>
@@ -7,8 +8,8 @@
 namespace capstan::apps {
 
 std::size_t shown_width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 Table::Table(std::vector<std::string_view> columns) {

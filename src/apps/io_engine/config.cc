@@ -1,3 +1,4 @@
+// Why this file exists: see config.h.
 #include "apps/io_engine/config.h"
 
 #include <algorithm>
@@ -62,11 +63,11 @@ void apply_file(const EngineConfig& engine, Settings& settings) {
 }
 
 Result<void> read_cores(const Settings& settings, NodeConfig& config) {
-  TRY_SET(config.reactors, named(count_mask(settings.text("core-mask")), "-m",
-                                 settings.at("core-mask")));
+  TRY_SET(config.reactors,
+          named(count_mask(settings.text("core-mask")), "-m", settings.at("core-mask")));
   if (settings.given("core-list")) {
-    TRY_SET(config.reactors, named(count_list(settings.text("core-list")), "-l",
-                                   settings.at("core-list")));
+    TRY_SET(config.reactors,
+            named(count_list(settings.text("core-list")), "-l", settings.at("core-list")));
   }
   if (settings.given("reactors")) {
     config.reactors = static_cast<unsigned>(settings.integer("reactors"));
@@ -77,8 +78,8 @@ Result<void> read_cores(const Settings& settings, NodeConfig& config) {
 
 // RUST_LOG is a list of "level" and "module=level"; the last bare level counts here.
 Result<void> read_log(const Settings& settings, NodeConfig& config) {
-  TRY_SET(config.log_format, named(parse_log_format(settings.text("log-format")), "-F",
-                                   settings.at("log-format")));
+  TRY_SET(config.log_format,
+          named(parse_log_format(settings.text("log-format")), "-F", settings.at("log-format")));
   if (settings.given("log-components")) config.log_level = core::LogLevel::kTrace;
   std::string_view rest;
   const std::string text = settings.text("log-level");
@@ -87,11 +88,16 @@ Result<void> read_log(const Settings& settings, NodeConfig& config) {
     std::string word(rest.substr(0, comma));
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
     std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (word == "trace") config.log_level = core::LogLevel::kTrace;
-    else if (word == "debug") config.log_level = core::LogLevel::kDebug;
-    else if (word == "info") config.log_level = core::LogLevel::kInfo;
-    else if (word == "warn") config.log_level = core::LogLevel::kWarn;
-    else if (word == "error" || word == "off") config.log_level = core::LogLevel::kError;
+    if (word == "trace")
+      config.log_level = core::LogLevel::kTrace;
+    else if (word == "debug")
+      config.log_level = core::LogLevel::kDebug;
+    else if (word == "info")
+      config.log_level = core::LogLevel::kInfo;
+    else if (word == "warn")
+      config.log_level = core::LogLevel::kWarn;
+    else if (word == "error" || word == "off")
+      config.log_level = core::LogLevel::kError;
     else if (word.find('=') == std::string::npos) {
       config.warnings.push_back("RUST_LOG: '" + word + "' is no log level and is ignored");
     }

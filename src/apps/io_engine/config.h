@@ -39,9 +39,9 @@ struct NodeConfig {
   bool listen_is_default = true;  // nobody asked for this address
   bool api_v0 = true, api_v1 = true;
 
-  std::string node_name;                        // data path: -N, $HOSTNAME, mayastor-node
-  std::optional<std::string> registration_name; // -N only
-  std::optional<std::string> host_nqn;          // $HOSTNQN
+  std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
+  std::optional<std::string> registration_name;  // -N only
+  std::optional<std::string> host_nqn;           // $HOSTNQN
   std::string state_dir;
   std::optional<std::string> registration_uri;  // -R
 
@@ -67,8 +67,8 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
 // The single parts, for tests.
 Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port);
 Result<core::LogFormat> parse_log_format(std::string_view text);
-Result<unsigned> count_mask(std::string_view mask);   // "0x3" → 2, "[0,2-3]" → 3
-Result<unsigned> count_list(std::string_view list);   // "0,2-4" → 4
+Result<unsigned> count_mask(std::string_view mask);  // "0x3" → 2, "[0,2-3]" → 3
+Result<unsigned> count_list(std::string_view list);  // "0,2-4" → 4
 Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);
 
 }  // namespace capstan::apps

@@ -8,7 +8,9 @@
 namespace capstan::apps {
 namespace {
 
-std::optional<std::string> no_variables(std::string_view) { return std::nullopt; }
+std::optional<std::string> no_variables(std::string_view) {
+  return std::nullopt;
+}
 
 std::string load_error(const std::string& text) {
   EngineConfig config(no_variables);
@@ -18,11 +20,12 @@ std::string load_error(const std::string& text) {
 
 TEST(EngineConfig, ExportReadsBackAsTheSame) {
   EngineConfig first(no_variables);
-  ASSERT_TRUE(first.load("nexus_opts: {nvmf_nexus_port: 4422, nvmf_replica_port: 8430}\n"
-                         "nvmf_tgt_conf:\n  name: 'a \"b\"'\n  crdt: [1, 2, 3]\n"
-                         "  interface: '12'\n  opts_tcp: {zcopy: false}\n"
-                         "nvme_bdev_opts: {bdev_retry_count: -3}\n",
-                         "c.yaml"));
+  ASSERT_TRUE(
+      first.load("nexus_opts: {nvmf_nexus_port: 4422, nvmf_replica_port: 8430}\n"
+                 "nvmf_tgt_conf:\n  name: 'a \"b\"'\n  crdt: [1, 2, 3]\n"
+                 "  interface: '12'\n  opts_tcp: {zcopy: false}\n"
+                 "nvme_bdev_opts: {bdev_retry_count: -3}\n",
+                 "c.yaml"));
   EXPECT_EQ(first.at("nexus_opts.nvmf_nexus_port").text, "4422");
   EXPECT_EQ(first.at("nexus_opts.nvmf_nexus_port").source, Source::kFile);
   EXPECT_EQ(first.at("nexus_opts.nvmf_enable").source, Source::kDefault);
@@ -70,7 +73,7 @@ TEST(EngineConfig, UnknownKeysAndWrongTypesAreErrors) {
 
 TEST(EngineConfig, EnvironmentOverridesDefaultsAndBadOnesAreReported) {
   const std::map<std::string, std::string, std::less<>> environment = {
-      {"NVMF_TCP_MAX_QUEUE_DEPTH", "64"}, {"NVMF_ZCOPY", "0"}, {"NVME_TIMEOUT", "7s"},
+      {"NVMF_TCP_MAX_QUEUE_DEPTH", "64"}, {"NVMF_ZCOPY", "0"},   {"NVME_TIMEOUT", "7s"},
       {"NVME_TIMEOUT_US", "1"},           {"NVME_KATO_MS", "5"}, {"NVME_IOQ_POLL_PERIOD", "5ns"},
       {"SOCK_RECV_BUF_SIZE", "many"}};
   EngineConfig config([&](std::string_view name) -> std::optional<std::string> {

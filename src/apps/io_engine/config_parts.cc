@@ -50,8 +50,8 @@ Result<unsigned> checked_count(std::size_t count, std::string_view text) {
 
 Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port) {
   const auto bad = [&](std::string_view why) {
-    return fail(Code::kInvalidArgument, "'" + std::string(text) + "' is no endpoint: " +
-                                            std::string(why) +
+    return fail(Code::kInvalidArgument, "'" + std::string(text) +
+                                            "' is no endpoint: " + std::string(why) +
                                             ". Write IP or IP:PORT, as in 127.0.0.1:10124 or "
                                             "[::]:10124");
   };
@@ -79,12 +79,18 @@ Result<core::LogFormat> parse_log_format(std::string_view text) {
   core::LogFormat format;
   for (const std::string_view part : split(text, ',')) {
     using Style = core::LogFormat::Style;
-    if (part == "default") format.style = Style::kDefault;
-    else if (part == "compact") format.style = Style::kCompact;
-    else if (part == "json") format.style = Style::kJson;
-    else if (part == "color" || part == "nocolor") format.color = part == "color";
-    else if (part == "date" || part == "nodate") format.date = part == "date";
-    else if (part == "host" || part == "nohost") format.host = part == "host";
+    if (part == "default")
+      format.style = Style::kDefault;
+    else if (part == "compact")
+      format.style = Style::kCompact;
+    else if (part == "json")
+      format.style = Style::kJson;
+    else if (part == "color" || part == "nocolor")
+      format.color = part == "color";
+    else if (part == "date" || part == "nodate")
+      format.date = part == "date";
+    else if (part == "host" || part == "nohost")
+      format.host = part == "host";
     else {
       return fail(Code::kInvalidArgument,
                   "Bad log format option: '" + std::string(part) +
@@ -103,8 +109,8 @@ Result<unsigned> count_list(std::string_view list) {
     last = first;
     if (dash != std::string_view::npos) good = good && read_number(part.substr(dash + 1), last);
     if (!good || first > last || last >= cores.size()) {
-      return fail(Code::kInvalidArgument, "'" + std::string(list) +
-                                              "' is no list of cores. Write it as in 0,2-4");
+      return fail(Code::kInvalidArgument,
+                  "'" + std::string(list) + "' is no list of cores. Write it as in 0,2-4");
     }
     for (std::size_t core = first; core <= last; ++core) cores.set(core);
   }

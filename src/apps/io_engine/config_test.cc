@@ -185,12 +185,35 @@ TEST(NodeConfig, CoresLogsAndUnits) {
 }
 
 TEST(NodeConfig, MayastorDeploymentCommandLineIsAccepted) {
-  auto config = configure({"-g", "10.1.1.1", "-N", "node-1", "-Rhttp://10.1.0.1:50051", "-y",
-                           "/etc/c.yaml", "-l", "1,2", "-p", "etcd", "--ptpl-dir=/var/ptpl",
-                           "--api-versions=V1", "--tgt-crdt=30", "--events-url=nats://e", "-u",
-                           "-s", "0", "-T", "name:eth0", "--bdev-pool-size", "70000",
-                           "--reactor-freeze-detection", "--skip-sig-handler", "--huge-dir", "/h",
-                           "-r", "/tmp/m.sock", "--enable-io-all-thrd-nexus-channels"});
+  auto config = configure({"-g",
+                           "10.1.1.1",
+                           "-N",
+                           "node-1",
+                           "-Rhttp://10.1.0.1:50051",
+                           "-y",
+                           "/etc/c.yaml",
+                           "-l",
+                           "1,2",
+                           "-p",
+                           "etcd",
+                           "--ptpl-dir=/var/ptpl",
+                           "--api-versions=V1",
+                           "--tgt-crdt=30",
+                           "--events-url=nats://e",
+                           "-u",
+                           "-s",
+                           "0",
+                           "-T",
+                           "name:eth0",
+                           "--bdev-pool-size",
+                           "70000",
+                           "--reactor-freeze-detection",
+                           "--skip-sig-handler",
+                           "--huge-dir",
+                           "/h",
+                           "-r",
+                           "/tmp/m.sock",
+                           "--enable-io-all-thrd-nexus-channels"});
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->registration_uri, "http://10.1.0.1:50051");
   EXPECT_EQ(config->ptpl_dir, "/var/ptpl");

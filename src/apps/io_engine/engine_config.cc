@@ -1,3 +1,4 @@
+// Why this file exists: see engine_config.h.
 #include "apps/io_engine/engine_config.h"
 
 #include <charconv>
@@ -113,8 +114,9 @@ FromVariable read_variable(const EngineKey& key, const Variables& variables) {
       std::optional<std::string> number;
       if (nanos && *nanos >= unit) number = number_text(key.type, std::to_string(*nanos / unit));
       if (number) return {number, {}};
-      return {{}, std::string(key.variable) + "='" + *text + "' is no duration for " +
-                      path_of(key) + "; its default is used"};
+      return {{},
+              std::string(key.variable) + "='" + *text + "' is no duration for " + path_of(key) +
+                  "; its default is used"};
     }
   }
   const std::string name = std::string(key.variable) + std::string(key.time_suffix);
@@ -128,8 +130,9 @@ FromVariable read_variable(const EngineKey& key, const Variables& variables) {
     value = number_text(key.type, *text);
   }
   if (value) return {value, {}};
-  return {{}, name + "='" + *text + "' is not " + std::string(type_text(key.type)) + " for " +
-                  path_of(key) + "; its default is used"};
+  return {{},
+          name + "='" + *text + "' is not " + std::string(type_text(key.type)) + " for " +
+              path_of(key) + "; its default is used"};
 }
 
 // The keys and sub-sections of one section, for reading it and for messages.
@@ -148,8 +151,8 @@ const EngineKey* find_key(std::string_view section, std::string_view name) {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-Result<void> read_section(const YamlNode& node, const std::string& section,
-                          const std::string& file, Pairs& out) {
+Result<void> read_section(const YamlNode& node, const std::string& section, const std::string& file,
+                          Pairs& out) {
   const auto bad = [&](int line, const std::string& why) {
     return fail(Code::kInvalidArgument, file + ", line " + std::to_string(line) + ": " + why);
   };

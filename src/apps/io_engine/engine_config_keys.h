@@ -9,11 +9,20 @@
 namespace capstan::apps {
 
 enum class KeyType : std::uint8_t {
-  kBool, kU8, kU16, kU32, kI32, kU64, kText, kTextOrNull, kBoolOrNull, kCrdt,
+  kBool,
+  kU8,
+  kU16,
+  kU32,
+  kI32,
+  kU64,
+  kText,
+  kTextOrNull,
+  kBoolOrNull,
+  kCrdt,
 };
 
 struct EngineKey {
-  std::string_view section;   // "nvmf_tgt_conf.opts_tcp" for nested ones; empty at the top level
+  std::string_view section;  // "nvmf_tgt_conf.opts_tcp" for nested ones; empty at the top level
   std::string_view key;
   KeyType type;
   std::string_view fallback;

@@ -144,7 +144,9 @@ constexpr OptionSpec kOptions[] = {
 
 }  // namespace
 
-std::span<const OptionSpec> options() { return kOptions; }
+std::span<const OptionSpec> options() {
+  return kOptions;
+}
 
 std::string_view source_name(Source source) {
   switch (source) {

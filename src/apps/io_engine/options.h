@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,27 +20,27 @@
 namespace capstan::apps {
 
 enum class OptionType : std::uint8_t {
-  kSwitch,    // no value on the command line; 1, true / 0, false, empty in the environment
+  kSwitch,  // no value on the command line; 1, true / 0, false, empty in the environment
   kText,
   kPath,
-  kInteger,   // between `min` and `max`
-  kDuration,  // humantime, between `min` and `max` milliseconds (clamped)
-  kMebibytes, // plain number = MiB, or a size with a unit
-  kAddress,   // IPv4 or IPv6 address
+  kInteger,    // between `min` and `max`
+  kDuration,   // humantime, between `min` and `max` milliseconds (clamped)
+  kMebibytes,  // plain number = MiB, or a size with a unit
+  kAddress,    // IPv4 or IPv6 address
   kUuid,
-  kList,      // repeatable on the command line
+  kList,  // repeatable on the command line
 };
 
 enum class OptionUse : std::uint8_t { kActs, kCompatible, kCommand };
 
 struct OptionSpec {
-  std::string_view name;       // in GetConfig and in messages: "grpc-port"
-  std::string_view flags;      // "-g,--grpc-endpoint"; a bare word is a positional; may be empty
-  std::string_view variable;   // environment variable; may be empty
+  std::string_view name;      // in GetConfig and in messages: "grpc-port"
+  std::string_view flags;     // "-g,--grpc-endpoint"; a bare word is a positional; may be empty
+  std::string_view variable;  // environment variable; may be empty
   OptionType type;
-  std::string_view unit;       // what --help shows for the value: "PORT"
-  std::string_view fallback;   // default as text; empty = not set
-  std::int64_t min, max;       // kInteger and kDuration
+  std::string_view unit;      // what --help shows for the value: "PORT"
+  std::string_view fallback;  // default as text; empty = not set
+  std::int64_t min, max;      // kInteger and kDuration
   OptionUse use;
   bool restart_needed;
   std::string_view help;
@@ -68,8 +68,8 @@ class Settings {
   bool given(std::string_view name) const { return !at(name).values.empty(); }
   bool on(std::string_view name) const { return at(name).text() == "true"; }
   std::string text(std::string_view name) const { return at(name).text(); }
-  std::int64_t integer(std::string_view name) const;     // kInteger and kMebibytes
-  std::uint64_t nanos(std::string_view name) const;      // kDuration
+  std::int64_t integer(std::string_view name) const;  // kInteger and kMebibytes
+  std::uint64_t nanos(std::string_view name) const;   // kDuration
   const std::map<std::string, Setting, std::less<>>& all() const { return settings_; }
 
   // Replaces a value (a configuration file that wins over a flag).

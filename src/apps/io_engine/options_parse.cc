@@ -129,9 +129,9 @@ void declare(CLI::App& app, const OptionSpec& option, Given& given) {
       given.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
   }
-  given.option->group(option.use == OptionUse::kActs         ? "Options"
-                      : option.use == OptionUse::kCommand    ? "Commands"
-                                                             : "Accepted for compatibility");
+  given.option->group(option.use == OptionUse::kActs      ? "Options"
+                      : option.use == OptionUse::kCommand ? "Commands"
+                                                          : "Accepted for compatibility");
 }
 
 }  // namespace
@@ -206,7 +206,10 @@ class SettingsBuilder {
   static Result<Setting> merge(const OptionSpec& option,
                                const std::map<std::string_view, Given>& given,
                                const Variables& variables) {
-    Setting setting{std::string(option.name), {}, Source::kDefault, std::string(option.help),
+    Setting setting{std::string(option.name),
+                    {},
+                    Source::kDefault,
+                    std::string(option.help),
                     option.restart_needed};
     const auto flag = given.find(option.name);
     if (flag != given.end() && flag->second.option->count() > 0) {

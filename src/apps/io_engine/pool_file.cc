@@ -1,3 +1,4 @@
+// Why this file exists: see pool_file.h.
 #include "apps/io_engine/pool_file.h"
 
 #include "apps/io_engine/yaml.h"
@@ -36,7 +37,8 @@ Result<PoolFileEntry> parse_entry(const YamlNode& node, const std::string& file)
     }  // anything else inside a pool ("replicas") is ignored, as upstream does
   }
   if (entry.name.empty()) return bad(file, node.line, "a pool has no 'name'");
-  if (!backend) return bad(file, node.line, "pool '" + entry.name + "' has no 'backend'; write Lvs");
+  if (!backend)
+    return bad(file, node.line, "pool '" + entry.name + "' has no 'backend'; write Lvs");
   if (!disks) return bad(file, node.line, "pool '" + entry.name + "' has no 'disks'");
   return entry;
 }
@@ -50,7 +52,8 @@ Result<std::vector<PoolFileEntry>> parse_pool_file(const std::string& text,
   if (root.kind == Kind::kNull) return pools;
   if (root.kind != Kind::kMap) return bad(file, root.line, "the file must start with 'pools:'");
   for (const auto& [key, value] : root.fields) {
-    if (key != "pools") return bad(file, root.line, "unknown key '" + key + "'; only 'pools' is known");
+    if (key != "pools")
+      return bad(file, root.line, "unknown key '" + key + "'; only 'pools' is known");
     if (value.kind == Kind::kNull) continue;
     if (value.kind != Kind::kSequence) return bad(file, value.line, "'pools' must be a list");
     for (const YamlNode& item : value.items) {

@@ -1,3 +1,4 @@
+// Why this file exists: see yaml.h.
 #include "apps/io_engine/yaml.h"
 
 #include <yaml-cpp/yaml.h>

@@ -53,13 +53,35 @@ core::Task<Result<void>> barrier(Device& device) {
   co_return Result<void>{};
 }
 
-core::Task<Result<void>> write_first(Device& device, std::uint64_t offset, const Page& page) {
-  core::Buffer buffer = core::Buffer::zeroed(std::max<std::size_t>(kPageBytes, device.block_size()));
-  std::ranges::copy(page, buffer.data());
-  co_return co_await device.write(offset, buffer.view());
+// Puts the signature on the device. Where 4096 bytes can tear, everything behind the first block is
+// durable before that block, which cannot, makes it a pool.
+core::Task<Result<void>> write_new_super(Device& device, Page page) {
+  const std::size_t first = std::min<std::size_t>(device.block_size(), kPageBytes);
+  if (device.atomic_4k()) {
+    CO_TRY(co_await device.write(0, page));
+    co_return co_await barrier(device);
+  }
+  if (first < kPageBytes) {
+    CO_TRY(co_await device.write(first, ByteView(page).subspan(first)));
+    CO_TRY(co_await barrier(device));
+  }
+  CO_TRY(co_await device.write(0, ByteView(page).first(first)));
+  co_return co_await barrier(device);
 }
 
 }  // namespace
+
+core::Task<Result<void>> erase_super(Device& device) {
+  const Page zeros{};
+  const std::size_t first = std::min<std::size_t>(device.block_size(), kPageBytes);
+  CO_TRY(co_await device.write(0, ByteView(zeros).first(first)));
+  CO_TRY(co_await barrier(device));
+  if (first < kPageBytes) {
+    CO_TRY(co_await device.write(first, ByteView(zeros).subspan(first)));
+    CO_TRY(co_await barrier(device));
+  }
+  co_return Result<void>{};
+}
 
 core::Task<Result<SuperBlock>> check_format(std::shared_ptr<Device> device, std::string name,
                                             PoolOptions options) {
@@ -98,16 +120,14 @@ core::Task<Result<StoreImage>> write_format(Device& device, SuperBlock super, st
   super.super_blob = entry.blob.id;
 
   // An old super block must not come back over a new region, nor a new one stand over an old region.
-  CO_TRY(co_await write_first(device, 0, Page{}));
-  CO_TRY(co_await barrier(device));
+  CO_TRY(co_await erase_super(device));
   const std::uint64_t pages = std::uint64_t{super.md_start} + super.md_len;
   CO_TRY(co_await zero_range(device, image.geometry.device_page(pages)));
   CO_TRY(co_await barrier(device));
   std::vector<Page> root = encode_chain(entry.blob).seal(entry.blob.id, entry.blob.chain);
-  CO_TRY(co_await write_first(device, image.geometry.md_page(0), root.front()));
+  CO_TRY(co_await device.write(image.geometry.md_page(0), root.front()));
   CO_TRY(co_await barrier(device));
-  CO_TRY(co_await write_first(device, 0, encode_super(super)));
-  CO_TRY(co_await barrier(device));
+  CO_TRY(co_await write_new_super(device, encode_super(super)));
   image.super = std::move(super);
   image.blobs[entry.blob.id] = std::move(entry);
   co_return image;

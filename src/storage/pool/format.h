@@ -21,4 +21,7 @@ core::Task<Result<SuperBlock>> check_format(std::shared_ptr<Device> device, std:
 core::Task<Result<StoreImage>> write_format(Device& device, SuperBlock super, std::string name,
                                             Uuid uuid);
 
+// Takes the signature away, durably; after a crash it is there whole or not at all.
+core::Task<Result<void>> erase_super(Device& device);
+
 }  // namespace capstan::storage::lvs

@@ -27,8 +27,7 @@ core::Task<Result<void>> read_super(Device& device, StoreImage& image) {
   if (!decoded) co_return std::unexpected(std::move(decoded.error()));
   image.super = std::move(decoded->super);
   image.super_torn = decoded->torn;
-  if (image.super.block_size() % device.block_size() != 0 ||
-      image.super.page_stride() % device.block_size() != 0) {
+  if (device.block_size() > kPageBytes || image.super.block_size() % device.block_size() != 0) {
     co_return fail(Code::kFailedPrecondition,
                    "the pool has blocks of " + std::to_string(image.super.block_size()) +
                        " bytes, the device of " + std::to_string(device.block_size()) +

@@ -237,7 +237,8 @@ TEST_P(PowerCut, AtEveryIoLeavesASoundPool) {
 
 INSTANTIATE_TEST_SUITE_P(Disks, PowerCut,
                          testing::Values(DiskKind{512, 4096, 1}, DiskKind{4096, 4096, 2},
-                                         DiskKind{512, 512, 3}, DiskKind{512, 512, 4},
+                                         DiskKind{512, 512, 3}, DiskKind{512, 512, 4}, DiskKind{512, 512, 6},
+                                         DiskKind{512, 512, 7},
                                          DiskKind{512, 4096, 5}),
                          [](const testing::TestParamInfo<DiskKind>& info) {
                            return "block" + std::to_string(info.param.block) + "_physical" +

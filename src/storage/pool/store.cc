@@ -5,8 +5,6 @@
 
 #include <cerrno>
 
-#include "core/buffer.h"
-
 namespace capstan::storage::lvs {
 
 Store::Store(std::shared_ptr<Device> device, StoreImage image, bool release_on_unmap)
@@ -134,11 +132,9 @@ void Store::retire_pages(std::vector<std::uint32_t> pages) {
 }
 
 core::Task<Result<void>> Store::write_super() {
-  // A device with larger blocks: the rest of the first block belongs to nobody.
-  core::Buffer buffer = core::Buffer::zeroed(std::max<std::size_t>(kPageBytes, device_->block_size()));
+  // A torn write leaves `clean` or the checksum old, which a load repairs (section 11.1).
   const Page page = encode_super(super_);
-  std::ranges::copy(page, buffer.data());
-  auto written = co_await device_->write(0, buffer.view());
+  auto written = co_await device_->write(0, page);
   if (!written) co_return std::unexpected(record_fault(std::move(written.error())));
   co_return Result<void>{};
 }

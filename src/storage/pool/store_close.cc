@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "base/limits.h"
-#include "core/buffer.h"
+#include "storage/pool/format.h"
 #include "storage/pool/store.h"
 
 namespace capstan::storage::lvs {
@@ -71,9 +71,7 @@ core::Task<Result<void>> Store::destroy() {
   core::Mutex::Guard guard = co_await management_.lock();
   CO_TRY(check_usable());
   co_await close_gates();
-  core::Buffer zero = core::Buffer::zeroed(std::max<std::size_t>(kPageBytes, device_->block_size()));
-  Result<void> gone = co_await device_->write(0, zero.view());
-  if (gone) gone = co_await device_->flush();
+  Result<void> gone = co_await erase_super(*device_);
   if (!gone) {
     Error error = record_fault(std::move(gone.error()));
     for (auto& [id, volume] : volumes_) volume->gate.reopen();

@@ -1,0 +1,69 @@
+// Why this file exists: the parts of a storage node in the order in which they are made, and so the
+// reverse order in which they go: metrics, engine, services, directory with its interceptors, gRPC
+// server. Starting and stopping is here; what the parts do is theirs.
+// Thread-safety: core 0. `env` and `config` outlive the daemon.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "apps/io_engine/config.h"
+#include "core/env.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/scope.h"
+#include "rpc/directory.h"
+#include "services/bdev_v1.h"
+#include "services/engine.h"
+#include "services/health.h"
+#include "services/host_v1.h"
+#include "services/image.h"
+#include "services/node.h"
+#include "services/node_info.h"
+#include "services/pool_v1.h"
+#include "services/reflection.h"
+#include "services/replica_v1.h"
+#include "wire/grpc/server.h"
+
+namespace capstan::apps {
+
+class Daemon {
+ public:
+  Daemon(core::Env& env, const core::Log& log, const NodeConfig& config);
+
+  // Binds every service and adds the interceptors. An error is a mistake in the build.
+  Result<void> assemble();
+  const rpc::Directory& directory() const { return directory_; }
+
+  // Opens pools, then listens. An error names what is in the way; stop() must follow in any case.
+  core::Task<Result<void>> start();
+  // Ends calls, then closes every pool cleanly.
+  core::Task<void> stop();
+
+ private:
+  Result<void> bind_services();
+  core::Task<void> open_pool_file();
+  Result<core::Address> listen();
+  void publish_reactor();
+
+  core::Env& env_;
+  core::Log log_;
+  const NodeConfig& config_;
+  core::Metrics metrics_;
+  std::vector<core::Metrics::Handle> reactor_metrics_;
+  services::NodeInfo info_;
+  services::Engine engine_;
+  rpc::Directory directory_;
+  services::PoolServiceV1 pools_;
+  services::ReplicaServiceV1 replicas_;
+  services::BdevServiceV1 bdevs_;
+  services::HostServiceV1 host_;
+  services::NodeService node_;
+  services::ImageService images_;
+  services::HealthService health_;
+  services::ReflectionService reflection_;
+  std::unique_ptr<wire::GrpcServer> server_;  // once the directory is complete
+  core::Scope scope_;                         // runs the server
+};
+
+}  // namespace capstan::apps

@@ -1,0 +1,125 @@
+// Why this file exists: the storage node as a program: configuration, then the parts in order, then
+// waiting for a signal. Exit codes: 0 done, 1 something is in the way, 2 wrong usage.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "apps/io_engine/config.h"
+#include "apps/io_engine/daemon.h"
+#include "capstan_version.h"
+#include "core/os_file.h"
+#include "core/os_lock.h"
+#include "core/os_signal.h"
+#include "core/uring_env.h"
+#include "rpc/describe.h"
+
+namespace capstan::apps {
+namespace {
+
+enum Exit { kDone = 0, kFailed = 1, kUsage = 2 };
+constexpr std::size_t kConfigFileBytesMax = 1U << 20;
+
+int report(const Error& error, Exit exit) {
+  const char* help = exit == kUsage ? "\n\nFor more information try --help" : "";
+  std::fprintf(stderr, "error: %s%s\n", error.text().c_str(), help);
+  return exit;
+}
+
+int print(const std::string& text) {
+  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kDone : kFailed;
+}
+
+Surroundings system_surroundings() {
+  return {[](std::string_view name) -> std::optional<std::string> {
+            const char* value = std::getenv(std::string(name).c_str());
+            if (!value) return std::nullopt;
+            return std::string(value);
+          },
+          [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
+          ::geteuid() == 0};
+}
+
+Result<core::FileLock> lock_state(const std::string& directory) {
+  auto made = core::make_directories_now(directory);
+  if (!made) {
+    return std::unexpected(
+        std::move(made).error().within("state directory (choose another with --state-dir)"));
+  }
+  auto lock = core::FileLock::acquire(directory + "/lock");
+  if (!lock && lock.error().code == Code::kFailedPrecondition) {
+    lock.error().message +=
+        "; a node runs on this state directory already: stop it or give "
+        "another --state-dir";
+  }
+  return lock;
+}
+
+core::Reactor::StallObserver stall_log(core::LogSink& sink) {
+  return [&sink](const char* task, core::Nanos held) {  // called on the reactor that stalled
+    core::Log log(sink, core::LogLevel::kInfo, &core::UringEnv::wall_clock, nullptr, "reactor");
+    log.warn("stall", {{"task", task}, {"held_ms", held / core::kMillisecond}});
+  };
+}
+
+core::Task<void> serve(Daemon& daemon, core::SignalSet& signals, core::Log& log, int& exit_code) {
+  auto started = co_await daemon.start();
+  if (started) {
+    const auto signal = co_await signals.wait();
+    log.info("stopping", {{"signal", signal ? *signal : 0}});
+    if (!signal) started = std::unexpected(signal.error());
+  }
+  co_await daemon.stop();
+  exit_code = started ? kDone : report(started.error(), kFailed);  // the last line says why
+}
+
+int run(const NodeConfig& config, bool print_operations) {
+  auto signals = core::SignalSet::create();  // before any other thread exists
+  if (!signals) return report(signals.error(), kFailed);
+  const auto sink = core::make_stderr_sink(config.log_format, config.node_name);
+  auto env = core::UringEnv::create({config.reactors, config.poll_us, stall_log(*sink)});
+  if (!env) return report(env.error(), kFailed);
+  core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
+
+  Daemon daemon(**env, log, config);
+  if (auto assembled = daemon.assemble(); !assembled) return report(assembled.error(), kFailed);
+  if (print_operations) return print(rpc::operations_page(daemon.directory().operations()));
+
+  auto lock = lock_state(config.state_dir);
+  if (!lock) return report(lock.error(), kFailed);
+  log.info("starting", {{"release", CAPSTAN_RELEASE},
+                        {"version", CAPSTAN_VERSION},
+                        {"node", config.node_name},
+                        {"state", config.state_dir},
+                        {"reactors", config.reactors}});
+  for (const std::string& warning : config.warnings) log.warn("config", {{"message", warning}});
+  int exit_code = kFailed;
+  (*env)->run(serve(daemon, **signals, log, exit_code));
+  return exit_code;
+}
+
+int main(int argc, char** argv) {
+  const Surroundings surroundings = system_surroundings();
+  auto line =
+      parse_command_line(std::vector<std::string>(argv + 1, argv + argc), surroundings.variables);
+  if (!line) return report(line.error(), kUsage);
+  if (line->print) return print(*line->print);
+  const bool check_only = line->settings.on("check-config");
+  const bool print_operations = line->settings.on("print-operations");
+  auto config = make_config(std::move(line->settings), surroundings);
+  if (!config) return report(config.error(), kUsage);
+  if (check_only) {
+    for (const std::string& warning : config->warnings) {
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    }
+    return print("configuration is valid\n");
+  }
+  return run(*config, print_operations);
+}
+
+}  // namespace
+}  // namespace capstan::apps
+
+int main(int argc, char** argv) {
+  return capstan::apps::main(argc, argv);
+}

@@ -1,0 +1,230 @@
+// Why this file exists: what a server answers to requests that no proper client sends. A hand-driven
+// HTTP/2 client says exactly what it wants; its connection must survive every refusal.
+#include "wire/grpc/server_session.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "wire/grpc/connection.h"
+#include "wire/grpc/grpc_testing.h"
+
+namespace capstan::wire::testing {
+namespace {
+
+using core::Task;
+
+struct Answer {
+  std::map<std::string, std::string> headers, trailers;
+  std::string data;
+  bool ended = false, closed = false;
+  Http2Error error = Http2Error::kNoError;
+  // grpc-status wherever it stood.
+  std::string status() const {
+    for (const auto* list : {&trailers, &headers}) {
+      if (const auto found = list->find("grpc-status"); found != list->end()) return found->second;
+    }
+    return "none";
+  }
+  std::string message() const {
+    const auto& list = trailers.empty() ? headers : trailers;
+    const auto found = list.find("grpc-message");
+    return found == list.end() ? "" : found->second;
+  }
+};
+
+class RawClient final : private Http2Events {
+ public:
+  explicit RawClient(std::unique_ptr<core::Stream> stream)
+      : connection(*core::Reactor::current(), std::move(stream), Http2Session::Role::kClient, *this,
+                   {}) {}
+
+  // A request with these headers in place of, or in addition to, the usual ones.
+  Task<Answer> call(std::map<std::string, std::string> headers, std::string body,
+                    bool end = true) {
+    std::map<std::string, std::string> all = {{":method", "POST"},
+                                              {":scheme", "http"},
+                                              {":path", std::string("/") + kUnary},
+                                              {":authority", "x"},
+                                              {"te", "trailers"},
+                                              {"content-type", "application/grpc"}};
+    for (const auto& [name, value] : headers) all[name] = value;
+    std::vector<Header> list;
+    for (const auto& [name, value] : all) {
+      if (!value.empty()) list.push_back({name, value});
+    }
+    Answer answer;
+    auto* stream = connection.http2().open(list, false, &answer);
+    std::memcpy(connection.http2().reserve(*stream, body.size() + 1), body.data(), body.size());
+    connection.http2().write(*stream, body.size());
+    if (end) connection.http2().finish(*stream, {});
+    connection.wake();
+    while (!answer.closed) co_await changed.wait();
+    co_return answer;
+  }
+
+  Connection connection;
+  Signal changed;
+
+ private:
+  static Answer& of(Http2Stream& stream) { return *static_cast<Answer*>(stream.context); }
+  void on_headers(Http2Stream& stream, HeadersKind kind, Headers headers, bool) override {
+    auto& to = kind == HeadersKind::kTrailers ? of(stream).trailers : of(stream).headers;
+    for (const auto& [name, value] : headers) to[std::string(name)] = value;
+  }
+  void on_data(Http2Stream& stream, ByteView data) override {
+    of(stream).data += as_text(data);
+    connection.http2().consume(stream, data.size());
+  }
+  void on_end(Http2Stream& stream) override { of(stream).ended = true; }
+  void on_closed(Http2Stream& stream, Http2Error error) override {
+    of(stream).closed = true;
+    of(stream).error = error;
+    changed.notify();
+  }
+};
+
+using Body = Task<void> (*)(TestWorld&, RawClient&);
+
+Task<void> with_client(TestWorld& world, Body body) {
+  auto stream = co_await world.client_env.network().connect(world.address(), {});
+  EXPECT_TRUE(stream);
+  RawClient client(*std::move(stream));
+  core::Scope scope;
+  scope.spawn(client.connection.run());
+  co_await body(world, client);
+  // Still alive after everything that was refused.
+  const auto last = co_await client.call({}, std::string(5, '\0'));
+  EXPECT_EQ(last.status(), "0");
+  client.connection.cut("done");
+  co_await scope.join();
+}
+
+void run(Body body, const ServerOptions& options = {}) {
+  TestWorld world(options);
+  world.run([body](TestWorld& w) { return with_client(w, body); });
+}
+
+std::string message(std::string_view body, bool compressed = false) {
+  std::string out(kGrpcPrefixBytes, '\0');
+  grpc_write_prefix(reinterpret_cast<std::uint8_t*>(out.data()), compressed,
+                    static_cast<std::uint32_t>(body.size()));
+  return out.append(body);
+}
+
+Task<void> http_body(TestWorld& world, RawClient& client) {
+  const auto empty = message("");
+  EXPECT_EQ((co_await client.call({{":method", "GET"}}, "")).headers[":status"], "405");
+  EXPECT_EQ((co_await client.call({{"content-type", "application/json"}}, "{}")).headers[":status"],
+            "415");
+  EXPECT_EQ((co_await client.call({{"content-type", ""}}, empty)).headers[":status"], "415");
+  EXPECT_EQ((co_await client.call({{"content-type", "application/grpc+json"}}, empty)).status(),
+            "12");
+  EXPECT_EQ((co_await client.call({{"content-type", "application/grpc+proto"}}, empty)).status(),
+            "0");
+  EXPECT_EQ((co_await client.call({{"te", ""}}, empty)).status(), "0");  // tolerated
+  EXPECT_EQ(world.service.started, 2);
+}
+TEST(ServerSession, RefusesWhatIsNotGrpc) { run(http_body); }
+
+Task<void> headers_body(TestWorld& world, RawClient& client) {
+  const auto empty = message("");
+  auto answer = co_await client.call({{"grpc-timeout", "soon"}}, empty);
+  EXPECT_EQ(answer.status(), "3");
+  EXPECT_EQ(answer.headers[":status"], "200");
+  EXPECT_EQ((co_await client.call({{"grpc-timeout", "0n"}}, empty)).status(), "4");
+  answer = co_await client.call({{"grpc-encoding", "snappy"}}, empty);
+  EXPECT_EQ(answer.status(), "12");
+  EXPECT_EQ(answer.headers["grpc-accept-encoding"], "identity,gzip");
+  EXPECT_NE(answer.message().find("snappy"), std::string::npos);
+  EXPECT_EQ((co_await client.call({{"key-bin", "not base64"}}, empty)).status(), "3");
+  EXPECT_EQ((co_await client.call({{"large", std::string(20'000, 'x')}}, empty)).status(), "8");
+  EXPECT_EQ((co_await client.call({{":path", "/no/slash/here"}}, empty)).status(), "12");
+  EXPECT_EQ((co_await client.call({{":path", "/"}}, empty)).status(), "12");
+  EXPECT_EQ(world.service.started, 0);
+}
+TEST(ServerSession, RefusesBadHeaders) { run(headers_body); }
+
+Task<void> messages_body(TestWorld& world, RawClient& client) {
+  EXPECT_EQ((co_await client.call({}, "")).status(), "12");
+  EXPECT_EQ((co_await client.call({}, message("") + message(""))).status(), "12");
+  EXPECT_EQ((co_await client.call({}, message("").substr(0, 3))).status(), "13");
+  EXPECT_EQ((co_await client.call({}, message("\xFF\xFF\xFF"))).status(), "13");
+  EXPECT_EQ((co_await client.call({}, std::string("\x07\0\0\0\0", 5))).status(), "13");
+  // The length alone is enough, and the request need not end.
+  EXPECT_EQ((co_await client.call({}, std::string("\0\xFF\xFF\xFF\xFF", 5), false)).status(), "8");
+  EXPECT_EQ((co_await client.call({}, message("", true))).status(), "13");
+  EXPECT_EQ(world.service.started, 0);
+}
+TEST(ServerSession, RefusesBadMessages) { run(messages_body); }
+
+Task<void> gzip_body(TestWorld& world, RawClient& client) {
+  HealthCheckRequest request;
+  request.set_service(std::string(2000, 'x'));
+  const auto packed = grpc_gzip(as_bytes(request.SerializeAsString()));
+  const auto answer = co_await client.call({{"grpc-encoding", "gzip"}}, message(*packed, true));
+  EXPECT_EQ(answer.status(), "0");
+  EXPECT_EQ(world.service.started, 1);
+  // Nobody asked for compressed answers.
+  EXPECT_EQ(answer.headers.count("grpc-encoding"), 0U);
+  request.set_service(std::string(5U << 20, 'x'));
+  const auto bomb = grpc_gzip(as_bytes(request.SerializeAsString()));
+  EXPECT_EQ((co_await client.call({{"grpc-encoding", "gzip"}}, message(*bomb, true))).status(), "8");
+}
+TEST(ServerSession, TakesGzipRequestsWithinTheLimit) { run(gzip_body); }
+
+Task<void> trailers_body(TestWorld&, RawClient& client) {
+  auto answer = co_await client.call({}, message(""));
+  EXPECT_EQ(answer.headers[":status"], "200");
+  EXPECT_EQ(answer.headers["content-type"], "application/grpc");
+  EXPECT_EQ(answer.data, message("\x08\x01"));
+  EXPECT_EQ(answer.trailers["gtm-602"], "0");
+  EXPECT_EQ(answer.trailers["echo-bin"], "AP8");
+  HealthCheckRequest request;
+  request.set_service("missing");
+  answer = co_await client.call({}, message(request.SerializeAsString()));
+  EXPECT_TRUE(answer.trailers.empty());  // trailers-only
+  EXPECT_EQ(answer.headers["grpc-status"], "5");
+  EXPECT_EQ(answer.headers["grpc-message"], "service 'f%C3%BCr' not found");
+  EXPECT_EQ(answer.headers["gtm-602"], "0");
+}
+TEST(ServerSession, AnswersAsDocumented) { run(trailers_body); }
+
+Task<void> late_body(TestWorld& world, RawClient& client) {
+  // The request never ends, the deadline does.
+  const auto answer = co_await client.call({{"grpc-timeout", "1S"}}, "\0", false);
+  EXPECT_EQ(answer.status(), "4");
+  EXPECT_EQ(world.service.started, 0);
+}
+TEST(ServerSession, DeadlineEndsAnUnfinishedRequest) { run(late_body); }
+
+Task<void> truncated_body(TestWorld& world, RawClient& client) {
+  const auto answer = co_await client.call({{":path", std::string("/") + kClientStream}},
+                                           message("") + message("0123456789").substr(0, 9));
+  EXPECT_EQ(answer.status(), "13");
+  EXPECT_EQ(world.service.cancelled, 1);  // the handler saw an error, not an end
+}
+TEST(ServerSession, TruncatedStreamsAreErrors) { run(truncated_body); }
+
+Task<void> garbage(TestWorld& world) {
+  for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01 client hello", "PRI * HTTP/2.0\r\n"}) {
+    auto stream = co_await world.client_env.network().connect(world.address(), {});
+    EXPECT_TRUE(stream);
+    EXPECT_TRUE(co_await (*stream)->write(as_bytes(text)));
+    (*stream)->shutdown_write();
+    std::array<std::uint8_t, 512> bytes;
+    while (true) {
+      const auto got = co_await (*stream)->read(bytes);
+      if (!got || *got == 0) break;
+    }
+  }
+  EXPECT_TRUE(co_await core::sleep_for(5 * core::kSecond));
+  EXPECT_EQ(world.server->connections(), 0U);
+}
+TEST(ServerSession, OtherProtocolsEndTheirConnectionOnly) {
+  TestWorld world;
+  world.run([](TestWorld& w) { return garbage(w); });
+}
+
+}  // namespace
+}  // namespace capstan::wire::testing
