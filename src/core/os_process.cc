@@ -8,7 +8,7 @@
 namespace capstan::core {
 
 Result<ProcessUsage> process_usage() {
-  struct rusage usage {};
+  struct rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return fail_errno(errno, "getrusage");
   ProcessUsage out;
   out.soft_faults = usage.ru_minflt;

@@ -1,6 +1,6 @@
 // Why this file exists: services of the Mayastor API that this build does not have yet are declared
-// all the same, with every method absent: a client gets UNIMPLEMENTED with the operation's name, and
-// reflection lists them.
+// all the same, with every method absent: a client gets UNIMPLEMENTED with the operation's name,
+// and reflection lists them.
 #pragma once
 
 #include "rpc/directory.h"

@@ -83,13 +83,15 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   const auto device = engine_.devices().find(request.name());
   if (!device) co_return fail(Code::kNotFound, "device '" + request.name() + "' not found");
   if (device->claimed()) {
-    co_return fail(Code::kInternal, "device '" + device->name() + "' is already shared or claimed (" +
-                                        device->claimed_by() + ")");
+    co_return fail(Code::kInternal, "device '" + device->name() +
+                                        "' is already shared or claimed (" + device->claimed_by() +
+                                        ")");
   }
-  co_return fail(Code::kUnimplemented, "device '" + device->name() +
-                                           "' cannot be shared over NVMe-oF: this build has no NVMe "
-                                           "target yet; local users reach it as " +
-                                           local_uri(device->name(), device->uuid()));
+  co_return fail(Code::kUnimplemented,
+                 "device '" + device->name() +
+                     "' cannot be shared over NVMe-oF: this build has no NVMe "
+                     "target yet; local users reach it as " +
+                     local_uri(device->name(), device->uuid()));
 }
 
 core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&, const v1::BdevUnshareRequest&) {

@@ -92,7 +92,8 @@ v1::BlockDevice describe(const UdevDevice& device, const UdevDevice* disk,
   }
   if (disk) describe_partition(device, disk->property("DEVNAME"), out);
   describe_filesystem(device, mounts, out);
-  const bool whole_or_data = disk ? usable_partition_type(out.partition()) : device.partitions.empty();
+  const bool whole_or_data =
+      disk ? usable_partition_type(out.partition()) : device.partitions.empty();
   out.set_available(whole_or_data && out.size() > 0 && !is_ours(out.model()) &&
                     usable_major(out.devmajor()) && !out.has_filesystem());
   return out;

@@ -1,6 +1,6 @@
 // Why this file exists: which disks and partitions the machine has and which of them a pool could
-// take (io-engine-behaviour section 16.3). Reading udev and deciding are apart: the deciding half is
-// a function of plain values and is tested without a machine.
+// take (io-engine-behaviour section 16.3). Reading udev and deciding are apart: the deciding half
+// is a function of plain values and is tested without a machine.
 #pragma once
 
 #include <map>

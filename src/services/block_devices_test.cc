@@ -1,5 +1,5 @@
-// Why this file exists: which disks a pool could take is decided from udev's words alone; every rule
-// of io-engine-behaviour section 16.3 has a case here.
+// Why this file exists: which disks a pool could take is decided from udev's words alone; every
+// rule of io-engine-behaviour section 16.3 has a case here.
 #include "services/block_devices.h"
 
 #include <gtest/gtest.h>
@@ -9,10 +9,14 @@ namespace {
 
 UdevDevice disk(const std::string& name = "/dev/sdb") {
   UdevDevice out;
-  out.properties = {{"DEVNAME", name},         {"DEVTYPE", "disk"},
-                    {"MAJOR", "8"},            {"MINOR", "16"},
-                    {"ID_MODEL", "QEMU_DISK"}, {"DEVPATH", "/devices/x/block/sdb"},
-                    {"ID_BUS", "scsi"},        {"DEVLINKS", "/dev/disk/a /dev/disk/b"}};
+  out.properties = {{"DEVNAME", name},
+                    {"DEVTYPE", "disk"},
+                    {"MAJOR", "8"},
+                    {"MINOR", "16"},
+                    {"ID_MODEL", "QEMU_DISK"},
+                    {"DEVPATH", "/devices/x/block/sdb"},
+                    {"ID_BUS", "scsi"},
+                    {"DEVLINKS", "/dev/disk/a /dev/disk/b"}};
   out.attributes = {{"size", "2048"}, {"queue/rotational", "1"}};
   return out;
 }
@@ -66,7 +70,8 @@ TEST(BlockDevices, PartitionsFollowTheirDisk) {
   EXPECT_EQ(list[1].partition().uuid(), "u-1");
   EXPECT_FALSE(list[1].has_is_rotational()) << "absent when udev does not say";
   EXPECT_EQ(describe_block_devices({parent}, {}, false).size(), 1U);
-  parent.partitions = {partition("dos", "0x83"), partition("dos", "0x82"), partition("gpt", "0x83")};
+  parent.partitions = {partition("dos", "0x83"), partition("dos", "0x82"),
+                       partition("gpt", "0x83")};
   EXPECT_EQ(describe_block_devices({parent}, {}, false).size(), 1U);
 }
 
@@ -80,9 +85,17 @@ TEST(BlockDevices, WhatMakesADiskUnavailable) {
     device.properties["ID_MODEL"] = model;
     EXPECT_FALSE(available(device)) << model;
   }
-  for (const auto& [major, usable] : std::vector<std::pair<const char*, bool>>{
-           {"7", true}, {"8", true}, {"43", true}, {"240", true}, {"255", true}, {"259", true},
-           {"1", false}, {"11", false}, {"239", false}, {"253", true}, {"256", false}}) {
+  for (const auto& [major, usable] : std::vector<std::pair<const char*, bool>>{{"7", true},
+                                                                               {"8", true},
+                                                                               {"43", true},
+                                                                               {"240", true},
+                                                                               {"255", true},
+                                                                               {"259", true},
+                                                                               {"1", false},
+                                                                               {"11", false},
+                                                                               {"239", false},
+                                                                               {"253", true},
+                                                                               {"256", false}}) {
     device = disk();
     device.properties["MAJOR"] = major;
     EXPECT_EQ(available(device), usable) << major;
@@ -100,7 +113,8 @@ TEST(BlockDevices, FilesystemsAndMounts) {
   auto device = disk();
   device.properties["ID_FS_UUID"] = "f-1";
   const auto list = describe_block_devices(
-      {device}, {{"/dev/sdb", "/a", "xfs"}, {"/dev/sda", "/", "ext4"}, {"/dev/sdb", "/b", "xfs"}}, true);
+      {device}, {{"/dev/sdb", "/a", "xfs"}, {"/dev/sda", "/", "ext4"}, {"/dev/sdb", "/b", "xfs"}},
+      true);
   const auto& filesystem = list.front().filesystem();
   EXPECT_EQ(filesystem.fstype(), "xfs") << "from the mount when udev has none";
   EXPECT_EQ(filesystem.uuid(), "f-1");

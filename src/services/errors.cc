@@ -1,5 +1,5 @@
-// Why this file exists: see errors.h. Storage sets an errno where the canonical code alone would not
-// tell two causes apart; where it sets none, the code decides.
+// Why this file exists: see errors.h. Storage sets an errno where the canonical code alone would
+// not tell two causes apart; where it sets none, the code decides.
 #include "services/errors.h"
 
 #include <cerrno>
@@ -24,7 +24,8 @@ Error with_code(Error error, Code code) {
 }  // namespace
 
 Error pool_create_error(Error error) {
-  if (is(error, EEXIST, Code::kAlreadyExists)) return with_code(std::move(error), Code::kAlreadyExists);
+  if (is(error, EEXIST, Code::kAlreadyExists))
+    return with_code(std::move(error), Code::kAlreadyExists);
   if (is(error, EINVAL, Code::kInvalidArgument)) {
     return with_code(std::move(error), Code::kInvalidArgument);
   }
@@ -38,13 +39,16 @@ Error pool_import_error(Error error) {
   return with_code(std::move(error), exists ? Code::kAlreadyExists : Code::kInvalidArgument);
 }
 
-Error pool_close_error(Error error) { return with_code(std::move(error), Code::kInternal); }
+Error pool_close_error(Error error) {
+  return with_code(std::move(error), Code::kInternal);
+}
 
 Error replica_create_error(Error error) {
   if (is(error, ENOSPC, Code::kResourceExhausted)) {
     return with_code(std::move(error), Code::kResourceExhausted);
   }
-  if (is(error, EEXIST, Code::kAlreadyExists)) return with_code(std::move(error), Code::kAlreadyExists);
+  if (is(error, EEXIST, Code::kAlreadyExists))
+    return with_code(std::move(error), Code::kAlreadyExists);
   return with_code(std::move(error), Code::kInvalidArgument);
 }
 
@@ -55,6 +59,8 @@ Error replica_destroy_error(Error error) {
   return with_code(std::move(error), Code::kInternal);
 }
 
-Error attribute_error(Error error) { return with_code(std::move(error), Code::kDataLoss); }
+Error attribute_error(Error error) {
+  return with_code(std::move(error), Code::kDataLoss);
+}
 
 }  // namespace capstan::services

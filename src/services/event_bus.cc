@@ -14,7 +14,9 @@ EventBus::Subscription::Subscription(EventBus& bus, std::set<std::string> catego
   bus_.subscriptions_.insert(this);
 }
 
-EventBus::Subscription::~Subscription() { bus_.subscriptions_.erase(this); }
+EventBus::Subscription::~Subscription() {
+  bus_.subscriptions_.erase(this);
+}
 
 void EventBus::Subscription::offer(const node::v1::Event& event) {
   if (!categories_.empty() && !categories_.contains(event.category())) return;

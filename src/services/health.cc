@@ -43,8 +43,7 @@ core::Task<Result<void>> HealthService::watch(rpc::Call& call, const Request& re
 }
 
 Result<void> bind_health(rpc::Directory& directory, HealthService& service) {
-  TRY(directory.declare(
-      HealthService::Request::descriptor()->file()->FindServiceByName("Health")));
+  TRY(directory.declare(HealthService::Request::descriptor()->file()->FindServiceByName("Health")));
   TRY(rpc::bind_unary(directory, "grpc.health.v1.Health/Check", service, &HealthService::check));
   return rpc::bind_server_stream(directory, "grpc.health.v1.Health/Watch", service,
                                  &HealthService::watch);

@@ -19,8 +19,7 @@ class HealthService {
   using Request = ::grpc::health::v1::HealthCheckRequest;
   using Response = ::grpc::health::v1::HealthCheckResponse;
   core::Task<Result<Response>> check(rpc::Call& call, const Request& request);
-  core::Task<Result<void>> watch(rpc::Call& call, const Request& request,
-                                 rpc::Sink<Response> sink);
+  core::Task<Result<void>> watch(rpc::Call& call, const Request& request, rpc::Sink<Response> sink);
 
  private:
   bool known(std::string_view service) const;

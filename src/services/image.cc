@@ -67,10 +67,9 @@ Result<void> check_extent(const ImportImageRequest& request) {
                                      : "an empty message; send extents after the header");
   }
   if (request.data().data().size() > limits::kImageChunkBytes) {
-    return fail(Code::kInvalidArgument, "an extent of " +
-                                            std::to_string(request.data().data().size()) +
-                                            " bytes; send at most " +
-                                            std::to_string(limits::kImageChunkBytes));
+    return fail(Code::kInvalidArgument,
+                "an extent of " + std::to_string(request.data().data().size()) +
+                    " bytes; send at most " + std::to_string(limits::kImageChunkBytes));
   }
   return {};
 }
@@ -133,13 +132,14 @@ core::Task<Result<ImportImageResponse>> ImageService::import_image(
   response.set_data_bytes(writer.data_bytes());
   response.set_sha256(writer.sha256());
   if (!header.sha256().empty() && header.sha256() != response.sha256()) {
-    co_return fail(Code::kDataLoss, "replica '" + replica->name() + "' received content with SHA-256 " +
+    co_return fail(Code::kDataLoss, "replica '" + replica->name() +
+                                        "' received content with SHA-256 " +
                                         hex(response.sha256()) + " instead of " +
                                         hex(header.sha256()) + "; import the image again");
   }
-  engine_.events().publish("replica", "import", replica->uuid().text(),
-                           {{"name", replica->name()},
-                            {"bytes", std::to_string(header.size_bytes())}});
+  engine_.events().publish(
+      "replica", "import", replica->uuid().text(),
+      {{"name", replica->name()}, {"bytes", std::to_string(header.size_bytes())}});
   co_return response;
 }
 
@@ -172,8 +172,7 @@ core::Task<Result<void>> ImageService::export_image(rpc::Call& call,
 }
 
 Result<void> bind_image(rpc::Directory& directory, ImageService& service) {
-  TRY(directory.declare(
-      node::v1::Extent::descriptor()->file()->FindServiceByName("ImageRpc")));
+  TRY(directory.declare(node::v1::Extent::descriptor()->file()->FindServiceByName("ImageRpc")));
   TRY(rpc::bind_client_stream(directory, "capstan.node.v1.ImageRpc/ImportImage", service,
                               &ImageService::import_image));
   return rpc::bind_server_stream(directory, "capstan.node.v1.ImageRpc/ExportImage", service,

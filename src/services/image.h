@@ -1,8 +1,8 @@
 // Why this file exists: ImageRpc, whole disk images into and out of replicas. Holes stay holes in
-// both directions: what is not allocated is not sent, and what is not sent is given back to the pool
-// (or zeroed where it must be). While an image is written the replica is claimed, so nobody else
-// writes to it and it cannot be destroyed.
-// Thread-safety: core 0. The engine outlives the service, the service the directory.
+// both directions: what is not allocated is not sent, and what is not sent is given back to the
+// pool (or zeroed where it must be). While an image is written the replica is claimed, so nobody
+// else writes to it and it cannot be destroyed. Thread-safety: core 0. The engine outlives the
+// service, the service the directory.
 #pragma once
 
 #include "node/image.pb.h"

@@ -37,13 +37,13 @@ class ImageReader {
 
   std::shared_ptr<storage::Device> device_;
   std::uint64_t from_, to_, block_;
-  std::uint64_t planned_;                          // extents_ covers everything before this
-  std::vector<storage::Device::Extent> extents_;   // of the present window, byte-exact, front next
+  std::uint64_t planned_;                         // extents_ covers everything before this
+  std::vector<storage::Device::Extent> extents_;  // of the present window, byte-exact, front next
   std::size_t extent_ = 0;
-  std::uint64_t hashed_;                           // everything before this is in the hash
+  std::uint64_t hashed_;  // everything before this is in the hash
   core::Buffer buffer_;
-  std::uint64_t chunk_offset_ = 0;                 // what buffer_ holds, byte-exact
-  ByteView chunk_;                                 // not yet given out
+  std::uint64_t chunk_offset_ = 0;  // what buffer_ holds, byte-exact
+  ByteView chunk_;                  // not yet given out
   Sha256 hash_;
 };
 

@@ -74,7 +74,8 @@ class ImageTest : public ServicesTest {
       const auto& data = message.data();
       EXPECT_GE(data.offset(), end) << "ascending, not overlapping";
       EXPECT_LE(data.data().size(), limits::kImageChunkBytes);
-      std::ranges::copy(as_bytes(data.data()), out.begin() + static_cast<long>(data.offset() - offset));
+      std::ranges::copy(as_bytes(data.data()),
+                        out.begin() + static_cast<long>(data.offset() - offset));
       end = data.offset() + data.data().size();
       sum += data.data().size();
     }
@@ -204,7 +205,8 @@ TEST_F(ImageTest, AFullPoolIsResourceExhausted) {
   const auto fill = create_replica("fill", "p", 80 * kMiB, false);
   ASSERT_TRUE(fill) << text_of(fill);
   std::vector<ImportImageRequest> requests = {header(24 * kMiB)};
-  for (std::uint64_t at = 0; at < 24 * kMiB; at += kMiB) requests.push_back(extent(at, noise(kMiB)));
+  for (std::uint64_t at = 0; at < 24 * kMiB; at += kMiB)
+    requests.push_back(extent(at, noise(kMiB)));
   EXPECT_EQ(code_of(import(std::move(requests))), Code::kResourceExhausted);
 }
 

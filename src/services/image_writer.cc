@@ -26,10 +26,9 @@ core::Task<Result<void>> ImageWriter::extent(std::uint64_t offset, ByteView data
                                                "ascending order");
   }
   if (offset > image_bytes_ || data.size() > image_bytes_ - offset) {
-    co_return fail(Code::kInvalidArgument, "extent at " + std::to_string(offset) + " of " +
-                                               std::to_string(data.size()) +
-                                               " bytes ends after the image of " +
-                                               std::to_string(image_bytes_) + " bytes");
+    co_return fail(Code::kInvalidArgument,
+                   "extent at " + std::to_string(offset) + " of " + std::to_string(data.size()) +
+                       " bytes ends after the image of " + std::to_string(image_bytes_) + " bytes");
   }
   CO_TRY(co_await hash_hole(offset - position_));
   if (!keep_rest_) CO_TRY(co_await zero(position_, offset));
@@ -80,7 +79,8 @@ core::Task<Result<void>> ImageWriter::change_block(std::uint64_t offset, std::ui
 }
 
 core::Task<Result<void>> ImageWriter::write(std::uint64_t offset, ByteView data) {
-  const std::uint64_t head = std::min<std::uint64_t>((block_ - offset % block_) % block_, data.size());
+  const std::uint64_t head =
+      std::min<std::uint64_t>((block_ - offset % block_) % block_, data.size());
   if (head != 0) CO_TRY(co_await change_block(offset, head, data.first(head)));
   const std::uint64_t whole = (data.size() - head) / block_ * block_;
   if (whole != 0) CO_TRY(co_await device_->write(offset + head, data.subspan(head, whole)));

@@ -126,8 +126,7 @@ Result<void> bind_node(rpc::Directory& directory, NodeService& service) {
   const std::string prefix = "capstan.node.v1.NodeRpc/";
   TRY(rpc::bind_unary(directory, prefix + "GetVersion", service, &S::get_version));
   TRY(rpc::bind_unary(directory, prefix + "GetHealth", service, &S::get_health));
-  TRY(rpc::bind_unary(directory, prefix + "DescribeOperations", service,
-                      &S::describe_operations));
+  TRY(rpc::bind_unary(directory, prefix + "DescribeOperations", service, &S::describe_operations));
   TRY(rpc::bind_unary(directory, prefix + "GetConfig", service, &S::get_config));
   TRY(rpc::bind_server_stream(directory, prefix + "MonitorEvents", service, &S::monitor_events));
   return rpc::bind_unary(directory, prefix + "GetMetrics", service, &S::get_metrics);

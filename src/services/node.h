@@ -1,6 +1,6 @@
-// Why this file exists: NodeRpc, Capstan's own operations about the node itself. It only tells; what
-// it tells belongs to others. Thread-safety: core 0. Everything given outlives the service, the
-// service the calls of the directory.
+// Why this file exists: NodeRpc, Capstan's own operations about the node itself. It only tells;
+// what it tells belongs to others. Thread-safety: core 0. Everything given outlives the service,
+// the service the calls of the directory.
 #pragma once
 
 #include <vector>

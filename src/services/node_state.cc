@@ -20,7 +20,8 @@ core::Task<Result<void>> NodeState::load() {
   if (!persistent()) co_return {};
   auto made = co_await env_.files().make_directories(directory_);
   if (!made) {
-    co_return std::unexpected(std::move(made).error().within("state directory '" + directory_ + "'"));
+    co_return std::unexpected(
+        std::move(made).error().within("state directory '" + directory_ + "'"));
   }
   auto text = co_await env_.files().read_file(path(), limits::kNodeStateBytes);
   if (!text) {
@@ -75,8 +76,8 @@ core::Task<Result<void>> NodeState::replace(Pools pools) {
     std::string text;
     const auto printed = json::MessageToJsonString(state, &text, options);
     if (!printed.ok()) {
-      co_return fail(Code::kInternal, "node state cannot be written as JSON: " +
-                                          std::string(printed.message()));
+      co_return fail(Code::kInternal,
+                     "node state cannot be written as JSON: " + std::string(printed.message()));
     }
     auto written = co_await env_.files().replace_file(path(), std::move(text));
     if (!written) {

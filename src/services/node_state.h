@@ -1,9 +1,8 @@
 // Why this file exists: the node opens its pools again after a restart without anybody asking. What
 // it must know for that is one small JSON file (api/node/state.proto), replaced as a whole and
-// durable before the call that changed it is answered. A file that cannot be read is an error, never
-// an empty state: it is not written over.
-// With an empty directory nothing is read or written and the node starts bare.
-// Thread-safety: core 0. Changes are serialised inside.
+// durable before the call that changed it is answered. A file that cannot be read is an error,
+// never an empty state: it is not written over. With an empty directory nothing is read or written
+// and the node starts bare. Thread-safety: core 0. Changes are serialised inside.
 #pragma once
 
 #include <map>

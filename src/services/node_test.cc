@@ -1,5 +1,5 @@
-// Why this file exists: the services that tell about the node: NodeRpc, HostRpc, BdevRpc, health and
-// reflection, through the directory as a wire calls them.
+// Why this file exists: the services that tell about the node: NodeRpc, HostRpc, BdevRpc, health
+// and reflection, through the directory as a wire calls them.
 #include "services/node.h"
 
 #include <google/protobuf/descriptor.pb.h>
@@ -57,8 +57,8 @@ TEST_F(NodeTest, Version) {
 TEST_F(NodeTest, DescribeListsWhatIsServedAndNothingElse) {
   n1::DescribeOperationsRequest request;
   request.set_prefix("mayastor.v1.PoolRpc/");
-  const auto described = call<n1::DescribeOperationsResponse>(
-      "capstan.node.v1.NodeRpc/DescribeOperations", request);
+  const auto described =
+      call<n1::DescribeOperationsResponse>("capstan.node.v1.NodeRpc/DescribeOperations", request);
   ASSERT_TRUE(described);
   ASSERT_EQ(described->operations_size(), 5) << "all but GrowPool";
   EXPECT_EQ(described->operations(0).full_name(), "mayastor.v1.PoolRpc/CreatePool");
@@ -82,8 +82,8 @@ core::Task<Result<void>> monitor(TestNode& node, core::SimReactor& reactor,
   struct Runner {
     static core::Task<void> run(TestNode& n, rpc::Call& c, rpc::MessageSource& from,
                                 rpc::MessageSink& to, Result<void>* result) {
-      *result = co_await n.directory.run(
-          *n.directory.find("capstan.node.v1.NodeRpc/MonitorEvents"), c, from, to);
+      *result = co_await n.directory.run(*n.directory.find("capstan.node.v1.NodeRpc/MonitorEvents"),
+                                         c, from, to);
     }
   };
   scope.spawn(Runner::run(node, call, source, sink, &ended));
@@ -137,7 +137,9 @@ TEST_F(NodeTest, DevicesAreCreatedListedAndDestroyed) {
 TEST_F(NodeTest, SharingDevices) {
   v1::BdevShareRequest request;
   request.set_name("m0");
-  const auto share = [&] { return call<v1::BdevShareResponse>("mayastor.v1.BdevRpc/Share", request); };
+  const auto share = [&] {
+    return call<v1::BdevShareResponse>("mayastor.v1.BdevRpc/Share", request);
+  };
   EXPECT_EQ(code_of(share()), Code::kInvalidArgument);
   request.set_protocol(v1::NVMF);
   EXPECT_EQ(code_of(share()), Code::kNotFound);
@@ -158,8 +160,7 @@ TEST_F(NodeTest, DestroyingTheDeviceOfAPoolClosesThePool) {
   ASSERT_TRUE(destroy_device("aio:///disk0"));
   EXPECT_TRUE(list_pools().empty());
   EXPECT_FALSE(node_->engine.devices().find("r1"));
-  const auto health =
-      call<n1::Health>("capstan.node.v1.NodeRpc/GetHealth", n1::GetHealthRequest());
+  const auto health = call<n1::Health>("capstan.node.v1.NodeRpc/GetHealth", n1::GetHealthRequest());
   ASSERT_TRUE(health);
   EXPECT_FALSE(health->healthy());
   EXPECT_TRUE(create_pool("p", "aio:///disk0")) << "nothing was lost";
@@ -216,8 +217,8 @@ core::Task<Result<void>> watch_a_life(TestNode& node, core::SimReactor& reactor,
   struct Runner {
     static core::Task<void> run(TestNode& n, rpc::Call& c, rpc::MessageSource& from,
                                 rpc::MessageSink& to, Result<void>* result) {
-      *result = co_await n.directory.run(*n.directory.find("grpc.health.v1.Health/Watch"), c, from,
-                                         to);
+      *result =
+          co_await n.directory.run(*n.directory.find("grpc.health.v1.Health/Watch"), c, from, to);
     }
   };
   core::Scope scope;
@@ -253,7 +254,8 @@ TEST_F(NodeTest, ReflectionListsServices) {
   EXPECT_EQ(answer.valid_host(), "h");
   EXPECT_EQ(answer.original_request().host(), "h");
   std::set<std::string> names;
-  for (const auto& service : answer.list_services_response().service()) names.insert(service.name());
+  for (const auto& service : answer.list_services_response().service())
+    names.insert(service.name());
   for (const char* name :
        {"mayastor.v1.PoolRpc", "mayastor.v1.NexusRpc", "mayastor.Mayastor", "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection", "capstan.node.v1.ImageRpc"}) {

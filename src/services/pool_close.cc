@@ -1,5 +1,5 @@
-// Why this file exists: the closing half of pool_ops.h: export, destroy, shutdown, and the upkeep of
-// volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
+// Why this file exists: the closing half of pool_ops.h: export, destroy, shutdown, and the upkeep
+// of volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
@@ -51,7 +51,8 @@ core::Task<void> drop(Engine& engine, std::string name) {
   }
 }
 
-// The pool is gone from the node; now from its record. While that fails, exporting it again retries.
+// The pool is gone from the node; now from its record. While that fails, exporting it again
+// retries.
 core::Task<Result<void>> forget(Engine& engine, std::string name) {
   auto removed = co_await engine.state().remove(name);
   if (removed) co_return {};
@@ -83,7 +84,7 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
     engine.events().publish("pool", "export", name, {{"state", "unavailable"}});
     co_return {};
   }
-  CO_TRY_SET(LoadedPool* loaded, find(engine, name, uuid));
+  CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
   co_await close(engine, *loaded);
   co_await drop(engine, name);
@@ -94,7 +95,7 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
 
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
                                       std::optional<std::string> uuid) {
-  CO_TRY_SET(LoadedPool* loaded, find(engine, name, uuid));
+  CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
   // After a crash in between, the start finds either the pool, whole, or this mark and nothing.
   const auto recorded = engine.state().pools().find(name);

@@ -1,6 +1,6 @@
 // Why this file exists: the opening half of pool_ops.h: CreatePool and ImportPool with their checks
-// in the order clients rely on (io-engine-behaviour sections 7.2 and 7.4). The steps are numbered as
-// there. A failure takes back the base device that this call created, so a retry starts clean.
+// in the order clients rely on (io-engine-behaviour sections 7.2 and 7.4). The steps are numbered
+// as there. A failure takes back the base device that this call created, so a retry starts clean.
 #include <cmath>
 #include <limits>
 
@@ -35,7 +35,8 @@ Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
   TRY_SET(const std::string device_name, storage::device_name_of(uri));
   if (const auto* loaded = engine.find_pool(arguments.name)) {
     if (loaded->pool->device()->name() == device_name) {
-      return fail(Code::kAlreadyExists, "pool '" + arguments.name + "' is open already on this disk");
+      return fail(Code::kAlreadyExists,
+                  "pool '" + arguments.name + "' is open already on this disk");
     }
     return fail(Code::kInvalidArgument, "pool '" + arguments.name + "' is open on another disk, '" +
                                             loaded->pool->device()->name() +
@@ -197,9 +198,9 @@ core::Task<void> after_import(Engine& engine, LoadedPool& loaded) {
     engine.log().info("pool_recovered", {{"pool", loaded.pool->name()}, {"note", note}});
   }
   for (const auto& damaged : loaded.pool->faulted()) {
-    engine.log().error("volume_damaged", {{"pool", loaded.pool->name()},
-                                          {"volume", damaged.name},
-                                          {"reason", damaged.reason}});
+    engine.log().error(
+        "volume_damaged",
+        {{"pool", loaded.pool->name()}, {"volume", damaged.name}, {"reason", damaged.reason}});
   }
   std::vector<Uuid> discarded;
   for (const auto& replica : loaded.pool->replicas()) {
@@ -307,9 +308,8 @@ core::Task<void> restore_pools(Engine& engine) {
       if (removed) continue;
     }
     engine.unavailable()[name] = loaded.error().text();
-    engine.log().error("pool_unavailable", {{"pool", name},
-                                            {"disk", record.disk()},
-                                            {"error", loaded.error().text()}});
+    engine.log().error("pool_unavailable",
+                       {{"pool", name}, {"disk", record.disk()}, {"error", loaded.error().text()}});
     engine.events().publish("pool", "state_change", name,
                             {{"state", "unavailable"}, {"reason", loaded.error().text()}});
   }

@@ -34,8 +34,8 @@ Result<PoolArguments> arguments_of(const Request& request) {
   if (request.has_uuid()) {
     arguments.uuid = Uuid::parse(request.uuid().value());
     if (!arguments.uuid) {
-      return fail(Code::kInvalidArgument, "invalid uuid provided, '" + request.uuid().value() +
-                                              "' is not a UUID");
+      return fail(Code::kInvalidArgument,
+                  "invalid uuid provided, '" + request.uuid().value() + "' is not a UUID");
     }
   }
   if (request.name().empty()) {
@@ -136,7 +136,8 @@ core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
 }
 
 Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service) {
-  TRY(directory.declare(v1::Pool::descriptor()->file()->FindServiceByName("PoolRpc"), {"GrowPool"}));
+  TRY(directory.declare(v1::Pool::descriptor()->file()->FindServiceByName("PoolRpc"),
+                        {"GrowPool"}));
   using S = PoolServiceV1;
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/CreatePool", service, &S::create_pool));
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/DestroyPool", service, &S::destroy_pool));

@@ -12,10 +12,10 @@ class PoolServiceV1 {
  public:
   explicit PoolServiceV1(Engine& engine) : engine_(engine) {}
 
-  core::Task<Result<mayastor::v1::Pool>> create_pool(rpc::Call& call,
-                                                     const mayastor::v1::CreatePoolRequest& request);
-  core::Task<Result<mayastor::v1::Pool>> import_pool(rpc::Call& call,
-                                                     const mayastor::v1::ImportPoolRequest& request);
+  core::Task<Result<mayastor::v1::Pool>> create_pool(
+      rpc::Call& call, const mayastor::v1::CreatePoolRequest& request);
+  core::Task<Result<mayastor::v1::Pool>> import_pool(
+      rpc::Call& call, const mayastor::v1::ImportPoolRequest& request);
   core::Task<Result<google::protobuf::Empty>> destroy_pool(
       rpc::Call& call, const mayastor::v1::DestroyPoolRequest& request);
   core::Task<Result<google::protobuf::Empty>> export_pool(

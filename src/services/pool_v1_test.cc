@@ -51,8 +51,8 @@ class PoolV1Test : public ServicesTest {
     return call<Empty>("mayastor.v1.PoolRpc/ExportPool", out);
   }
   node::v1::Health health() {
-    auto out = call<node::v1::Health>("capstan.node.v1.NodeRpc/GetHealth",
-                                      node::v1::GetHealthRequest());
+    auto out =
+        call<node::v1::Health>("capstan.node.v1.NodeRpc/GetHealth", node::v1::GetHealthRequest());
     return out ? *out : node::v1::Health();
   }
   core::Task<Result<void>> write_disk(std::string path, std::vector<std::uint8_t> bytes) {
@@ -122,7 +122,8 @@ TEST_F(PoolV1Test, ChecksComeInOrder) {
   wanted.set_disks(0, "/missing");
   const auto missing = create(wanted);
   EXPECT_EQ(code_of(missing), Code::kNotFound);
-  EXPECT_TRUE(text_of(missing).starts_with("Failed to create a BDEV '/missing'")) << text_of(missing);
+  EXPECT_TRUE(text_of(missing).starts_with("Failed to create a BDEV '/missing'"))
+      << text_of(missing);
   EXPECT_TRUE(node_->engine.devices().list().empty());
 }
 
@@ -255,8 +256,8 @@ TEST_F(PoolV1Test, ForeignDataIsNotOverwrittenUnlessForced) {
 }
 
 TEST_F(PoolV1Test, GrowPoolIsNotServed) {
-  const auto grown = call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool",
-                                                v1::GrowPoolRequest());
+  const auto grown =
+      call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool", v1::GrowPoolRequest());
   EXPECT_EQ(code_of(grown), Code::kUnimplemented);
   EXPECT_NE(text_of(grown).find("mayastor.v1.PoolRpc/GrowPool"), std::string::npos);
 }

@@ -48,8 +48,7 @@ Result<void> ReflectionService::put_file(const pb::FileDescriptor* file, std::st
   return {};
 }
 
-Result<void> ReflectionService::put_extension_numbers(const std::string& type,
-                                                      Response& response) {
+Result<void> ReflectionService::put_extension_numbers(const std::string& type, Response& response) {
   const auto* pool = pb::DescriptorPool::generated_pool();
   const auto* message = pool->FindMessageTypeByName(type);
   if (!message || !files().contains(message->file())) return unknown("message", type);
@@ -69,8 +68,8 @@ Result<void> ReflectionService::find(const Request& request, Response& response)
   const auto* pool = pb::DescriptorPool::generated_pool();
   switch (request.message_request_case()) {
     case Request::kFileByFilename:
-      return put_file(pool->FindFileByName(request.file_by_filename()),
-                      request.file_by_filename(), response);
+      return put_file(pool->FindFileByName(request.file_by_filename()), request.file_by_filename(),
+                      response);
     case Request::kFileContainingSymbol:
       return put_file(pool->FindFileContainingSymbol(request.file_containing_symbol()),
                       request.file_containing_symbol(), response);
@@ -120,8 +119,7 @@ core::Task<Result<void>> ReflectionService::info(rpc::Call&, rpc::Source<Request
   }
 }
 
-core::Task<Result<void>> ReflectionService::info_alpha(rpc::Call&,
-                                                       rpc::Source<RequestAlpha> source,
+core::Task<Result<void>> ReflectionService::info_alpha(rpc::Call&, rpc::Source<RequestAlpha> source,
                                                        rpc::Sink<ResponseAlpha> sink) {
   RequestAlpha request;
   while (true) {
@@ -132,7 +130,8 @@ core::Task<Result<void>> ReflectionService::info_alpha(rpc::Call&,
     ResponseAlpha response;
     if (!same.ParseFromString(request.SerializeAsString()) ||
         !response.ParseFromString(answer(same).SerializeAsString())) {
-      co_return fail(Code::kInternal, "reflection v1 and v1alpha differ; this is a bug of the node");
+      co_return fail(Code::kInternal,
+                     "reflection v1 and v1alpha differ; this is a bug of the node");
     }
     CO_TRY(co_await sink.send(response));
   }
@@ -145,9 +144,9 @@ Result<void> bind_reflection(rpc::Directory& directory, ReflectionService& servi
       S::RequestAlpha::descriptor()->file()->FindServiceByName("ServerReflection")));
   TRY(rpc::bind_bidirectional(directory, "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                               service, &S::info));
-  return rpc::bind_bidirectional(
-      directory, "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", service,
-      &S::info_alpha);
+  return rpc::bind_bidirectional(directory,
+                                 "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                 service, &S::info_alpha);
 }
 
 }  // namespace capstan::services

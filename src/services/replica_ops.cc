@@ -43,7 +43,8 @@ Result<void> check_new(Engine& engine, const LoadedPool& loaded, const ReplicaAr
     return fail(Code::kAlreadyExists, "a device named '" + wanted.name + "' exists already");
   }
   const auto info = loaded.pool->info();
-  const std::uint64_t free_bytes = info.capacity_bytes - std::min(info.used_bytes, info.capacity_bytes);
+  const std::uint64_t free_bytes =
+      info.capacity_bytes - std::min(info.used_bytes, info.capacity_bytes);
   if (!loaded.pool->device()->supports_unmap() && free_bytes < kWipeBytes) {
     return fail(Code::kResourceExhausted,
                 "pool '" + info.name + "' has " + std::to_string(free_bytes) +
@@ -51,10 +52,10 @@ Result<void> check_new(Engine& engine, const LoadedPool& loaded, const ReplicaAr
                     " because its disk cannot unmap");
   }
   if (wanted.size_bytes > info.capacity_bytes) {
-    return fail(Code::kInvalidArgument,
-                "replica '" + wanted.name + "' of " + std::to_string(wanted.size_bytes) +
-                    " bytes is larger than pool '" + info.name + "' with " +
-                    std::to_string(info.capacity_bytes) + " bytes");
+    return fail(Code::kInvalidArgument, "replica '" + wanted.name + "' of " +
+                                            std::to_string(wanted.size_bytes) +
+                                            " bytes is larger than pool '" + info.name + "' with " +
+                                            std::to_string(info.capacity_bytes) + " bytes");
   }
   return {};
 }
@@ -154,7 +155,8 @@ struct Target {
 };
 
 Result<Target> find_target(Engine& engine, const std::string& text) {
-  if (const auto found = find_by_text(engine, text, false)) return Target{found.pool, found.replica};
+  if (const auto found = find_by_text(engine, text, false))
+    return Target{found.pool, found.replica};
   const auto uuid = Uuid::parse(text);
   if (!uuid) return Target{};
   if (auto* pool = find_damaged(engine, *uuid)) return Target{pool, nullptr};
@@ -193,9 +195,8 @@ core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, 
   CO_TRY_SET(const Target target, find_target(engine, text));
   if (!target.pool) co_return Destroyed{true, no_replica(text).error()};
   if (chosen && chosen != target.pool) {
-    co_return fail(Code::kAborted, "replica " + text + " is in pool '" +
-                                       target.pool->pool->name() + "', not in '" +
-                                       chosen->pool->name() + "'");
+    co_return fail(Code::kAborted, "replica " + text + " is in pool '" + target.pool->pool->name() +
+                                       "', not in '" + chosen->pool->name() + "'");
   }
   if (!chosen) {
     CO_TRY_SET(lock, engine.locks().try_lock(target.pool->pool->name()));

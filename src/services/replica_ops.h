@@ -37,7 +37,8 @@ core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string uuid, 
 enum class ShareKind { kNone, kNvmf };
 // kInvalidArgument when `kind` is nothing (an unknown protocol).
 core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
-                                               std::optional<ShareKind> kind, std::string kind_text);
+                                               std::optional<ShareKind> kind,
+                                               std::string kind_text);
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid);
 core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
                                                std::string entity_id);

@@ -1,6 +1,6 @@
 // Why this file exists: see replica_v1.h. Also the one place that sends the trailer "gtm-602", by
-// which a control plane knows that a replica is really gone and not merely in a pool that is not open
-// (io-engine-behaviour sections 4.2 and 22.3).
+// which a control plane knows that a replica is really gone and not merely in a pool that is not
+// open (io-engine-behaviour sections 4.2 and 22.3).
 #include "services/replica_v1.h"
 
 #include <algorithm>
@@ -77,9 +77,9 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
     rpc::Call&, const v1::CreateReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
   if (request.share() != v1::NONE && request.share() != v1::NVMF) {
-    co_return fail(Code::kInvalidArgument, "invalid replica share protocol value: " +
-                                               std::to_string(request.share()) +
-                                               "; use NONE or NVMF");
+    co_return fail(Code::kInvalidArgument,
+                   "invalid replica share protocol value: " + std::to_string(request.share()) +
+                       "; use NONE or NVMF");
   }
   ReplicaArguments arguments;
   arguments.name = request.name();
@@ -146,8 +146,7 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
     rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(
-      co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+  co_return answer(co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
 }
 
 Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service) {

@@ -82,7 +82,9 @@ TEST_F(ReplicaV1Test, CreateChecksInOrder) {
   request.set_name("r1");
   request.set_uuid("bad");
   request.set_size(1000 * kMiB);
-  const auto create = [&] { return call<Replica>("mayastor.v1.ReplicaRpc/CreateReplica", request); };
+  const auto create = [&] {
+    return call<Replica>("mayastor.v1.ReplicaRpc/CreateReplica", request);
+  };
   EXPECT_TRUE(text_of(create()).starts_with("invalid replica share protocol value: 2"));
   request.set_share(v1::NVMF);
   EXPECT_EQ(code_of(create()), Code::kFailedPrecondition);

@@ -1,6 +1,6 @@
 // Why this file exists: what the tests of services share: a whole node without wires (engine, every
-// service, directory) on a simulated machine, and plain calls of its operations. Calls go through the
-// Directory, so what a test sees is what a wire sees.
+// service, directory) on a simulated machine, and plain calls of its operations. Calls go through
+// the Directory, so what a test sees is what a wire sees.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -61,7 +61,9 @@ class Answers final : public rpc::MessageSink {
   }
 };
 
-inline std::uint64_t no_clock(const void*) { return 0; }
+inline std::uint64_t no_clock(const void*) {
+  return 0;
+}
 
 // One life of the node: destroying it without stop() is a crash.
 struct TestNode {

@@ -17,7 +17,9 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
   CAPSTAN_ASSERT(context_ && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
 }
 
-Sha256::~Sha256() { EVP_MD_CTX_free(context_); }
+Sha256::~Sha256() {
+  EVP_MD_CTX_free(context_);
+}
 
 void Sha256::add(ByteView bytes) {
   CAPSTAN_ASSERT(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
@@ -35,8 +37,8 @@ void Sha256::add_zeros(std::uint64_t count) {
 std::string Sha256::finish() {
   std::string digest(32, '\0');
   unsigned length = 0;
-  CAPSTAN_ASSERT(EVP_DigestFinal_ex(context_, reinterpret_cast<unsigned char*>(digest.data()),
-                                    &length) == 1);
+  CAPSTAN_ASSERT(
+      EVP_DigestFinal_ex(context_, reinterpret_cast<unsigned char*>(digest.data()), &length) == 1);
   CAPSTAN_ASSERT(length == digest.size());
   return digest;
 }

@@ -33,7 +33,9 @@ UdevDevice convert(udev_device* device) {
   return out;
 }
 
-std::string text(const char* value) { return value ? value : ""; }
+std::string text(const char* value) {
+  return value ? value : "";
+}
 
 }  // namespace
 

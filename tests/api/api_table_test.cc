@@ -105,7 +105,8 @@ void dump_message(const pb::Descriptor& type, Lines& out) {
 }
 
 std::string shape_text(const pb::MethodDescriptor& method) {
-  if (method.client_streaming()) return method.server_streaming() ? "bidirectional" : "client_stream";
+  if (method.client_streaming())
+    return method.server_streaming() ? "bidirectional" : "client_stream";
   return method.server_streaming() ? "server_stream" : "unary";
 }
 
@@ -113,7 +114,8 @@ Lines dump_file(const std::string& folder, const pb::FileDescriptor& file) {
   Lines out;
   out.push_back("file " + file_name(folder, file) + " " + file.package());
   for (int i = 0; i < file.dependency_count(); ++i) {
-    if (file.dependency(i)->name() != kOurOptions) out.push_back("import " + file.dependency(i)->name());
+    if (file.dependency(i)->name() != kOurOptions)
+      out.push_back("import " + file.dependency(i)->name());
   }
   for (int s = 0; s < file.service_count(); ++s) {
     for (int m = 0; m < file.service(s)->method_count(); ++m) {
@@ -149,8 +151,8 @@ Lines difference(Lines a, Lines b) {
   return out;
 }
 
-// Only the lines about one owner ("field mayastor.v1.Pool"), in order: nested types stand at another
-// place in the table than in the descriptors, the order inside each of them must agree.
+// Only the lines about one owner ("field mayastor.v1.Pool"), in order: nested types stand at
+// another place in the table than in the descriptors, the order inside each of them must agree.
 std::map<std::string, Lines> by_owner(const Lines& lines) {
   std::map<std::string, Lines> out;
   for (const auto& line : lines) {

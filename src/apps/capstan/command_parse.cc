@@ -61,7 +61,7 @@ void add_parameter(CLI::App& app, const Parameter& parameter, std::list<Slot>& s
       app.add_option(std::string(parameter.name), slot.values, std::string(parameter.help));
   slot.option->required(parameter.required)->type_name("");
   if (!parameter.repeated) {
-    slot.option->expected(parameter.required ? 1 : 0, 1)->allow_extra_args(false);
+    slot.option->expected(1)->allow_extra_args(false);
   }
 }
 

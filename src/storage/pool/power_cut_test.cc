@@ -183,7 +183,7 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
     for (auto& [id, entry] : image->blobs) EXPECT_EQ(entry.fault, "");
   }
 
-  // True when the life ended before the power did.
+  // True when the life ended before the power did. The image is kept when there must be a pool.
   static bool one_life(const DiskKind& kind, std::uint64_t cut, TemporaryFile* keep_image) {
     core::SimWorld world(kind.seed * 100'000 + cut);
     core::SimEnv env(world);
@@ -207,7 +207,7 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
     env.power_cut();
     env.power_on();
     expect_survived(world, env, created, models);
-    if (keep_image) {
+    if (keep_image && created) {
       const auto image = disk.image();
       std::ofstream(keep_image->path(), std::ios::binary)
           .write(reinterpret_cast<const char*>(image.data()),
@@ -224,9 +224,9 @@ TEST_P(PowerCut, AtEveryIoLeavesASoundPool) {
     const bool judged = cut % 16 == 0;  // the independent reader takes its time
     TemporaryFile image;
     ended = one_life(GetParam(), cut, judged ? &image : nullptr);
-    if (judged) {
+    if (judged && std::ifstream(image.path()).peek() != EOF) {
       EXPECT_EQ(run_command("python3 " + source_path("tools/lvs-dump.py") + " " + image.path() +
-                            " check 2>&1 | grep -v 'no signature'"),
+                            " check"),
                 "");
     }
     if (HasFailure()) break;
