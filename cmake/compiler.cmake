@@ -18,7 +18,9 @@ endif()
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-add_compile_options(-fno-omit-frame-pointer -fstack-protector-strong)
+# Paths relative to the checkout: the compiler cache then serves every clone.
+add_compile_options(-fno-omit-frame-pointer -fstack-protector-strong
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 add_link_options(-fuse-ld=lld-19)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g -flto=thin -march=x86-64-v2 -D_FORTIFY_SOURCE=2")

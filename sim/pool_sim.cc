@@ -238,7 +238,10 @@ core::Task<void> PoolSim::reload() {
   const auto unloaded = co_await pool_->unload();
   if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
   if (unloaded) {
-    for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+    // A pool whose writes failed promises nothing about what was not flushed.
+    if (!pool_->info().faulted) {
+      for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+    }
     // Nothing but the pool writes to the disk, so what it left must be clean and sound.
     if (env_->powered() && !faulty_) {
       clean_expected_ = true;
@@ -290,7 +293,9 @@ core::Task<void> PoolSim::wind_down(bool last) {
   const auto unloaded = co_await pool_->unload();
   if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
   if (!unloaded) co_return;
-  for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+  if (!pool_->info().faulted) {
+    for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+  }
   clean_expected_ = !faulty_;  // a faulted pool is left as it is, for the next load to recover
   check_image(false);
 }

@@ -64,6 +64,15 @@ TEST(PoolSim, EveryCrashPointOfSmallStories) {
   }
 }
 
+// A volume kept the list of pages that the load had found; after its metadata had moved, deleting it
+// freed pages (and then clusters) of others.
+TEST(PoolSim, FixedBugPagesOfARecoveredVolumeFreedTwice) {
+  for (const std::uint64_t seed : {2, 17, 22, 27, 48, 57}) {
+    expect_passed(run("manage", seed), "manage", seed);
+  }
+  for (const std::uint64_t seed : {26, 58}) expect_passed(run("small", seed), "small", seed);
+}
+
 TEST(PoolSim, ASeedIsOneStory) {
   const auto first = run("mixed", 42), second = run("mixed", 42);
   EXPECT_EQ(first.trace_hash, second.trace_hash);

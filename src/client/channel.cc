@@ -1,4 +1,5 @@
-// Why this file exists: connecting once for many callers, and calls on whatever connection there is.
+// Why this file exists: connecting once for many callers, and calls on whatever connection there
+// is.
 #include "client/channel.h"
 
 #include <algorithm>
@@ -15,15 +16,18 @@ Channel::Channel(core::Env& env, ChannelOptions options)
       options_(std::move(options)),
       backoff_(limits::kChannelBackoffNanosMin) {
   if (options_.authority.empty()) {
-    options_.authority = options_.address.kind == core::Address::Kind::kTcp
-                             ? options_.address.text()
-                             : "localhost";
+    options_.authority =
+        options_.address.kind == core::Address::Kind::kTcp ? options_.address.text() : "localhost";
   }
 }
 
-Channel::~Channel() { CAPSTAN_ASSERT(scope_.children() == 0); }  // close() first
+Channel::~Channel() {
+  CAPSTAN_ASSERT(scope_.children() == 0);
+}  // close() first
 
-core::Nanos Channel::deadline_in(core::Nanos duration) const { return reactor_.now() + duration; }
+core::Nanos Channel::deadline_in(core::Nanos duration) const {
+  return reactor_.now() + duration;
+}
 
 core::Task<void> Channel::close() {
   closed_ = true;
@@ -33,18 +37,20 @@ core::Task<void> Channel::close() {
   co_await scope_.join();
 }
 
-// --- connecting ----------------------------------------------------------------------------------
+// --- connecting ---------------------------------------------------------------------------------
 
 std::unique_ptr<core::Stream> Channel::wrap(std::unique_ptr<core::Stream> stream) const {
   if (!options_.tls) return stream;
-  return wire::make_tls_stream(std::move(stream), *options_.tls,
-                               options_.tls_host.empty() ? options_.address.host
-                                                         : options_.tls_host);
+  return wire::make_tls_stream(
+      std::move(stream), *options_.tls,
+      options_.tls_host.empty() ? options_.address.host : options_.tls_host);
 }
 
 void Channel::connect_failed(Error error) {
-  last_error_ = {Code::kUnavailable, error.sys_errno,
-                 "cannot connect to " + options_.address.text() + ": " + error.text(), {}};
+  last_error_ = {Code::kUnavailable,
+                 error.sys_errno,
+                 "cannot connect to " + options_.address.text() + ": " + error.text(),
+                 {}};
   // Up to a fifth more than planned, so that many clients do not come back at the same moment.
   std::array<std::uint8_t, 4> random{};
   env_.fill_random(random);
@@ -80,7 +86,8 @@ core::Task<void> Channel::run_session(std::shared_ptr<wire::ClientSession> sessi
   if (reactor_.now() - begun >= core::kSecond) {
     backoff_ = limits::kChannelBackoffNanosMin;
   } else if (!closed_) {
-    connect_failed({Code::kUnavailable, 0,
+    connect_failed({Code::kUnavailable,
+                    0,
                     session->reason().empty() ? "the connection was closed" : session->reason(),
                     {}});
   }
@@ -98,8 +105,8 @@ core::Task<Result<std::shared_ptr<wire::ClientSession>>> Channel::ready(CallOpti
     const core::Nanos now = reactor_.now();
     if (options.deadline != 0 && now >= options.deadline) {
       std::string cause = last_error_.message.empty() ? "" : " (" + last_error_.message + ")";
-      co_return fail(Code::kDeadlineExceeded, "deadline exceeded while connecting to " +
-                                                  options_.address.text() + cause);
+      co_return fail(Code::kDeadlineExceeded,
+                     "deadline exceeded while connecting to " + options_.address.text() + cause);
     }
     core::Nanos wake_at = options.deadline;
     if (!connecting_ && now < retry_at_) {
@@ -117,7 +124,7 @@ core::Task<Result<std::shared_ptr<wire::ClientSession>>> Channel::ready(CallOpti
   }
 }
 
-// --- calls ---------------------------------------------------------------------------------------
+// --- calls --------------------------------------------------------------------------------------
 
 core::Task<Result<void>> Channel::unary(std::string full_name, const Message& request,
                                         Message& response, CallOptions options,

@@ -24,9 +24,9 @@
 
 namespace capstan::client {
 
+using rpc::Message;
 using wire::CallOptions;
 using wire::MetadataList;
-using rpc::Message;
 
 struct ChannelOptions {
   core::Address address = {};
@@ -98,7 +98,7 @@ class Channel {
   ChannelOptions options_;
   core::Scope scope_;
   std::shared_ptr<wire::ClientSession> session_;
-  core::Event changed_;        // an attempt ended, or a waiting call has to look again
+  core::Event changed_;  // an attempt ended, or a waiting call has to look again
   bool connecting_ = false, closed_ = false;
   std::uint64_t attempts_ = 0;  // that ended
   core::Nanos retry_at_ = 0, backoff_;
@@ -108,7 +108,7 @@ class Channel {
 // Serves calls by making them on `channel`, which outlives the handler. Works for every kind.
 rpc::Handler forward_handler(Channel& channel);
 
-// --- templates -----------------------------------------------------------------------------------
+// --- templates ----------------------------------------------------------------------------------
 
 template <class Request, class Response>
 core::Task<Result<Response>> StreamCall<Request, Response>::answer() {

@@ -13,8 +13,7 @@ namespace capstan::client {
 namespace {
 
 std::unique_ptr<Message> new_message(const google::protobuf::Descriptor* type) {
-  const auto* prototype =
-      google::protobuf::MessageFactory::generated_factory()->GetPrototype(type);
+  const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(type);
   CAPSTAN_ASSERT(prototype != nullptr);  // operations are compiled in
   return std::unique_ptr<Message>(prototype->New());
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "capstan_test_paths.h"
 #include "bdev.pb.h"
 #include "common.pb.h"
 #include "event.pb.h"

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "capstan_test_paths.h"
 #include "mayastor.pb.h"
 #include "nexus.pb.h"
 #include "pool.pb.h"

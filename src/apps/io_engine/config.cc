@@ -170,6 +170,20 @@ void fill_rows(const Settings& settings, NodeConfig& config) {
   }
 }
 
+// Nobody should believe in an option that changes nothing here.
+void warn_of_compatible(const Settings& settings, NodeConfig& config) {
+  std::string names;
+  for (const OptionSpec& option : options()) {
+    const Setting& setting = settings.at(option.name);
+    if (option.use != OptionUse::kCompatible || setting.source == Source::kDefault) continue;
+    if (option.type == OptionType::kSwitch && !settings.on(option.name)) continue;
+    names += (names.empty() ? "" : ", ") + setting.name;
+  }
+  if (!names.empty()) {
+    config.warnings.push_back("accepted for compatibility, without effect here: " + names);
+  }
+}
+
 }  // namespace
 
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings) {
@@ -188,11 +202,11 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   config.state_dir = settings.text("state-dir");
   if (settings.given("registration")) config.registration_uri = settings.text("registration");
   if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
-  config.cluster_unmap = settings.on("bs-cluster-unmap");
   config.ana = settings.text("nexus-ana") == "1";
   config.lvm = settings.on("enable-lvm");
   config.snapshot_rebuild = settings.on("enable-snapshot-rebuild");
   config.rdma = settings.on("enable-rdma");
+  warn_of_compatible(settings, config);
   fill_rows(settings, config);
   return config;
 }

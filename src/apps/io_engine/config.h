@@ -47,7 +47,6 @@ struct NodeConfig {
 
   unsigned reactors = 1;
   int poll_us = 20;
-  bool cluster_unmap = false;
 
   core::LogFormat log_format;
   core::LogLevel log_level = core::LogLevel::kInfo;

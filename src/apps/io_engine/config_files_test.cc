@@ -71,6 +71,10 @@ TEST(EngineConfig, UnknownKeysAndWrongTypesAreErrors) {
   }
 }
 
+TEST(EngineConfig, ErrorsNameTheLineOfTheKey) {
+  EXPECT_TRUE(load_error("nexus_opts: {}\nbogus: 1\n").starts_with("c.yaml, line 2: "));
+}
+
 TEST(EngineConfig, EnvironmentOverridesDefaultsAndBadOnesAreReported) {
   const std::map<std::string, std::string, std::less<>> environment = {
       {"NVMF_TCP_MAX_QUEUE_DEPTH", "64"}, {"NVMF_ZCOPY", "0"},   {"NVME_TIMEOUT", "7s"},

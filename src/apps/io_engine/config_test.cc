@@ -126,7 +126,6 @@ TEST(NodeConfig, SwitchesInTheEnvironmentAcceptFourWordsOnly) {
     auto config = configure({}, {{"ENABLE_LVM", word}, {"ENABLE_BS_CLUSTER_UNMAP", word}});
     ASSERT_TRUE(config) << word;
     EXPECT_EQ(config->lvm, on) << word;
-    EXPECT_EQ(config->cluster_unmap, on) << word;
   }
 }
 
@@ -219,6 +218,10 @@ TEST(NodeConfig, MayastorDeploymentCommandLineIsAccepted) {
   EXPECT_EQ(config->ptpl_dir, "/var/ptpl");
   EXPECT_EQ(config->engine.at("nvmf_tgt_conf.crdt").text, "[30, 0, 0]");
   EXPECT_EQ(row(*config, "rpc-socket").value, "/tmp/m.sock");
+  ASSERT_EQ(config->warnings.size(), 1U);
+  EXPECT_NE(config->warnings[0].find("without effect here: "), std::string::npos);
+  EXPECT_NE(config->warnings[0].find("persistent-store"), std::string::npos);
+  EXPECT_EQ(config->warnings[0].find("node-name"), std::string::npos);
 }
 
 TEST(NodeConfig, HelpAndVersionArePrinted) {

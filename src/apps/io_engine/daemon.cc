@@ -152,13 +152,7 @@ Result<core::Address> Daemon::listen() {
     log_.warn("no_ipv6", {{"instead", "0.0.0.0"}});
     bound = server_->listen(core::Address::tcp("0.0.0.0", config_.listen.port));
   }
-  if (bound) return bound;
-  Error error = std::move(bound).error();
-  if (error.sys_errno == EADDRINUSE) {
-    error.message += "; another program listens on " + config_.listen.text() +
-                     ": stop it or give another --grpc-port";
-  }
-  return std::unexpected(std::move(error));
+  return bound;
 }
 
 core::Task<Result<void>> Daemon::start() {

@@ -168,11 +168,11 @@ Result<void> read_section(const YamlNode& node, const std::string& section, cons
       continue;
     }
     const EngineKey* key = find_key(section, name);
-    if (!key) return bad(node.line, "unknown key '" + path + "'; remove it or correct its name");
+    const int line = value.line > 0 ? value.line : node.line;
+    if (!key) return bad(line, "unknown key '" + path + "'; remove it or correct its name");
     auto text = node_text(key->type, value);
     if (!text) {
-      return bad(value.line > 0 ? value.line : node.line,
-                 "'" + path + "' must be " + std::string(type_text(key->type)));
+      return bad(line, "'" + path + "' must be " + std::string(type_text(key->type)));
     }
     out.emplace_back(path, *std::move(text));
   }

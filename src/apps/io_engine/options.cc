@@ -41,7 +41,8 @@ constexpr OptionSpec kOptions[] = {
     {"pool-file", "-P", "", kPath, "FILE", "", 0, 0, kActs, true,
      "Pools to create or import at start, YAML"},
     {"registration", "-R", "", kText, "URI", "", 0, 0, kActs, true,
-     "Control plane to register with; with it the node starts without its former pools"},
+     "Control plane that opens the pools: the node starts without its former ones; it is not "
+     "registered there"},
 
     // --- how it runs ---
     {"core-mask", "-m", "", kText, "MASK", "0x1", 0, 0, kActs, true,
@@ -52,8 +53,6 @@ constexpr OptionSpec kOptions[] = {
      "Number of reactors; wins over -m and -l"},
     {"poll-us", "--poll-us", "", kInteger, "MICROSECONDS", "20", -1, 1'000'000, kActs, true,
      "How long a busy reactor looks for work before it sleeps; -1 polls without end"},
-    {"bs-cluster-unmap", "--bs-cluster-unmap", "ENABLE_BS_CLUSTER_UNMAP", kSwitch, "", "false", 0,
-     0, kActs, true, "Unmapping whole clusters of thin replicas gives them back to the pool"},
 
     // --- what it says ---
     {"log-format", "-F", "", kText, "FORMAT", "default", 0, 0, kActs, true,
@@ -81,6 +80,8 @@ constexpr OptionSpec kOptions[] = {
      "Print the table of all operations as Markdown, then exit"},
 
     // --- accepted for compatibility ---
+    {"bs-cluster-unmap", "--bs-cluster-unmap", "ENABLE_BS_CLUSTER_UNMAP", kSwitch, "", "false", 0,
+     0, kCompatible, true, "Unmapping gives clusters back to the pool; this node always does"},
     {"rpc-socket", "-r", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kCompatible, true,
      "JSON-RPC Unix socket"},
     {"huge-limit", "-s", "", kMebibytes, "SIZE", "0", 0, kBig, kCompatible, true,

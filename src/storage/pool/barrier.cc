@@ -1,3 +1,5 @@
+// Why this file exists: group commit (barrier.h). Whoever finds no flush running starts one for all
+// who are waiting; tickets say which flush is late enough for whom.
 #include "storage/pool/barrier.h"
 
 namespace capstan::storage::lvs {

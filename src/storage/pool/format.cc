@@ -1,3 +1,5 @@
+// Why this file exists: the writes of Pool::create in their order (format.h), and what may not be
+// overwritten: an intact pool never, a damaged one or somebody else's data only when forced.
 #include "storage/pool/format.h"
 
 #include <algorithm>

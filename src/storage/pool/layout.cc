@@ -1,3 +1,5 @@
+// Why this file exists: the arithmetic of a pool's layout (lvs-format section 10.1), in 64 bits, so
+// that huge devices do not wrap; every limit is refused with what would help.
 #include "storage/pool/layout.h"
 
 #include <algorithm>

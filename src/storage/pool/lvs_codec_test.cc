@@ -1,5 +1,6 @@
 // Why this file exists: the bytes of the format. The hex examples of FORMAT.md must be what the
 // encoders write and the decoders read; damage of every kind must be refused, not believed.
+#include "capstan_test_paths.h"
 #include "storage/pool/lvs_codec.h"
 
 #include <gtest/gtest.h>

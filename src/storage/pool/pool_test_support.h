@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "capstan_test_paths.h"
 #include "storage/device/memory_device.h"
 #include "storage/device/test_support.h"
 #include "storage/pool/pool.h"

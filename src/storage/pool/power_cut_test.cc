@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/scope.h"
 #include "storage/device/file_device.h"
 #include "storage/pool/load.h"
 #include "storage/pool/pool_test_support.h"
@@ -55,6 +56,7 @@ class Life {
     CO_TRY(co_await settle("thick"));
     CO_TRY(co_await set("thin", "big", std::string(3000, 'x')));
     CO_TRY(co_await set("thin", "bigger", std::string(3500, 'y')));
+    CO_TRY(co_await crowd());
     CO_TRY(co_await remove("thick"));
     CO_TRY(co_await add("second", 512U << 10, true));
     CO_TRY(co_await put("second", 0, 128, 6));
@@ -111,8 +113,26 @@ class Life {
     co_return Result<void>{};
   }
   core::Task<Result<void>> set(const char* name, std::string key, std::string value) {
+    models_[name].attributes.erase(key);  // old or new until it is acknowledged
     CO_TRY(co_await pool_->set_attribute(replica(name)->uuid(), key, value));
     models_[name].attributes[key] = value;
+    co_return Result<void>{};
+  }
+
+  static core::Task<void> into(core::Task<Result<void>> task, Result<void>* result) {
+    *result = co_await std::move(task);
+  }
+  // Pages that one change gives back while another looks for new ones.
+  core::Task<Result<void>> crowd() {
+    CO_TRY(co_await add("third", 256U << 10, true));
+    CO_TRY(co_await add("fourth", 256U << 10, true));
+    Result<void> results[3];
+    core::Scope scope;
+    scope.spawn(into(set("thin", "big", std::string(2900, 'z')), &results[0]));
+    scope.spawn(into(put("third", 1, 1, 9), &results[1]));
+    scope.spawn(into(put("fourth", 5, 1, 10), &results[2]));
+    co_await scope.join();
+    for (Result<void>& result : results) CO_TRY(std::move(result));
     co_return Result<void>{};
   }
 
@@ -132,15 +152,18 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
     return std::move(*out);
   }
 
-  static void expect_content(core::SimWorld& world, Replica& replica, const Model& model) {
+  static void expect_content(core::SimWorld& world, Replica& replica, const Model& model,
+                             bool may_tear) {
     Bytes bytes(replica.size_bytes());
     auto read = run(world, replica.read(0, bytes));
     ASSERT_TRUE(read) << read.error().text();
     for (std::size_t unit = 0; unit < model.units.size(); ++unit) {
       // Where 4 KiB can tear, an unflushed overwrite may be a mixture: only settled ones count.
-      if (model.units[unit].size() > 1) continue;
+      if (may_tear && model.units[unit].size() > 1) continue;
       const Bytes found(bytes.begin() + unit * kUnit, bytes.begin() + (unit + 1) * kUnit);
-      EXPECT_EQ(found, content(*model.units[unit].begin())) << replica.name() << " unit " << unit;
+      EXPECT_TRUE(std::ranges::any_of(model.units[unit], [&](std::uint8_t seed) {
+        return found == content(seed);
+      })) << replica.name() << " unit " << unit;
     }
     for (const auto& [key, value] : model.attributes) {
       auto attributes = replica.attributes();
@@ -150,7 +173,7 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
 
   // The next life begins: recover, compare, use, unload, and let the loader judge once more.
   static void expect_survived(core::SimWorld& world, core::SimEnv& env, bool created,
-                              std::map<std::string, Model>& models) {
+                              std::map<std::string, Model>& models, bool may_tear) {
     auto device = run(world, FileDevice::open(env, {.path = "/disk0"}));
     ASSERT_TRUE(device) << device.error().text();
     auto pool = run(world, Pool::load(env, *device));
@@ -164,7 +187,7 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
     for (auto& replica : (*pool)->replicas()) {
       ASSERT_TRUE(models[replica->name()].may_exist) << replica->name();
       allocated += replica->usage().allocated_bytes;
-      expect_content(world, *replica, models[replica->name()]);
+      expect_content(world, *replica, models[replica->name()], may_tear);
     }
     EXPECT_EQ((*pool)->info().used_bytes, allocated);
     for (const auto& [name, model] : models) {
@@ -206,7 +229,7 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
     env.cut_power_after(0);
     env.power_cut();
     env.power_on();
-    expect_survived(world, env, created, models);
+    expect_survived(world, env, created, models, kind.physical < kUnit);
     if (keep_image && created) {
       const auto image = disk.image();
       std::ofstream(keep_image->path(), std::ios::binary)

@@ -7,7 +7,7 @@
 
 namespace capstan::wire {
 
-// --- out -----------------------------------------------------------------------------------------
+// --- out ----------------------------------------------------------------------------------------
 
 void ClientCall::write_message(const rpc::Message& message) {
   auto& http2 = session_->connection_.http2();
@@ -56,7 +56,7 @@ void ClientCall::finish_sending() {
   session_->connection_.wake();
 }
 
-// --- in ------------------------------------------------------------------------------------------
+// --- in -----------------------------------------------------------------------------------------
 
 void ClientCall::give_back(std::size_t bytes) {
   bytes = std::min(bytes, held_bytes_);

@@ -9,7 +9,9 @@
 namespace capstan::wire {
 
 namespace {
-ClientCall* call_of(Http2Stream& stream) { return static_cast<ClientCall*>(stream.context); }
+ClientCall* call_of(Http2Stream& stream) {
+  return static_cast<ClientCall*>(stream.context);
+}
 }  // namespace
 
 ClientSession::ClientSession(core::Reactor& reactor, std::unique_ptr<core::Stream> stream,
@@ -18,7 +20,9 @@ ClientSession::ClientSession(core::Reactor& reactor, std::unique_ptr<core::Strea
       connection_(reactor, std::move(stream), Http2Session::Role::kClient, *this,
                   options_.connection) {}
 
-core::Task<void> ClientSession::run() { co_await connection_.run(); }
+core::Task<void> ClientSession::run() {
+  co_await connection_.run();
+}
 
 void ClientSession::drain() {
   connection_.http2().begin_drain();
@@ -52,7 +56,7 @@ void ClientSession::on_sent(Http2Stream& stream) {
   if (auto* call = call_of(stream)) call->on_sent();
 }
 
-// --- a call ----------------------------------------------------------------------------------------
+// --- a call -------------------------------------------------------------------------------------
 
 ClientCall::ClientCall(std::shared_ptr<ClientSession> session)
     : session_(std::move(session)),
@@ -81,8 +85,8 @@ Result<void> ClientCall::begin(std::string_view full_name, const CallOptions& op
   HeaderBuilder builder;
   builder.add(":method", "POST");
   builder.add(":scheme", session.scheme);
-  builder.add_owned(":path", full_name.starts_with('/') ? std::string(full_name)
-                                                        : "/" + std::string(full_name));
+  builder.add_owned(
+      ":path", full_name.starts_with('/') ? std::string(full_name) : "/" + std::string(full_name));
   builder.add(":authority", session.authority);
   builder.add("te", "trailers");
   builder.add("content-type", "application/grpc");
@@ -109,7 +113,8 @@ Result<void> ClientCall::begin(std::string_view full_name, const CallOptions& op
 
 void ClientCall::cancel(Code reason) {
   if (ended_ || failure_) return;
-  fail_with({reason, 0,
+  fail_with({reason,
+             0,
              reason == Code::kDeadlineExceeded ? "deadline exceeded" : "the call was cancelled",
              {}});
 }
@@ -128,8 +133,10 @@ void ClientCall::fail_with(Error error) {
 
 void ClientCall::on_headers(Headers headers, bool too_large, bool is_trailers) {
   if (too_large) {
-    return fail_with({Code::kResourceExhausted, 0,
-                      "the answer's headers are larger than this client accepts", {}});
+    return fail_with({Code::kResourceExhausted,
+                      0,
+                      "the answer's headers are larger than this client accepts",
+                      {}});
   }
   if (is_trailers) return on_status(headers);
   answered_ = true;
@@ -143,16 +150,20 @@ void ClientCall::on_headers(Headers headers, bool too_large, bool is_trailers) {
   }
   if (with_status) return on_status(headers);  // trailers-only
   if (http_status != "200" || grpc_content(content_type) != GrpcContent::kProto) {
-    const Code code =
-        http_status == "200" ? Code::kUnknown : grpc_code_of_http_status(http_status);
-    return fail_with({code, 0, "the server does not answer as a gRPC server: HTTP status " +
-                                   std::string(http_status) + ", content-type '" +
-                                   std::string(content_type) + "'; check address and port", {}});
+    const Code code = http_status == "200" ? Code::kUnknown : grpc_code_of_http_status(http_status);
+    return fail_with({code,
+                      0,
+                      "the server does not answer as a gRPC server: HTTP status " +
+                          std::string(http_status) + ", content-type '" +
+                          std::string(content_type) + "'; check address and port",
+                      {}});
   }
   const auto known = grpc_encoding(encoding);
   if (known == GrpcEncoding::kUnknown) {
-    return fail_with({Code::kInternal, 0, "the server compressed its answer with '" +
-                                              std::string(encoding) + "', which nobody offered",
+    return fail_with({Code::kInternal,
+                      0,
+                      "the server compressed its answer with '" + std::string(encoding) +
+                          "', which nobody offered",
                       {}});
   }
   gzip_ = known == GrpcEncoding::kGzip;
@@ -197,13 +208,17 @@ void ClientCall::on_closed(Http2Error error) {
   if (!ended_ && !failure_) {
     if (connection.ended()) {
       const auto& reason = connection.reason();
-      fail_with({Code::kUnavailable, 0,
+      fail_with({Code::kUnavailable,
+                 0,
                  "connection to " + connection.peer().address + " lost" +
-                     (reason.empty() ? std::string() : ": " + reason), {}});
+                     (reason.empty() ? std::string() : ": " + reason),
+                 {}});
     } else {
       unprocessed_ = error == Http2Error::kRefusedStream && !answered_;
-      fail_with({grpc_code_of_http2_error(error), 0,
-                 "the server reset the call: " + std::string(http2_error_name(error)), {}});
+      fail_with({grpc_code_of_http2_error(error),
+                 0,
+                 "the server reset the call: " + std::string(http2_error_name(error)),
+                 {}});
     }
   }
   readable_.notify();

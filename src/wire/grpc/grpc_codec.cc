@@ -8,7 +8,7 @@
 
 namespace capstan::wire {
 
-// --- messages --------------------------------------------------------------------------------------
+// --- messages -----------------------------------------------------------------------------------
 
 void grpc_write_prefix(std::uint8_t* to, bool compressed, std::uint32_t length) {
   to[0] = compressed ? 1 : 0;
@@ -81,7 +81,7 @@ void GrpcDecoder::clear() {
   if (buffer_.capacity() > kKeptBytes) buffer_.shrink_to_fit();
 }
 
-// --- time-outs -------------------------------------------------------------------------------------
+// --- time-outs ----------------------------------------------------------------------------------
 
 namespace {
 struct TimeUnit {
@@ -120,7 +120,7 @@ std::optional<std::uint64_t> grpc_parse_timeout(std::string_view text) {
   return std::nullopt;
 }
 
-// --- status messages -------------------------------------------------------------------------------
+// --- status messages ----------------------------------------------------------------------------
 
 namespace {
 int hex_value(char c) {
@@ -129,7 +129,9 @@ int hex_value(char c) {
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
-bool is_plain(char c) { return c >= 0x20 && c <= 0x7E && c != '%'; }
+bool is_plain(char c) {
+  return c >= 0x20 && c <= 0x7E && c != '%';
+}
 }  // namespace
 
 std::string grpc_encode_message(std::string_view message) {
@@ -169,9 +171,11 @@ std::string grpc_decode_message(std::string_view encoded) {
   return out;
 }
 
-// --- binary metadata -------------------------------------------------------------------------------
+// --- binary metadata ----------------------------------------------------------------------------
 
-bool grpc_is_binary_key(std::string_view key) { return key.ends_with("-bin"); }
+bool grpc_is_binary_key(std::string_view key) {
+  return key.ends_with("-bin");
+}
 
 std::string grpc_encode_binary(std::string_view bytes) {
   static constexpr char kAlphabet[] =
@@ -224,7 +228,7 @@ std::optional<std::string> grpc_decode_binary(std::string_view text) {
   return out;
 }
 
-// --- names -----------------------------------------------------------------------------------------
+// --- names --------------------------------------------------------------------------------------
 
 static std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

@@ -2,8 +2,8 @@
 // decoder (PROTOCOL.md beside this file has the byte table): length-prefixed messages, time-outs,
 // percent-encoded status messages, binary metadata, gzip. Sans-I/O; survives any bytes.
 //
-// A length above the limit is refused when its five bytes are seen, before anything is buffered, and
-// decompression stops at the limit, so neither a length nor a small bomb costs memory.
+// A length above the limit is refused when its five bytes are seen, before anything is buffered,
+// and decompression stops at the limit, so neither a length nor a small bomb costs memory.
 // Thread-safety: none; one owner.
 #pragma once
 
@@ -87,7 +87,7 @@ bool grpc_accepts_gzip(std::string_view list);
 bool grpc_valid_key(std::string_view key);
 bool grpc_valid_value(std::string_view value);
 
-// --- gzip ----------------------------------------------------------------------------------------
+// --- gzip ---------------------------------------------------------------------------------------
 
 Result<std::string> grpc_gunzip(ByteView compressed, std::size_t max_bytes);
 // Nothing when the result would not be smaller.

@@ -1,5 +1,6 @@
 // Why this file exists: vectors for every function of grpc_codec.h, and the worked example of
 // PROTOCOL.md, which is read from the document itself.
+#include "capstan_test_paths.h"
 #include "wire/grpc/grpc_codec.h"
 
 #include <gtest/gtest.h>
@@ -214,9 +215,9 @@ TEST(GrpcErrorMap, BothDirections) {
 }
 
 TEST(GrpcMetadata, SendsOnlyWhatMayBeSent) {
-  const MetadataList metadata = {{"gtm-602", "0"},   {"Upper", "x"},        {"grpc-status", "0"},
-                                 {"k-bin", "\x01"},  {"line", "a\nb"},      {":path", "/x"},
-                                 {"te", "x"},        {"grpc-status-details-bin", "d"}};
+  const MetadataList metadata = {
+      {"gtm-602", "0"}, {"Upper", "x"},  {"grpc-status", "0"}, {"k-bin", "\x01"},
+      {"line", "a\nb"}, {":path", "/x"}, {"te", "x"},          {"grpc-status-details-bin", "d"}};
   HeaderBuilder builder;
   builder.add_metadata(metadata);
   std::string sent;

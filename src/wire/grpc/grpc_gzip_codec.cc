@@ -26,8 +26,8 @@ struct Inflater {
 
 struct Deflater {
   z_stream stream{};
-  bool ready = deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, 8,
-                            Z_DEFAULT_STRATEGY) == Z_OK;
+  bool ready =
+      deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) == Z_OK;
   Deflater() = default;
   Deflater(const Deflater&) = delete;
   Deflater& operator=(const Deflater&) = delete;

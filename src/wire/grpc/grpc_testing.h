@@ -38,11 +38,12 @@ class TestService {
  public:
   int started = 0, cancelled = 0, sent = 0;
   Code cancel_reason = Code::kOk;
-  rpc::Call last;  // a copy of what a handler saw
+  rpc::Call last;         // a copy of what a handler saw
   core::Nanos pause = 0;  // between the messages that import_image takes
 
   // "missing": NOT_FOUND; "wait": until cancelled; "large": nothing special, any other: SERVING.
-  core::Task<Result<HealthCheckResponse>> check(rpc::Call& call, const HealthCheckRequest& request) {
+  core::Task<Result<HealthCheckResponse>> check(rpc::Call& call,
+                                                const HealthCheckRequest& request) {
     ++started;
     last.metadata = call.metadata;
     last.deadline = call.deadline;
@@ -67,7 +68,8 @@ class TestService {
     while (true) {
       auto step = co_await sink.send(response);
       if (step) ++sent;
-      if (step && request.service() == "slow") step = co_await core::sleep_for(core::kSecond, call.token);
+      if (step && request.service() == "slow")
+        step = co_await core::sleep_for(core::kSecond, call.token);
       if (!step) {
         ++cancelled;
         cancel_reason = call.token.reason();

@@ -2,7 +2,7 @@
 // application's, and the base64 of "-bin" keys. Used by both halves of the protocol.
 #pragma once
 
-#include <deque>
+#include <forward_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,10 +23,11 @@ Result<void> grpc_add_metadata(std::string_view name, std::string_view value, Me
 // Headers to send, with the memory of what had to be encoded for them.
 class HeaderBuilder {
  public:
+  HeaderBuilder() { headers_.reserve(12); }
   void add(std::string_view name, std::string_view value) { headers_.push_back({name, value}); }
   void add_owned(std::string_view name, std::string value) {
-    owned_.push_back(std::move(value));
-    add(name, owned_.back());
+    owned_.push_front(std::move(value));
+    add(name, owned_.front());
   }
   // `metadata` must outlive the builder. What HTTP/2 could not carry, and names that belong to the
   // protocol, are left out; "grpc-status-details-bin" is the application's.
@@ -35,7 +36,7 @@ class HeaderBuilder {
 
  private:
   std::vector<Header> headers_;
-  std::deque<std::string> owned_;
+  std::forward_list<std::string> owned_;
 };
 
 // The trace id of a W3C traceparent header; empty when it is malformed.

@@ -56,8 +56,8 @@ core::Task<void> GrpcServer::accept_loop(Listening* listening) {
     }
     if (listening->connections >= limits::kConnectionsMax) {
       ++counters_.connections_refused;
-      log_.warn("connection_refused", {{"peer", (*stream)->peer().address},
-                                       {"limit", limits::kConnectionsMax}});
+      log_.warn("connection_refused",
+                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnectionsMax}});
       continue;
     }
     if (listening->tls) *stream = make_tls_stream(*std::move(stream), *listening->tls, {});

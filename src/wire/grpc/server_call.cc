@@ -103,8 +103,8 @@ Result<void> ServerCall::parse(const GrpcFrame& frame, rpc::Message& into) const
     body = as_bytes(plain);
   }
   if (into.ParseFromArray(body.data(), static_cast<int>(body.size()))) return {};
-  return fail(Code::kInternal, "request of " + entry_->operation.full_name() +
-                                   " is not a valid " + into.GetTypeName());
+  return fail(Code::kInternal, "request of " + entry_->operation.full_name() + " is not a valid " +
+                                   into.GetTypeName());
 }
 
 Result<void> ServerCall::take_request(const GrpcFrame& frame) {
@@ -145,8 +145,8 @@ Result<void> ServerCall::receive_end() {
     return fail(Code::kInternal, "the request ended in the middle of a message");
   }
   if (!request_) {
-    return fail(Code::kUnimplemented, "operation " + entry_->operation.full_name() +
-                                          " takes one request, none was sent");
+    return fail(Code::kUnimplemented,
+                "operation " + entry_->operation.full_name() + " takes one request, none was sent");
   }
   return {};
 }
@@ -175,7 +175,7 @@ core::Task<Result<bool>> ServerCall::next(rpc::Message& into) {
   }
 }
 
-// --- out -----------------------------------------------------------------------------------------
+// --- out ----------------------------------------------------------------------------------------
 
 bool ServerCall::output_full() const {
   return queued_count_ == queued_ends_.size() ||

@@ -72,7 +72,7 @@ void ServerSession::abort(std::string reason) {
   connection_.cut(std::move(reason));
 }
 
-// --- requests --------------------------------------------------------------------------------------
+// --- requests -----------------------------------------------------------------------------------
 
 struct ServerSession::Request {
   std::string_view method, path, content_type, timeout, encoding, accept_encoding;
@@ -82,12 +82,18 @@ Result<ServerSession::Request> ServerSession::read_headers(Headers headers, Serv
   Request request;
   Result<void> metadata;
   for (const auto& [name, value] : headers) {
-    if (name == ":path") request.path = value;
-    else if (name == ":method") request.method = value;
-    else if (name == "content-type") request.content_type = value;
-    else if (name == "grpc-timeout") request.timeout = value;
-    else if (name == "grpc-encoding") request.encoding = value;
-    else if (name == "grpc-accept-encoding") request.accept_encoding = value;
+    if (name == ":path")
+      request.path = value;
+    else if (name == ":method")
+      request.method = value;
+    else if (name == "content-type")
+      request.content_type = value;
+    else if (name == "grpc-timeout")
+      request.timeout = value;
+    else if (name == "grpc-encoding")
+      request.encoding = value;
+    else if (name == "grpc-accept-encoding")
+      request.accept_encoding = value;
     else if (!grpc_is_reserved(name)) {
       if (name == "traceparent") call.call_.trace_id = trace_id_of(value);
       auto added = grpc_add_metadata(name, value, call.call_.metadata.request);
@@ -103,10 +109,12 @@ void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers he
   if (kind != HeadersKind::kRequest) return;  // trailers of a request carry nothing for gRPC
   ++counters_.calls_started;
   if (too_large) {
-    return refuse(stream, {Code::kResourceExhausted, 0,
-                           "request headers are larger than the limit of " +
-                               std::to_string(limits::kHttp2HeaderListBytes) +
-                               " bytes; send less metadata", {}});
+    return refuse(stream,
+                  {Code::kResourceExhausted,
+                   0,
+                   "request headers are larger than the limit of " +
+                       std::to_string(limits::kHttp2HeaderListBytes) + " bytes; send less metadata",
+                   {}});
   }
   if (running_ >= kRunningMax) {
     ++counters_.calls_refused;
@@ -119,7 +127,8 @@ static const Error* set_encodings(std::string_view encoding, bool& gzip, Error& 
   const auto known = grpc_encoding(encoding);
   gzip = known == GrpcEncoding::kGzip;
   if (known != GrpcEncoding::kUnknown) return nullptr;
-  error = {Code::kUnimplemented, 0,
+  error = {Code::kUnimplemented,
+           0,
            "grpc-encoding '" + std::string(encoding) + "' is not supported; use identity or gzip",
            {}};
   return &error;
@@ -140,9 +149,11 @@ void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
     return refuse_http(stream, post ? "415" : "405");
   }
   if (content == GrpcContent::kSubtype) {
-    return give_up({Code::kUnimplemented, 0,
+    return give_up({Code::kUnimplemented,
+                    0,
                     "content-type '" + std::string(request->content_type) +
-                        "' is not served; use application/grpc+proto", {}});
+                        "' is not served; use application/grpc+proto",
+                    {}});
   }
   std::string_view path = request->path;
   if (path.starts_with('/')) path.remove_prefix(1);
@@ -153,9 +164,11 @@ void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
   call->answer_gzip_ = options_.compress_answers && grpc_accepts_gzip(request->accept_encoding);
   std::optional<std::uint64_t> timeout;
   if (!request->timeout.empty() && !(timeout = grpc_parse_timeout(request->timeout))) {
-    return give_up({Code::kInvalidArgument, 0,
+    return give_up({Code::kInvalidArgument,
+                    0,
                     "grpc-timeout '" + std::string(request->timeout) +
-                        "' is malformed; it is up to 8 digits and one of H M S m u n", {}});
+                        "' is malformed; it is up to 8 digits and one of H M S m u n",
+                    {}});
   }
   if (timeout && *timeout == 0) {
     return give_up({Code::kDeadlineExceeded, 0, "deadline exceeded before the call began", {}});
@@ -203,7 +216,7 @@ void ServerSession::on_sent(Http2Stream& stream) {
   }
 }
 
-// --- calls -----------------------------------------------------------------------------------------
+// --- calls --------------------------------------------------------------------------------------
 
 void ServerSession::start(ServerCall& call) {
   call.running_ = true;
@@ -215,8 +228,8 @@ void ServerSession::deadline_passed(ServerCall& call) {
   if (call.running_) return call.cancel(Code::kDeadlineExceeded);
   // The request never arrived as a whole.
   if (call.stream_) {
-    refuse(*call.stream_, {Code::kDeadlineExceeded, 0, "deadline exceeded before the request ended",
-                           {}});
+    refuse(*call.stream_,
+           {Code::kDeadlineExceeded, 0, "deadline exceeded before the request ended", {}});
     connection_.wake();
   }
   release(&call);

@@ -1,5 +1,5 @@
-// Why this file exists: what a server answers to requests that no proper client sends. A hand-driven
-// HTTP/2 client says exactly what it wants; its connection must survive every refusal.
+// Why this file exists: what a server answers to requests that no proper client sends. A
+// hand-driven HTTP/2 client says exactly what it wants; its connection must survive every refusal.
 #include "wire/grpc/server_session.h"
 
 #include <gtest/gtest.h>
@@ -40,14 +40,10 @@ class RawClient final : private Http2Events {
                    {}) {}
 
   // A request with these headers in place of, or in addition to, the usual ones.
-  Task<Answer> call(std::map<std::string, std::string> headers, std::string body,
-                    bool end = true) {
-    std::map<std::string, std::string> all = {{":method", "POST"},
-                                              {":scheme", "http"},
-                                              {":path", std::string("/") + kUnary},
-                                              {":authority", "x"},
-                                              {"te", "trailers"},
-                                              {"content-type", "application/grpc"}};
+  Task<Answer> call(std::map<std::string, std::string> headers, std::string body, bool end = true) {
+    std::map<std::string, std::string> all = {
+        {":method", "POST"}, {":scheme", "http"}, {":path", std::string("/") + kUnary},
+        {":authority", "x"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
     for (const auto& [name, value] : headers) all[name] = value;
     std::vector<Header> list;
     for (const auto& [name, value] : all) {
@@ -125,7 +121,9 @@ Task<void> http_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ((co_await client.call({{"te", ""}}, empty)).status(), "0");  // tolerated
   EXPECT_EQ(world.service.started, 2);
 }
-TEST(ServerSession, RefusesWhatIsNotGrpc) { run(http_body); }
+TEST(ServerSession, RefusesWhatIsNotGrpc) {
+  run(http_body);
+}
 
 Task<void> headers_body(TestWorld& world, RawClient& client) {
   const auto empty = message("");
@@ -143,7 +141,9 @@ Task<void> headers_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ((co_await client.call({{":path", "/"}}, empty)).status(), "12");
   EXPECT_EQ(world.service.started, 0);
 }
-TEST(ServerSession, RefusesBadHeaders) { run(headers_body); }
+TEST(ServerSession, RefusesBadHeaders) {
+  run(headers_body);
+}
 
 Task<void> messages_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ((co_await client.call({}, "")).status(), "12");
@@ -156,7 +156,9 @@ Task<void> messages_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ((co_await client.call({}, message("", true))).status(), "13");
   EXPECT_EQ(world.service.started, 0);
 }
-TEST(ServerSession, RefusesBadMessages) { run(messages_body); }
+TEST(ServerSession, RefusesBadMessages) {
+  run(messages_body);
+}
 
 Task<void> gzip_body(TestWorld& world, RawClient& client) {
   HealthCheckRequest request;
@@ -169,9 +171,12 @@ Task<void> gzip_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ(answer.headers.count("grpc-encoding"), 0U);
   request.set_service(std::string(5U << 20, 'x'));
   const auto bomb = grpc_gzip(as_bytes(request.SerializeAsString()));
-  EXPECT_EQ((co_await client.call({{"grpc-encoding", "gzip"}}, message(*bomb, true))).status(), "8");
+  EXPECT_EQ((co_await client.call({{"grpc-encoding", "gzip"}}, message(*bomb, true))).status(),
+            "8");
 }
-TEST(ServerSession, TakesGzipRequestsWithinTheLimit) { run(gzip_body); }
+TEST(ServerSession, TakesGzipRequestsWithinTheLimit) {
+  run(gzip_body);
+}
 
 Task<void> trailers_body(TestWorld&, RawClient& client) {
   auto answer = co_await client.call({}, message(""));
@@ -188,7 +193,9 @@ Task<void> trailers_body(TestWorld&, RawClient& client) {
   EXPECT_EQ(answer.headers["grpc-message"], "service 'f%C3%BCr' not found");
   EXPECT_EQ(answer.headers["gtm-602"], "0");
 }
-TEST(ServerSession, AnswersAsDocumented) { run(trailers_body); }
+TEST(ServerSession, AnswersAsDocumented) {
+  run(trailers_body);
+}
 
 Task<void> late_body(TestWorld& world, RawClient& client) {
   // The request never ends, the deadline does.
@@ -196,7 +203,9 @@ Task<void> late_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ(answer.status(), "4");
   EXPECT_EQ(world.service.started, 0);
 }
-TEST(ServerSession, DeadlineEndsAnUnfinishedRequest) { run(late_body); }
+TEST(ServerSession, DeadlineEndsAnUnfinishedRequest) {
+  run(late_body);
+}
 
 Task<void> truncated_body(TestWorld& world, RawClient& client) {
   const auto answer = co_await client.call({{":path", std::string("/") + kClientStream}},
@@ -204,10 +213,13 @@ Task<void> truncated_body(TestWorld& world, RawClient& client) {
   EXPECT_EQ(answer.status(), "13");
   EXPECT_EQ(world.service.cancelled, 1);  // the handler saw an error, not an end
 }
-TEST(ServerSession, TruncatedStreamsAreErrors) { run(truncated_body); }
+TEST(ServerSession, TruncatedStreamsAreErrors) {
+  run(truncated_body);
+}
 
 Task<void> garbage(TestWorld& world) {
-  for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01 client hello", "PRI * HTTP/2.0\r\n"}) {
+  for (const char* text :
+       {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01 client hello", "PRI * HTTP/2.0\r\n"}) {
     auto stream = co_await world.client_env.network().connect(world.address(), {});
     EXPECT_TRUE(stream);
     EXPECT_TRUE(co_await (*stream)->write(as_bytes(text)));

@@ -36,8 +36,10 @@ class TlsStream final : public core::Stream {
       const auto received = co_await inner_->read(MutableBytes(cipher_.get(), kCipherBytes));
       if (!received || *received == 0) {
         if (!engine_.established()) {
-          failed_ = received ? Error{Code::kUnavailable, 0,
-                                     "the peer closed the connection during the TLS handshake", {}}
+          failed_ = received ? Error{Code::kUnavailable,
+                                     0,
+                                     "the peer closed the connection during the TLS handshake",
+                                     {}}
                              : received.error();
           ready_.set();
           co_return std::unexpected(*failed_);

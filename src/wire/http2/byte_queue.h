@@ -1,6 +1,6 @@
-// Why this file exists: the bytes waiting to be sent, of a stream or of a connection. Appending never
-// zero-fills, taking from the front moves nothing until the space is needed again, and clear() gives
-// back memory that one large message took.
+// Why this file exists: the bytes waiting to be sent, of a stream or of a connection. Appending
+// never zero-fills, taking from the front moves nothing until the space is needed again, and
+// clear() gives back memory that one large message took.
 #pragma once
 
 #include <algorithm>

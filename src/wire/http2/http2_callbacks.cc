@@ -9,7 +9,9 @@ namespace capstan::wire {
 
 namespace {
 
-Http2Session& session_of(void* self) { return *static_cast<Http2Session*>(self); }
+Http2Session& session_of(void* self) {
+  return *static_cast<Http2Session*>(self);
+}
 
 Http2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
   return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
@@ -39,8 +41,7 @@ nghttp2_data_provider Http2Callbacks::provider(Http2Stream* stream) {
   return provider;
 }
 
-int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame* frame,
-                                  void* raw) {
+int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* raw) {
   auto& self = session_of(raw);
   self.header_bytes_.clear();
   self.header_sizes_.clear();
@@ -54,8 +55,8 @@ int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame*
 }
 
 int Http2Callbacks::header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name,
-                           std::size_t name_size, const std::uint8_t* value,
-                           std::size_t value_size, std::uint8_t, void* raw) {
+                           std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
+                           std::uint8_t, void* raw) {
   auto& self = session_of(raw);
   self.header_list_bytes_ += name_size + value_size + 32;  // RFC 9113 section 6.5.2
   if (self.header_list_bytes_ > self.options_.header_list_bytes) {
@@ -221,8 +222,7 @@ int Http2Callbacks::send_data(nghttp2_session*, nghttp2_frame*, const std::uint8
   return 0;
 }
 
-int Http2Callbacks::complain(nghttp2_session*, int, const char* text, std::size_t size,
-                             void* raw) {
+int Http2Callbacks::complain(nghttp2_session*, int, const char* text, std::size_t size, void* raw) {
   session_of(raw).last_complaint_.assign(text, std::min<std::size_t>(size, 200));
   return 0;
 }

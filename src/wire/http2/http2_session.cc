@@ -22,13 +22,6 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kDrainPing = 0x6361'7073'7461'6e01;
 constexpr std::size_t kSpareStreams = 32;
 
-std::vector<nghttp2_nv> name_values(Headers headers) {
-  std::vector<nghttp2_nv> out;
-  out.reserve(headers.size());
-  for (const auto& header : headers) out.push_back(http2_name_value(header));
-  return out;
-}
-
 nghttp2_option* make_options(const Http2Session::Options& options) {
   nghttp2_option* option = nullptr;
   CAPSTAN_ASSERT(nghttp2_option_new(&option) == 0);
@@ -79,7 +72,7 @@ Http2Session::~Http2Session() {
   while (first_) remove_stream(first_);
 }
 
-// --- bytes -----------------------------------------------------------------------------------------
+// --- bytes --------------------------------------------------------------------------------------
 
 Result<void> Http2Session::receive(ByteView bytes, std::uint64_t now_ns) {
   now_ns_ = now_ns;
@@ -103,8 +96,8 @@ Result<void> Http2Session::collect(ByteQueue& out, std::size_t limit) {
     const auto length = nghttp2_session_mem_send(session_, &data);
     if (length == 0) break;
     if (length < 0) {
-      result = fail(Code::kInternal, std::string("HTTP/2 output: ") +
-                                         nghttp2_strerror(static_cast<int>(length)));
+      result = fail(Code::kInternal,
+                    std::string("HTTP/2 output: ") + nghttp2_strerror(static_cast<int>(length)));
       break;
     }
     out.append({data, static_cast<std::size_t>(length)});
@@ -118,8 +111,8 @@ bool Http2Session::wants_write() const {
 }
 
 bool Http2Session::finished() const {
-  return abandoned_ || (nghttp2_session_want_read(session_) == 0 &&
-                        nghttp2_session_want_write(session_) == 0);
+  return abandoned_ ||
+         (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0);
 }
 
 void Http2Session::abandon(Http2Error error) {
@@ -133,7 +126,7 @@ void Http2Session::abandon(Http2Error error) {
   }
 }
 
-// --- streams ---------------------------------------------------------------------------------------
+// --- streams ------------------------------------------------------------------------------------
 
 Http2Stream* Http2Session::add_stream(std::int32_t id) {
   std::unique_ptr<Http2Stream> stream;
@@ -194,7 +187,7 @@ Http2Stream* Http2Session::open(Headers headers, bool end, void* context) {
   stream->context = context;
   stream->answered_ = true;
   stream->finished_ = end;
-  const auto values = name_values(headers);
+  NameValues values(headers);
   const nghttp2_data_provider provider = Http2Callbacks::provider(stream);
   const auto id = nghttp2_submit_request(session_, nullptr, values.data(), values.size(),
                                          end ? nullptr : &provider, stream);
@@ -211,7 +204,7 @@ void Http2Session::respond(Http2Stream& stream, Headers headers, bool end) {
   if (abandoned_ || stream.answered_) return;
   stream.answered_ = true;
   stream.finished_ = end;
-  const auto values = name_values(headers);
+  NameValues values(headers);
   const nghttp2_data_provider provider = Http2Callbacks::provider(&stream);
   const int rc = nghttp2_submit_response(session_, stream.id_, values.data(), values.size(),
                                          end ? nullptr : &provider);
@@ -247,8 +240,7 @@ void Http2Session::finish(Http2Stream& stream, Headers trailers) {
 }
 
 void Http2Session::queue_trailers(Http2Stream& stream) {
-  std::vector<nghttp2_nv> values;
-  values.reserve(stream.trailer_sizes_.size() / 2);
+  NameValues values(stream.trailer_sizes_.size() / 2);
   std::size_t at = 0;
   const std::string_view bytes = stream.trailer_bytes_;
   for (std::size_t i = 0; i < stream.trailer_sizes_.size(); i += 2) {
@@ -256,7 +248,7 @@ void Http2Session::queue_trailers(Http2Stream& stream) {
     at += name.size();
     const auto value = bytes.substr(at, stream.trailer_sizes_[i + 1]);
     at += value.size();
-    values.push_back(http2_name_value({name, value}));
+    values.add({name, value});
   }
   if (nghttp2_submit_trailer(session_, stream.id_, values.data(), values.size()) != 0) {
     reset(stream, Http2Error::kInternalError);
@@ -276,7 +268,7 @@ void Http2Session::consume(Http2Stream& stream, std::size_t count) {
   nghttp2_session_consume(session_, stream.id_, count);
 }
 
-// --- connection ------------------------------------------------------------------------------------
+// --- connection ---------------------------------------------------------------------------------
 
 void Http2Session::begin_drain() {
   if (draining_ || abandoned_) return;
@@ -320,16 +312,27 @@ void Http2Session::spend_reset() {
 }
 
 std::string_view http2_error_name(Http2Error error) {
-  static constexpr std::array<std::string_view, 14> kNames = {
-      "NO_ERROR",        "PROTOCOL_ERROR",    "INTERNAL_ERROR",      "FLOW_CONTROL_ERROR",
-      "SETTINGS_TIMEOUT", "STREAM_CLOSED",    "FRAME_SIZE_ERROR",    "REFUSED_STREAM",
-      "CANCEL",          "COMPRESSION_ERROR", "CONNECT_ERROR",       "ENHANCE_YOUR_CALM",
-      "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"};
+  static constexpr std::array<std::string_view, 14> kNames = {"NO_ERROR",
+                                                              "PROTOCOL_ERROR",
+                                                              "INTERNAL_ERROR",
+                                                              "FLOW_CONTROL_ERROR",
+                                                              "SETTINGS_TIMEOUT",
+                                                              "STREAM_CLOSED",
+                                                              "FRAME_SIZE_ERROR",
+                                                              "REFUSED_STREAM",
+                                                              "CANCEL",
+                                                              "COMPRESSION_ERROR",
+                                                              "CONNECT_ERROR",
+                                                              "ENHANCE_YOUR_CALM",
+                                                              "INADEQUATE_SECURITY",
+                                                              "HTTP_1_1_REQUIRED"};
   const auto index = static_cast<std::size_t>(error);
   return index < kNames.size() ? kNames[index] : std::string_view("UNKNOWN");
 }
 
 // Called by http2_callbacks.cc when the PING of begin_drain() comes back.
-bool Http2Callbacks::is_drain_ping(std::uint64_t opaque) { return opaque == kDrainPing; }
+bool Http2Callbacks::is_drain_ping(std::uint64_t opaque) {
+  return opaque == kDrainPing;
+}
 
 }  // namespace capstan::wire

@@ -1,8 +1,8 @@
-// Why this file exists: one HTTP/2 connection without I/O: bytes go in through receive(), events come
-// out through Http2Events, what must be sent is collected into one buffer. Both roles. The state
-// machine is nghttp2's; this class adds what a server needs to survive its peers: header and stream
-// limits, real back-pressure (a window opens only when the consumer took the data), a budget of
-// stream resets, and a drain that loses no request.
+// Why this file exists: one HTTP/2 connection without I/O: bytes go in through receive(), events
+// come out through Http2Events, what must be sent is collected into one buffer. Both roles. The
+// state machine is nghttp2's; this class adds what a server needs to survive its peers: header and
+// stream limits, real back-pressure (a window opens only when the consumer took the data), a budget
+// of stream resets, and a drain that loses no request.
 //
 // Events run inside receive() and collect(): they may call everything here except those two, and
 // must not destroy the session. An Http2Stream lives until its on_closed() has returned.
@@ -66,15 +66,15 @@ class Http2Stream {
   friend class Http2Session;
   friend struct Http2Callbacks;
   std::int32_t id_ = 0;
-  bool answered_ = false;        // response headers were given
-  bool remote_ended_ = false;    // the peer sent END_STREAM
-  bool finished_ = false;        // no output after what is queued
-  bool reset_ = false;           // we reset it
-  bool deferred_ = false;        // nghttp2 waits for resume_data
+  bool answered_ = false;      // response headers were given
+  bool remote_ended_ = false;  // the peer sent END_STREAM
+  bool finished_ = false;      // no output after what is queued
+  bool reset_ = false;         // we reset it
+  bool deferred_ = false;      // nghttp2 waits for resume_data
   std::uint64_t sent_bytes_ = 0;
-  std::size_t unconsumed_ = 0;   // received, not yet given back to the windows
+  std::size_t unconsumed_ = 0;  // received, not yet given back to the windows
   ByteQueue output_;
-  std::string trailer_bytes_;    // name, value, name, value …
+  std::string trailer_bytes_;  // name, value, name, value …
   std::vector<std::uint32_t> trailer_sizes_;
   Http2Stream* previous_ = nullptr;
   Http2Stream* next_ = nullptr;

@@ -62,10 +62,8 @@ class Recorder : public Http2Events {
   void on_ping_ack(std::uint64_t) override { ++pings; }
 };
 
-const std::array<Header, 4> kRequest{{{":method", "POST"},
-                                      {":scheme", "http"},
-                                      {":path", "/a.B/C"},
-                                      {":authority", "x"}}};
+const std::array<Header, 4> kRequest{
+    {{":method", "POST"}, {":scheme", "http"}, {":path", "/a.B/C"}, {":authority", "x"}}};
 const std::array<Header, 1> kOk{{{":status", "200"}}};
 const std::array<Header, 1> kTrailers{{{"grpc-status", "0"}}};
 

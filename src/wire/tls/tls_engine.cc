@@ -1,5 +1,5 @@
-// Why this file exists: the only place that knows OpenSSL's API. Every call is followed by a look at
-// its error queue, which is emptied, so that an old error is never reported for a new failure.
+// Why this file exists: the only place that knows OpenSSL's API. Every call is followed by a look
+// at its error queue, which is emptied, so that an old error is never reported for a new failure.
 #include "wire/tls/tls_engine.h"
 
 #include <openssl/bio.h>
@@ -151,7 +151,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConf
   return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), false));
 }
 
-TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+TlsContext::~TlsContext() {
+  SSL_CTX_free(context_);
+}
 
 TlsEngine::TlsEngine(const TlsContext& context, std::string_view host)
     : ssl_(SSL_new(context.context_)), input_(BIO_new(BIO_s_mem())), output_(BIO_new(BIO_s_mem())) {
@@ -176,7 +178,9 @@ TlsEngine::TlsEngine(const TlsContext& context, std::string_view host)
   }
 }
 
-TlsEngine::~TlsEngine() { SSL_free(ssl_); }
+TlsEngine::~TlsEngine() {
+  SSL_free(ssl_);
+}
 
 Result<bool> TlsEngine::handshake() {
   if (established_) return true;
@@ -199,14 +203,15 @@ Result<bool> TlsEngine::handshake() {
   if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return false;
   const long verified = SSL_get_verify_result(ssl_);
   std::string reason = openssl_reason();
-  if (verified != X509_V_OK) reason += std::string(" (") + X509_verify_cert_error_string(verified) + ")";
+  if (verified != X509_V_OK)
+    reason += std::string(" (") + X509_verify_cert_error_string(verified) + ")";
   return fail(Code::kUnavailable, "TLS handshake failed: " + reason);
 }
 
 void TlsEngine::receive(ByteView bytes) {
   while (!bytes.empty()) {
-    const int count = static_cast<int>(
-        std::min<std::size_t>(bytes.size(), std::numeric_limits<int>::max()));
+    const int count =
+        static_cast<int>(std::min<std::size_t>(bytes.size(), std::numeric_limits<int>::max()));
     const int taken = BIO_write(input_, bytes.data(), count);
     CAPSTAN_ASSERT(taken > 0);  // memory BIOs take everything
     bytes = bytes.subspan(static_cast<std::size_t>(taken));
@@ -246,7 +251,9 @@ std::string TlsEngine::take_output() {
   return out;
 }
 
-bool TlsEngine::has_output() const { return BIO_ctrl_pending(output_) != 0; }
+bool TlsEngine::has_output() const {
+  return BIO_ctrl_pending(output_) != 0;
+}
 
 void TlsEngine::close() {
   if (!established_) return;

@@ -23,7 +23,7 @@ namespace capstan::wire {
 struct TlsServerConfig {
   std::string certificate_pem;  // the chain, leaf first
   std::string private_key_pem;
-  std::string client_ca_pem;    // empty: clients are not asked for certificates
+  std::string client_ca_pem;                // empty: clients are not asked for certificates
   bool client_certificate_required = true;  // with client_ca_pem
 };
 
