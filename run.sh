@@ -41,6 +41,13 @@ if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
   exit 2
 fi
 
+# Before the build: nobody should wait for it only to hear this.
+if ! $build_only && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+  echo "run.sh: port $port on 127.0.0.1 is taken by another program (a node that still runs?)." >&2
+  echo "run.sh: stop it, or choose another one:  ./run.sh --port $((port + 1))" >&2
+  exit 1
+fi
+
 echo "==> [1/3] packages"
 tools/install-deps.sh
 echo "==> [2/3] build (preset release; about ten minutes the first time on two cores, then seconds)"
@@ -52,11 +59,6 @@ if $build_only; then
 fi
 
 echo "==> [3/3] the node"
-if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-  echo "run.sh: port $port on 127.0.0.1 is taken by another program (a node that still runs?)." >&2
-  echo "run.sh: stop it, or choose another one:  ./run.sh --port $((port + 1))" >&2
-  exit 1
-fi
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
 disk=$data/disk0.img

@@ -141,7 +141,9 @@ void Reader::restore_shadows() {
     if (!valid_[i] || !(u32(pages_[i], 8) & 0x80000000U)) continue;
     ++image_.shadow_pages;
     const auto target = u32(pages_[i], 12);
-    if (target >= image_.md_len || valid_[target] || zero(pages_[target])) continue;
+    if (target >= image_.md_len || valid_[target]) continue;
+    // Without its id in the first sector the root never was durable, or was erased.
+    if (u64(pages_[target], 0) != (1ULL << 32 | target)) continue;
     auto copy = pages_[i];
     put32(copy, 8, u32(copy, 8) & 0x7FFFFFFFU);
     put32(copy, 12, 0);

@@ -57,7 +57,7 @@ TEST(PoolSim, EveryCrashPointOfSmallStories) {
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     const auto whole = run("small", seed, 1'000'000'000);
     expect_passed(whole, "small", seed, 1'000'000'000);
-    ASSERT_GT(whole.first_generation_ios, 30U);
+    ASSERT_GT(whole.first_generation_ios, 20U);
     for (std::uint64_t cut = 1; cut <= whole.first_generation_ios; ++cut) {
       expect_passed(run("small", seed, cut), "small", seed, cut);
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "capstan_test_paths.h"
 #include "services/services_test_support.h"
 
 namespace capstan::services {

@@ -73,6 +73,7 @@ constexpr Command kCommands[] = {
      {{kPoolUuid,
        {"--cluster-size", "SIZE", "Unit of allocation; default 4MiB", ""},
        {"--md-resv-ratio", "RATIO", "Share of metadata to reserve, as in 1.0", ""},
+       {"-f,--force", "", "Overwrite a damaged pool or somebody else's data on the disk", ""},
        kPoolType}},
      pool_create},
     {"pool",

@@ -37,11 +37,15 @@ class Session {
   const core::CancelToken& token() const { return token_; }
   core::Terminal terminal() const { return terminal_; }
 
-  // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout.
+  // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout. `metadata` says what
+  // the API's message has no field for.
   template <class Response, class Request>
-  core::Task<Result<Response>> call(std::string method, Request request) {
+  core::Task<Result<Response>> call(std::string method, Request request,
+                                    client::MetadataList metadata = {}) {
     Response response;
-    CO_TRY(co_await channel_.unary(std::move(method), request, response, within_timeout()));
+    client::CallOptions options = within_timeout();
+    options.metadata = std::move(metadata);
+    CO_TRY(co_await channel_.unary(std::move(method), request, response, std::move(options)));
     heard_ = true;
     co_return response;
   }

@@ -1,5 +1,5 @@
-// Why this file exists: which clusters and metadata pages of a pool are free. Always the lowest free
-// one, so that pools made by the same calls look alike and high clusters stay untouched.
+// Why this file exists: which clusters and metadata pages of a pool are free. Always the lowest
+// free one, so that pools made by the same calls look alike and high clusters stay untouched.
 //
 // A number taken here is only reserved in memory; it becomes used on disk when something durable
 // names it. A number is given back only after no durable state names it (lvs-format, I4).
@@ -21,7 +21,8 @@ class Allocator {
   // The metadata clusters are used from the start.
   explicit Allocator(const Geometry& geometry)
       : pages_(geometry.md_len), clusters_(geometry.total_clusters) {
-    for (std::uint32_t cluster = 0; cluster < geometry.md_clusters; ++cluster) clusters_.set(cluster);
+    for (std::uint32_t cluster = 0; cluster < geometry.md_clusters; ++cluster)
+      clusters_.set(cluster);
   }
 
   std::optional<std::uint32_t> take_cluster() { return take(clusters_, cluster_hint_, 0); }
@@ -40,7 +41,8 @@ class Allocator {
   const Bitmap& clusters() const { return clusters_; }
 
  private:
-  static std::optional<std::uint32_t> take(Bitmap& bits, std::uint64_t& hint, std::uint64_t lowest) {
+  static std::optional<std::uint32_t> take(Bitmap& bits, std::uint64_t& hint,
+                                           std::uint64_t lowest) {
     auto found = bits.first_clear(std::max(hint, lowest));
     if (!found) return std::nullopt;
     bits.set(*found);

@@ -1,6 +1,6 @@
-// Why this file exists: the sets of the pool format are bitmaps (used pages, used clusters, used blob
-// ids). This is the in-memory form: fixed size, lowest clear bit first, a running count of set bits.
-// Thread-safety: plain value.
+// Why this file exists: the sets of the pool format are bitmaps (used pages, used clusters, used
+// blob ids). This is the in-memory form: fixed size, lowest clear bit first, a running count of set
+// bits. Thread-safety: plain value.
 #pragma once
 
 #include <bit>

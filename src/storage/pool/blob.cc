@@ -30,9 +30,10 @@ std::vector<Run> cluster_runs(const Blob& blob) {
   std::vector<Run> runs;
   for (std::uint64_t index = 0; index < blob.num_clusters; ++index) {
     std::uint32_t cluster = blob.cluster_at(index);
-    bool joins = !runs.empty() && (cluster == 0 ? runs.back().first == 0
-                                                : runs.back().first != 0 &&
-                                                      runs.back().first + runs.back().count == cluster);
+    bool joins =
+        !runs.empty() &&
+        (cluster == 0 ? runs.back().first == 0
+                      : runs.back().first != 0 && runs.back().first + runs.back().count == cluster);
     if (joins)
       ++runs.back().count;
     else
@@ -80,9 +81,13 @@ std::uint64_t Blob::allocated() const {
   return count;
 }
 
-bool Blob::has_odd_groups() const { return std::ranges::any_of(groups, &ExtentGroup::odd); }
+bool Blob::has_odd_groups() const {
+  return std::ranges::any_of(groups, &ExtentGroup::odd);
+}
 
-const std::string* Blob::xattr(std::string_view name) const { return find_value(xattrs, name); }
+const std::string* Blob::xattr(std::string_view name) const {
+  return find_value(xattrs, name);
+}
 const std::string* Blob::internal_xattr(std::string_view name) const {
   return find_value(internal, name);
 }

@@ -35,7 +35,7 @@ struct Blob {
   bool extent_table = true;             // false: extent_rle
   std::uint64_t num_clusters = 0;
   std::vector<ExtentGroup> groups;
-  std::vector<std::uint32_t> excess;    // clusters that extent pages name beyond the end
+  std::vector<std::uint32_t> excess;  // clusters that extent pages name beyond the end
 
   std::uint32_t root_page() const { return root_page_of(id); }
   bool thin() const { return flags.invalid & kFlagThin; }

@@ -13,7 +13,9 @@ namespace {
 std::unexpected<Error> damaged(std::string what) {
   return fail(Code::kDataLoss, std::move(what), EILSEQ);
 }
-std::string number_text(std::uint64_t number) { return std::to_string(number); }
+std::string number_text(std::uint64_t number) {
+  return std::to_string(number);
+}
 
 }  // namespace
 
@@ -37,7 +39,8 @@ Result<std::uint32_t> BlobReader::take(std::uint32_t number, ByteView page) {
     ended_ = true;
     return kNoPage;
   }
-  if (header.next >= geometry_.md_len || std::ranges::find(blob_.chain, header.next) != blob_.chain.end())
+  if (header.next >= geometry_.md_len ||
+      std::ranges::find(blob_.chain, header.next) != blob_.chain.end())
     return damaged(where + ": next page " + number_text(header.next));
   return header.next;
 }
@@ -98,8 +101,8 @@ Result<void> BlobReader::finish_runs() {
   std::uint64_t total = 0;
   for (const Run& run : runs_) {
     total += run.count;
-    if (run.first != 0 && (!geometry_.is_data_cluster(run.first) ||
-                           run.count > geometry_.total_clusters - run.first))
+    if (run.first != 0 &&
+        (!geometry_.is_data_cluster(run.first) || run.count > geometry_.total_clusters - run.first))
       return damaged("cluster " + number_text(run.first) + " is outside of the pool");
   }
   // A run of holes costs nothing on disk, so its length is bounded by what a blob may address.
@@ -123,7 +126,8 @@ Result<void> BlobReader::finish_table(const std::function<ByteView(std::uint32_t
   for (const Run& entry : table_) {
     if (entry.first >= geometry_.md_len || (entry.first != 0 && entry.count != 1))
       return damaged("extent table entry " + number_text(entry.first));
-    if (entry.count > wanted - pages.size()) return damaged("more extent pages than the size needs");
+    if (entry.count > wanted - pages.size())
+      return damaged("more extent pages than the size needs");
     pages.insert(pages.end(), entry.count, entry.first);
   }
   if (pages.size() != wanted) return damaged("fewer extent pages than the size needs");

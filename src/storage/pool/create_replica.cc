@@ -12,22 +12,22 @@ Result<void> PoolImpl::check_new(const ReplicaOptions& options) const {
   const PoolInfo now = info();
   if (options.name.empty() || options.name.size() > limits::kReplicaNameBytesMax ||
       options.name.find('\0') != std::string::npos) {
-    return fail(Code::kInvalidArgument,
-                "a replica's name has 1 to " + std::to_string(limits::kReplicaNameBytesMax) +
-                    " bytes",
-                EINVAL);
+    return fail(
+        Code::kInvalidArgument,
+        "a replica's name has 1 to " + std::to_string(limits::kReplicaNameBytesMax) + " bytes",
+        EINVAL);
   }
   if (options.entity_id && 9 + 9 + options.entity_id->size() + 1 > kDescriptorBytes)
     return fail(Code::kInvalidArgument, "the entity id is too long", EINVAL);
   for (const auto& [id, volume] : store_->volumes()) {
     const bool same_name = volume->blob.name() == options.name;
     if (!same_name && (options.uuid.is_nil() || volume->blob.uuid() != options.uuid)) continue;
-    return fail(Code::kAlreadyExists,
-                "pool '" + store_->name() + "' has a replica " +
-                    (same_name ? "named '" + options.name + "'"
-                               : "with uuid " + options.uuid.text()) +
-                    " already",
-                EEXIST);
+    return fail(
+        Code::kAlreadyExists,
+        "pool '" + store_->name() + "' has a replica " +
+            (same_name ? "named '" + options.name + "'" : "with uuid " + options.uuid.text()) +
+            " already",
+        EEXIST);
   }
   if (options.size_bytes == 0)
     return fail(Code::kInvalidArgument, "replica '" + options.name + "' needs a size", EINVAL);

@@ -33,8 +33,8 @@ core::Task<Result<void>> refuse_existing(std::shared_ptr<Device> device, bool fo
     if (foreign) co_return in_the_way(*device, *foreign);
     co_return Result<void>{};
   }
-  const bool judged = image.error().code == Code::kDataLoss ||
-                      image.error().code == Code::kFailedPrecondition;
+  const bool judged =
+      image.error().code == Code::kDataLoss || image.error().code == Code::kFailedPrecondition;
   if (!judged) co_return std::unexpected(std::move(image.error()));  // the device could not be read
   if (force) co_return Result<void>{};
   co_return in_the_way(*device, "a pool that cannot be opened (" + image.error().text() + ")");
@@ -121,7 +121,8 @@ core::Task<Result<StoreImage>> write_format(Device& device, SuperBlock super, st
   entry.blob.chain = entry.disk_pages = {0};
   super.super_blob = entry.blob.id;
 
-  // An old super block must not come back over a new region, nor a new one stand over an old region.
+  // An old super block must not come back over a new region, nor a new one stand over an old
+  // region.
   CO_TRY(co_await erase_super(device));
   const std::uint64_t pages = std::uint64_t{super.md_start} + super.md_len;
   CO_TRY(co_await zero_range(device, image.geometry.device_page(pages)));

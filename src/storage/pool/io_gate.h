@@ -1,7 +1,6 @@
 // Why this file exists: a replica may only be unloaded or destroyed when no request of it is in
-// flight, and no request may begin afterwards. Every request holds a Pass from its first to its last
-// step; close() refuses new ones, drained() waits for the old ones.
-// Thread-safety: one core.
+// flight, and no request may begin afterwards. Every request holds a Pass from its first to its
+// last step; close() refuses new ones, drained() waits for the old ones. Thread-safety: one core.
 #pragma once
 
 #include <cstddef>

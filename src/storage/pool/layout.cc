@@ -13,7 +13,9 @@ namespace {
 std::unexpected<Error> refuse(std::string what, int err) {
   return fail(Code::kInvalidArgument, std::move(what), err);
 }
-std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) { return (value + by - 1) / by; }
+std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) {
+  return (value + by - 1) / by;
+}
 
 }  // namespace
 
@@ -54,7 +56,8 @@ Result<SuperBlock> plan_layout(const LayoutRequest& request) {
   super.io_unit_size = request.block_size;
   super.md_page_size = kPageBytes;
   if (super.md_start + md_len > 0xFFFFFFFE || Geometry(super, super.size).md_clusters > clusters)
-    return refuse("the metadata needs the whole device: use a larger one or smaller clusters", ENOMEM);
+    return refuse("the metadata needs the whole device: use a larger one or smaller clusters",
+                  ENOMEM);
   return super;
 }
 
@@ -66,8 +69,8 @@ Geometry::Geometry(const SuperBlock& super, std::uint64_t device_bytes)
   const std::uint64_t bytes = super.size ? super.size : device_bytes;
   total_clusters = static_cast<std::uint32_t>(bytes / cluster_size);
   const std::uint64_t per_cluster = cluster_size / page_stride;
-  md_clusters = static_cast<std::uint32_t>(
-      divide_up(std::uint64_t{md_start} + md_len, per_cluster));
+  md_clusters =
+      static_cast<std::uint32_t>(divide_up(std::uint64_t{md_start} + md_len, per_cluster));
 }
 
 }  // namespace capstan::storage::lvs

@@ -1,6 +1,6 @@
-// Why this file exists: where things lie. Layout decides it for a new pool (lvs-format section 10.1);
-// Geometry answers it for a pool that exists, from its super block.
-// Thread-safety: plain values.
+// Why this file exists: where things lie. Layout decides it for a new pool (lvs-format
+// section 10.1); Geometry answers it for a pool that exists, from its super block. Thread-safety:
+// plain values.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +34,7 @@ struct Geometry {
   std::uint64_t md_page(std::uint32_t page) const {
     return (std::uint64_t{md_start} + page) * page_stride;
   }
-  std::uint64_t cluster(std::uint32_t number) const {
-    return std::uint64_t{number} * cluster_size;
-  }
+  std::uint64_t cluster(std::uint32_t number) const { return std::uint64_t{number} * cluster_size; }
   bool is_data_cluster(std::uint32_t number) const {
     return number >= md_clusters && number < total_clusters;
   }

@@ -58,8 +58,8 @@ core::Task<Result<std::optional<Masks>>> read_masks(Device& device, StoreImage& 
   if (super.clean != 1 || super.blobid_mask_len == 0 || image.super_torn) co_return std::nullopt;
   auto pages = co_await read_mask(device, geometry, MaskType::kPages, geometry.md_len,
                                   super.page_mask_start);
-  auto clusters = co_await read_mask(device, geometry, MaskType::kClusters,
-                                     geometry.total_clusters, super.cluster_mask_start);
+  auto clusters = co_await read_mask(device, geometry, MaskType::kClusters, geometry.total_clusters,
+                                     super.cluster_mask_start);
   auto ids = co_await read_mask(device, geometry, MaskType::kBlobIds, geometry.md_len,
                                 super.blobid_mask_start);
   for (auto* mask : {&pages, &clusters, &ids}) {
@@ -179,9 +179,8 @@ Result<void> read_store_name(StoreImage& image) {
 
 bool StoreImage::has_repairs() const {
   if (!restored.empty() || !shadow_pages.empty() || !dead_roots.empty()) return true;
-  return std::ranges::any_of(blobs, [](const auto& item) {
-    return item.second.rewrite != Rewrite::kNone;
-  });
+  return std::ranges::any_of(
+      blobs, [](const auto& item) { return item.second.rewrite != Rewrite::kNone; });
 }
 
 core::Task<Result<StoreImage>> load_image(Device& device) {
@@ -209,8 +208,8 @@ core::Task<Result<StoreImage>> load_image(Device& device) {
   CO_TRY(read_store_name(image));
   resolve_interrupted(image);
   find_faults(image);
-  const bool unreadable = std::ranges::any_of(
-      image.blobs, [](const auto& item) { return item.second.unreadable; });
+  const bool unreadable =
+      std::ranges::any_of(image.blobs, [](const auto& item) { return item.second.unreadable; });
   if (masks && unreadable) {
     image.mask_pages = std::move(masks->pages);
     image.mask_clusters = std::move(masks->clusters);

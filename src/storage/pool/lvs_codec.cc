@@ -1,5 +1,6 @@
-// Why this file exists: encoders and decoders of the lvstore structures (lvs_codec.h). Field offsets
-// are written once, here, next to each other for reading and writing; FORMAT.md explains them.
+// Why this file exists: encoders and decoders of the lvstore structures (lvs_codec.h). Field
+// offsets are written once, here, next to each other for reading and writing; FORMAT.md explains
+// them.
 #include "storage/pool/lvs_codec.h"
 
 #include <algorithm>
@@ -114,9 +115,8 @@ Result<DecodedSuper> decode_super(ByteView page, std::uint64_t device_bytes) {
 Page encode_super(const SuperBlock& super) {
   Page page{};
   std::ranges::copy(as_bytes(kSuperSignature), page.begin());
-  for_each_field(super, [&](std::size_t offset, const auto& field) {
-    store_le(page.data() + offset, field);
-  });
+  for_each_field(
+      super, [&](std::size_t offset, const auto& field) { store_le(page.data() + offset, field); });
   CAPSTAN_ASSERT(super.bstype.size() == kStoreType.size());
   CAPSTAN_ASSERT(super.reserved.size() == kChecksumOffset - kReservedOffset);
   std::ranges::copy(as_bytes(super.bstype), page.begin() + kTypeOffset);
@@ -189,7 +189,8 @@ Result<std::vector<Run>> parse_runs(ByteView body) {
 }
 
 Result<ExtentTable> parse_extent_table(ByteView body) {
-  if (body.size() < 8) return damaged("an extent table of " + std::to_string(body.size()) + " bytes");
+  if (body.size() < 8)
+    return damaged("an extent table of " + std::to_string(body.size()) + " bytes");
   ExtentTable table{load_le<std::uint64_t>(body.data()), {}};
   if (body.size() > 8) {
     TRY_SET(table.entries, parse_runs(body.subspan(8)));

@@ -18,21 +18,21 @@
 
 namespace capstan::storage::lvs {
 
-inline constexpr std::size_t kPageBytes = 4096;         // a page structure, whatever its stride
+inline constexpr std::size_t kPageBytes = 4096;  // a page structure, whatever its stride
 inline constexpr std::size_t kPageHeaderBytes = 16;
-inline constexpr std::size_t kDescriptorBytes = 4072;   // room for descriptors in one page
+inline constexpr std::size_t kDescriptorBytes = 4072;  // room for descriptors in one page
 inline constexpr std::size_t kDescriptorEnd = kPageHeaderBytes + kDescriptorBytes;
 inline constexpr std::uint32_t kNoPage = 0xFFFFFFFF;
 inline constexpr std::uint64_t kNoBlob = ~0ULL;
 inline constexpr std::uint64_t kBlobIdBit = 1ULL << 32;
-inline constexpr std::uint32_t kGroupClusters = 512;    // clusters per extent page
-inline constexpr std::uint32_t kShadowBit = 0x80000000; // sequence of a shadow page (section 14.7)
+inline constexpr std::uint32_t kGroupClusters = 512;     // clusters per extent page
+inline constexpr std::uint32_t kShadowBit = 0x80000000;  // sequence of a shadow page (section 14.7)
 inline constexpr std::string_view kSuperSignature = "SPDKBLOB";
 inline constexpr std::string_view kStoreType{"LVOLSTORE\0\0\0\0\0\0\0", 16};
 
 inline constexpr std::uint64_t kFlagThin = 1, kFlagInternalXattr = 2, kFlagExtentTable = 4,
                                kFlagExternalSnapshot = 8, kKnownInvalidFlags = 15;
-inline constexpr std::uint64_t kFlagReadOnly = 1;       // data_ro word
+inline constexpr std::uint64_t kFlagReadOnly = 1;  // data_ro word
 inline constexpr std::uint64_t kKnownDataRoFlags = 1, kKnownMdRoFlags = 3;
 inline constexpr std::uint64_t kClearNone = 1, kClearUnmap = 2, kClearMask = 3;  // md_ro word
 
@@ -48,7 +48,9 @@ enum class DescriptorType : std::uint8_t {
 
 using Page = std::array<std::uint8_t, kPageBytes>;
 
-inline std::uint64_t blob_id_of(std::uint32_t root_page) { return kBlobIdBit | root_page; }
+inline std::uint64_t blob_id_of(std::uint32_t root_page) {
+  return kBlobIdBit | root_page;
+}
 inline std::uint32_t root_page_of(std::uint64_t blob_id) {
   return static_cast<std::uint32_t>(blob_id & 0xFFFFFFFF);
 }
@@ -169,7 +171,9 @@ std::optional<Shadow> decode_shadow(ByteView page);
 enum class MaskType : std::uint8_t { kPages = 0, kClusters = 1, kBlobIds = 2 };
 
 // Bytes that a mask of `bits` bits takes, before rounding to pages.
-inline std::uint64_t mask_bytes(std::uint64_t bits) { return 5 + (bits + 7) / 8; }
+inline std::uint64_t mask_bytes(std::uint64_t bits) {
+  return 5 + (bits + 7) / 8;
+}
 // Zero-padded to `bytes`.
 std::vector<std::uint8_t> encode_mask(MaskType type, const Bitmap& bits, std::size_t bytes);
 // kDataLoss when type or length are wrong. A cluster mask may be longer than `bits`.

@@ -1,7 +1,7 @@
 // Why this file exists: the bytes of the format. The hex examples of FORMAT.md must be what the
 // encoders write and the decoders read; damage of every kind must be refused, not believed.
-#include "capstan_test_paths.h"
 #include "storage/pool/lvs_codec.h"
+#include "capstan_test_paths.h"
 
 #include <gtest/gtest.h>
 
@@ -35,7 +35,9 @@ std::vector<std::uint8_t> example(const std::string& name, std::size_t size = kP
   ADD_FAILURE() << "no example " << name;
   return bytes;
 }
-std::vector<std::uint8_t> bytes_of(const Page& page) { return {page.begin(), page.end()}; }
+std::vector<std::uint8_t> bytes_of(const Page& page) {
+  return {page.begin(), page.end()};
+}
 constexpr std::uint64_t kDevice = 64U << 20;
 
 SuperBlock example_super() {
@@ -101,10 +103,10 @@ TEST(LvsCodec, LayoutTable) {
   struct Row {
     std::uint64_t device, cluster, clusters, md_start, md_len, md_clusters;
   };
-  for (const Row& row : {Row{64ULL << 20, 4U << 20, 16, 4, 16, 1},
-                         Row{64ULL << 20, 1U << 20, 64, 4, 64, 1},
-                         Row{64ULL << 20, 16U << 10, 4096, 4, 4096, 1025},
-                         Row{1ULL << 40, 4U << 20, 262144, 28, 262144, 257}}) {
+  for (const Row& row :
+       {Row{64ULL << 20, 4U << 20, 16, 4, 16, 1}, Row{64ULL << 20, 1U << 20, 64, 4, 64, 1},
+        Row{64ULL << 20, 16U << 10, 4096, 4, 4096, 1025},
+        Row{1ULL << 40, 4U << 20, 262144, 28, 262144, 257}}) {
     auto super = plan_layout({row.device, 512, static_cast<std::uint32_t>(row.cluster), 100});
     ASSERT_TRUE(super);
     const Geometry geometry(*super, row.device);
@@ -170,13 +172,15 @@ TEST(LvsCodec, LongChainsAndTablesSplit) {
   Blob blob;
   blob.id = blob_id_of(5);
   blob.flags.invalid = kFlagExtentTable | kFlagThin;
-  for (int i = 0; i < 3; ++i) blob.xattrs.push_back({"x" + std::to_string(i), std::string(3000, 'v')});
+  for (int i = 0; i < 3; ++i)
+    blob.xattrs.push_back({"x" + std::to_string(i), std::string(3000, 'v')});
   blob.resize(1100 * kGroupClusters + 7);
   for (std::uint32_t i = 0; i < blob.groups.size(); i += 2) blob.groups[i].page = 1000 + i;
   const std::size_t count = encode_chain(blob).pages();
   EXPECT_GE(count, 5U);
   std::vector<std::uint32_t> numbers{5};
-  while (numbers.size() < count) numbers.push_back(static_cast<std::uint32_t>(100 + numbers.size()));
+  while (numbers.size() < count)
+    numbers.push_back(static_cast<std::uint32_t>(100 + numbers.size()));
   std::vector<Page> pages = encode_chain(blob).seal(blob.id, numbers);
   Geometry geometry;
   geometry.md_len = 1U << 20;

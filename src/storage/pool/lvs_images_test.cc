@@ -16,9 +16,11 @@ for e in json.load(open(sys.argv[1])):
     if e["file"] != sys.argv[2]: continue
     s = e["store"]
     print("image", e["block_size"], e["raw_size"], sep="\t")
-    print("store", s["name"], s["uuid"], int(s["clean"]), s["cluster_size"], s["block_size"], s["md_len"], s["data_clusters"], s["free_clusters"], sep="\t")
+    print("store", s["name"], s["uuid"], int(s["clean"]), s["cluster_size"],
+          s["block_size"], s["md_len"], s["data_clusters"], s["free_clusters"], sep="\t")
     for v in e["volumes"]:
-        print("volume", v["name"], v["uuid"], int(v["blob"], 16), v["size"], v["allocated"], int(v["thin"]), int(v["read_only"]), v["sha256"] or "-", sep="\t")
+        print("volume", v["name"], v["uuid"], int(v["blob"], 16), v["size"], v["allocated"],
+              int(v["thin"]), int(v["read_only"]), v["sha256"] or "-", sep="\t")
         for n, x in v["xattrs"].items(): print("xattr", n, *x, sep="\t")  # long values: length only
     for c in e["check"]: print("check", c, sep="\t")
 )PY";
@@ -66,8 +68,9 @@ Expected read_manifest(const std::string& file) {
       expected.data_clusters = std::stoull(f[7]);
       expected.free_clusters = std::stoull(f[8]);
     } else if (f[0] == "volume") {
-      ExpectedVolume volume{f[1], f[2], f[8], std::stoull(f[3]), std::stoull(f[4]),
-                            std::stoull(f[5]), f[6] == "1", f[7] == "1", {}};
+      ExpectedVolume volume{
+          f[1],        f[2],        f[8], std::stoull(f[3]), std::stoull(f[4]), std::stoull(f[5]),
+          f[6] == "1", f[7] == "1", {}};
       expected.volumes.push_back(volume);
     } else if (f[0] == "xattr") {
       auto& xattr = expected.volumes.back().xattrs[f[1]];
@@ -85,7 +88,8 @@ class LvsImage : public PoolTest, public testing::WithParamInterface<const char*
   void SetUp() override {
     expected_ = read_manifest(std::string(GetParam()) + ".img.zst");
     ASSERT_NE(expected_.raw_size, 0U);
-    device_ = unpack(std::string(GetParam()) + ".img.zst", expected_.image_block, expected_.raw_size);
+    device_ =
+        unpack(std::string(GetParam()) + ".img.zst", expected_.image_block, expected_.raw_size);
   }
   // What stays to be said about volumes that nobody can read, also after we wrote to the pool.
   std::vector<std::string> lasting_findings() const {

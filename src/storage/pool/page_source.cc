@@ -27,7 +27,9 @@ ByteView PageSource::page(std::uint32_t number) const {
   return *found->second;
 }
 
-void PageSource::replace(std::uint32_t number, const Page& page) { keep(number, page); }
+void PageSource::replace(std::uint32_t number, const Page& page) {
+  keep(number, page);
+}
 
 core::Task<void> PageSource::read_span(PageSource* self, Span span, Result<void>* result) {
   const std::size_t stride = self->geometry_.page_stride;
@@ -44,7 +46,8 @@ core::Task<Result<void>> PageSource::read_spans(std::vector<Span> spans) {
     const std::size_t count = std::min(spans.size() - at, limits::kPoolLoadReadsInFlight);
     std::vector<Result<void>> results(count);
     core::Scope scope;
-    for (std::size_t i = 0; i < count; ++i) scope.spawn(read_span(this, spans[at + i], &results[i]));
+    for (std::size_t i = 0; i < count; ++i)
+      scope.spawn(read_span(this, spans[at + i], &results[i]));
     co_await scope.join();
     for (Result<void>& result : results) {
       if (!result && first_error) first_error = std::move(result);

@@ -4,8 +4,8 @@
 //
 // Ownership: the Pool claims its device and owns its replicas by shared_ptr; a Replica is itself a
 // Device. After unload() or destroy() every Replica of the pool answers kFailedPrecondition.
-// Concurrency: metadata changes of one pool are serialised inside; I/O of replicas runs beside them.
-// Thread-safety: core 0.
+// Concurrency: metadata changes of one pool are serialised inside; I/O of replicas runs beside
+// them. Thread-safety: core 0.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +26,10 @@ class Replica;
 
 struct PoolOptions {
   std::uint32_t cluster_size_bytes = 4U << 20;
-  std::uint32_t md_resv_percent = 100;      // lvs-format section 10.1, R
-  bool force = false;                       // overwrite a damaged pool or a foreign signature
-  // Unmapping whole clusters of thin replicas gives them back (never in clones, where the ancestor's
-  // data would show again: there they are zeroed).
+  std::uint32_t md_resv_percent = 100;  // lvs-format section 10.1, R
+  bool force = false;                   // overwrite a damaged pool or a foreign signature
+  // Unmapping whole clusters of thin replicas gives them back (never in clones, where the
+  // ancestor's data would show again: there they are zeroed).
   bool cluster_unmap = true;
 };
 
@@ -37,20 +37,20 @@ struct PoolInfo {
   std::string name;
   Uuid uuid;
   std::uint64_t cluster_size_bytes = 0;
-  std::uint64_t capacity_bytes = 0;         // cluster size × data clusters
+  std::uint64_t capacity_bytes = 0;  // cluster size × data clusters
   std::uint64_t used_bytes = 0;
-  std::uint64_t committed_bytes = 0;        // io-engine-behaviour section 7.3
+  std::uint64_t committed_bytes = 0;  // io-engine-behaviour section 7.3
   std::uint64_t disk_capacity_bytes = 0;
   std::uint32_t page_size_bytes = 4096;
   std::uint64_t md_pages = 0, md_used_pages = 0;
   std::uint32_t block_size = 512;
-  bool faulted = false;                     // a metadata write failed: reads go on, changes are refused
+  bool faulted = false;  // a metadata write failed: reads go on, changes are refused
 };
 
 struct ReplicaOptions {
   std::string name;
-  Uuid uuid;                                // nil: the caller has not chosen; a random one is used
-  std::uint64_t size_bytes = 0;             // rounded up to clusters
+  Uuid uuid;                     // nil: the caller has not chosen; a random one is used
+  std::uint64_t size_bytes = 0;  // rounded up to clusters
   bool thin = false;
   std::optional<std::string> entity_id;
 };
@@ -99,7 +99,8 @@ class Pool {
   virtual core::Task<Result<std::shared_ptr<Replica>>> create_replica(ReplicaOptions options) = 0;
   // kNotFound; kFailedPrecondition with EBUSY when it has clones or is claimed.
   virtual core::Task<Result<void>> destroy_replica(Uuid uuid) = 0;
-  // Stores a user attribute (lvs-format section 8.3); `value` byte for byte, NUL included if wanted.
+  // Stores a user attribute (lvs-format section 8.3); `value` byte for byte, NUL included if
+  // wanted.
   virtual core::Task<Result<void>> set_attribute(Uuid uuid, std::string key, std::string value) = 0;
 
   // Quiesces, writes masks and the clean super block, releases the device.
@@ -122,8 +123,8 @@ class Replica : public Device {
   virtual Uuid pool_uuid() const = 0;
   virtual bool thin() const = 0;
   virtual bool read_only() const = 0;
-  virtual bool is_snapshot() const = 0;                       // section 8.3: snapshot_create_time
-  virtual bool is_clone() const = 0;                          // source_uuid names an existing volume
+  virtual bool is_snapshot() const = 0;  // section 8.3: snapshot_create_time
+  virtual bool is_clone() const = 0;     // source_uuid names an existing volume
   virtual ReplicaUsage usage() const = 0;
   virtual std::uint64_t blob_id() const = 0;
   // The attribute's text without trailing NULs; nothing when absent or only NULs.

@@ -68,8 +68,7 @@ PoolInfo describe(const Store& store) {
   info.uuid = store.uuid();
   info.cluster_size_bytes = geometry.cluster_size;
   info.capacity_bytes = std::uint64_t{geometry.data_clusters()} * geometry.cluster_size;
-  info.used_bytes =
-      info.capacity_bytes - store.allocator().free_clusters() * geometry.cluster_size;
+  info.used_bytes = info.capacity_bytes - store.allocator().free_clusters() * geometry.cluster_size;
   for (const auto& [id, volume] : store.volumes()) {
     const Blob& blob = volume->blob;
     const bool snapshot = !blob.text("io-engine.snapshot_create_time").empty();
@@ -94,7 +93,9 @@ PoolImpl::PoolImpl(core::Env& env, std::shared_ptr<Store> store)
   }
 }
 
-PoolInfo PoolImpl::info() const { return describe(*store_); }
+PoolInfo PoolImpl::info() const {
+  return describe(*store_);
+}
 
 std::vector<std::shared_ptr<Replica>> PoolImpl::replicas() const {
   std::vector<std::shared_ptr<Replica>> result;
@@ -118,7 +119,9 @@ std::shared_ptr<ReplicaImpl> PoolImpl::replica_of(const Uuid& uuid) const {
   return nullptr;
 }
 
-std::shared_ptr<Replica> PoolImpl::find(const Uuid& uuid) const { return replica_of(uuid); }
+std::shared_ptr<Replica> PoolImpl::find(const Uuid& uuid) const {
+  return replica_of(uuid);
+}
 
 std::shared_ptr<Replica> PoolImpl::find(std::string_view name) const {
   auto found = replicas_.find(name);
@@ -174,8 +177,9 @@ core::Task<Result<void>> PoolImpl::set_attribute(Uuid uuid, std::string key, std
   if (key.empty() || 9 + key.size() + value.size() > kDescriptorBytes || key == "name" ||
       key == "uuid") {
     co_return fail(Code::kInvalidArgument,
-                   "attribute '" + key + "' cannot be set: a name other than 'name' and 'uuid', and "
-                   "at most 4063 bytes with its value",
+                   "attribute '" + key +
+                       "' cannot be set: a name other than 'name' and 'uuid', and "
+                       "at most 4063 bytes with its value",
                    EINVAL);
   }
   CO_TRY(co_await store_->begin_change());

@@ -14,7 +14,8 @@ constexpr std::uint32_t kMiB = 1U << 20;
 
 class Pools : public PoolTest {
  protected:
-  Error create_error(std::shared_ptr<Device> device, const std::string& name, PoolOptions options = {}) {
+  Error create_error(std::shared_ptr<Device> device, const std::string& name,
+                     PoolOptions options = {}) {
     auto pool = run(Pool::create(env_, std::move(device), name, Uuid{}, options));
     EXPECT_FALSE(pool);
     return pool ? Error{} : pool.error();
@@ -220,7 +221,8 @@ TEST_F(Pools, ClonesCopyOnWriteAndKeepTheirAncestors) {
 
 TEST_F(Pools, MayastorAttributes) {
   auto pool = must_load(unpack("e-mayastor.img.zst", 512, 128 * kMiB));
-  auto snap = pool->find(std::string_view("snap-1")), clone = pool->find(std::string_view("clone-1"));
+  auto snap = pool->find(std::string_view("snap-1")),
+       clone = pool->find(std::string_view("clone-1"));
   EXPECT_TRUE(snap->is_snapshot());
   EXPECT_FALSE(snap->is_clone());
   EXPECT_TRUE(clone->is_clone());
@@ -338,8 +340,8 @@ TEST_F(FailNth, EveryOperationOnce) {
     SCOPED_TRACE(nth);
     auto inner = memory(16 * kMiB);
     auto failing = std::make_shared<ErrorInjectingDevice>(inner);
-    failing->inject({.kinds = {IoKind::kWrite, IoKind::kFlush, IoKind::kWriteZeroes},
-                     .skip = nth, .count = 1});
+    failing->inject(
+        {.kinds = {IoKind::kWrite, IoKind::kFlush, IoKind::kWriteZeroes}, .skip = nth, .count = 1});
     const Done done = live(failing);
     auto pool = run(Pool::load(env_, inner));
     if (!pool) {

@@ -90,7 +90,8 @@ class PoolTest : public DeviceTest {
     std::ifstream stream(raw.path(), std::ios::binary);
     Bytes chunk(1U << 20);
     for (std::uint64_t at = 0; at < bytes; at += chunk.size()) {
-      stream.read(reinterpret_cast<char*>(chunk.data()), static_cast<std::streamsize>(chunk.size()));
+      stream.read(reinterpret_cast<char*>(chunk.data()),
+                  static_cast<std::streamsize>(chunk.size()));
       if (!all_zero(chunk)) write(*device, at, chunk);
     }
     EXPECT_TRUE(stream.good()) << file;
@@ -101,8 +102,8 @@ class PoolTest : public DeviceTest {
   std::vector<std::string> dump(Device& device, const std::string& command) {
     TemporaryFile raw;
     save(device, raw.path());
-    return lines_of(
-        run_command("python3 " + source_path("tools/lvs-dump.py") + " " + raw.path() + " " + command));
+    return lines_of(run_command("python3 " + source_path("tools/lvs-dump.py") + " " + raw.path() +
+                                " " + command));
   }
 
   void save(Device& device, const std::string& path) {
@@ -139,9 +140,7 @@ class PoolTest : public DeviceTest {
     EXPECT_TRUE(replica) << replica.error().text();
     return replica ? *replica : nullptr;
   }
-  void expect_ok(const Result<void>& result) {
-    EXPECT_TRUE(result) << result.error().text();
-  }
+  void expect_ok(const Result<void>& result) { EXPECT_TRUE(result) << result.error().text(); }
   std::string hash_of(Replica& replica) {
     return sha256_hex(read_all(replica, 0, replica.size_bytes()));
   }

@@ -1,8 +1,8 @@
 // Why this file exists: the promise of the pool, tried out. A short life of a pool (create, write,
 // flush, unmap, attributes, destroy, unload) runs on a simulated disk whose power fails at the n-th
-// I/O, for every n, with and without torn 4 KiB writes. After power-on the pool must load by itself;
-// every acknowledged change must be there, every flushed byte must be right, unflushed bytes must be
-// old or new, and no cluster or page may have two owners.
+// I/O, for every n, with and without torn 4 KiB writes. After power-on the pool must load by
+// itself; every acknowledged change must be there, every flushed byte must be right, unflushed
+// bytes must be old or new, and no cluster or page may have two owners.
 #include <algorithm>
 #include <set>
 
@@ -25,7 +25,9 @@ struct Model {
   std::vector<std::set<std::uint8_t>> units;
   std::map<std::string, std::string> attributes;
 };
-Bytes content(std::uint8_t seed) { return seed == 0 ? Bytes(kUnit) : pattern(kUnit, seed); }
+Bytes content(std::uint8_t seed) {
+  return seed == 0 ? Bytes(kUnit) : pattern(kUnit, seed);
+}
 
 struct DiskKind {
   std::uint32_t block, physical;
@@ -161,9 +163,9 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
       // Where 4 KiB can tear, an unflushed overwrite may be a mixture: only settled ones count.
       if (may_tear && model.units[unit].size() > 1) continue;
       const Bytes found(bytes.begin() + unit * kUnit, bytes.begin() + (unit + 1) * kUnit);
-      EXPECT_TRUE(std::ranges::any_of(model.units[unit], [&](std::uint8_t seed) {
-        return found == content(seed);
-      })) << replica.name() << " unit " << unit;
+      EXPECT_TRUE(std::ranges::any_of(model.units[unit],
+                                      [&](std::uint8_t seed) { return found == content(seed); }))
+          << replica.name() << " unit " << unit;
     }
     for (const auto& [key, value] : model.attributes) {
       auto attributes = replica.attributes();
@@ -210,9 +212,8 @@ class PowerCut : public testing::TestWithParam<DiskKind> {
   static bool one_life(const DiskKind& kind, std::uint64_t cut, TemporaryFile* keep_image) {
     core::SimWorld world(kind.seed * 100'000 + cut);
     core::SimEnv env(world);
-    core::SimDiskOptions options{.size_bytes = kDiskBytes,
-                                 .block_bytes = kind.block,
-                                 .physical_block_bytes = kind.physical};
+    core::SimDiskOptions options{
+        .size_bytes = kDiskBytes, .block_bytes = kind.block, .physical_block_bytes = kind.physical};
     options.deallocate = core::SimDiskOptions::Deallocate::kMixed;
     core::SimDisk& disk = env.add_disk("/disk0", options);
     // The disk is not new: what is not zeroed shows this.
@@ -260,8 +261,8 @@ TEST_P(PowerCut, AtEveryIoLeavesASoundPool) {
 
 INSTANTIATE_TEST_SUITE_P(Disks, PowerCut,
                          testing::Values(DiskKind{512, 4096, 1}, DiskKind{4096, 4096, 2},
-                                         DiskKind{512, 512, 3}, DiskKind{512, 512, 4}, DiskKind{512, 512, 6},
-                                         DiskKind{512, 512, 7},
+                                         DiskKind{512, 512, 3}, DiskKind{512, 512, 4},
+                                         DiskKind{512, 512, 6}, DiskKind{512, 512, 7},
                                          DiskKind{512, 4096, 5}),
                          [](const testing::TestParamInfo<DiskKind>& info) {
                            return "block" + std::to_string(info.param.block) + "_physical" +

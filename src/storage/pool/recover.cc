@@ -113,7 +113,9 @@ Bitmap doubles(StoreImage& image, std::uint64_t size, ForEach for_each) {
   Bitmap seen(size), twice(size);
   for (auto& [id, entry] : image.blobs) {
     if (!entry.fault.empty()) continue;
-    for_each(entry, [&](std::uint32_t number) { seen.test(number) ? twice.set(number) : seen.set(number); });
+    for_each(entry, [&](std::uint32_t number) {
+      seen.test(number) ? twice.set(number) : seen.set(number);
+    });
   }
   return twice;
 }

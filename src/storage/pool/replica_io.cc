@@ -24,7 +24,8 @@ Result<IoGate::Pass> ReplicaImpl::enter(bool change) const {
     TRY(store_->check_writable());
     if (!volume_->writable()) {
       return fail(Code::kPermissionDenied,
-                  "replica '" + name_ + "' is read-only (a snapshot): write to a clone of it", EROFS);
+                  "replica '" + name_ + "' is read-only (a snapshot): write to a clone of it",
+                  EROFS);
     }
   }
   return volume_->gate.enter();
@@ -238,7 +239,8 @@ core::Task<Result<void>> ReplicaImpl::copy_and_merge(const Segment& segment, std
     if (from < to && segment.data.empty())
       std::memset(part.data() + (from - at), 0, to - from);
     else if (from < to)
-      std::memcpy(part.data() + (from - at), segment.data.data() + (from - segment.within), to - from);
+      std::memcpy(part.data() + (from - at), segment.data.data() + (from - segment.within),
+                  to - from);
     CO_TRY(co_await device.write(geometry.cluster(cluster) + at, part));
     at += length;
   }
@@ -248,7 +250,8 @@ core::Task<Result<void>> ReplicaImpl::copy_and_merge(const Segment& segment, std
 core::Task<Result<void>> ReplicaImpl::give_back(std::uint64_t index, std::uint32_t cluster) {
   CO_TRY(co_await store_->begin_change());
   CO_TRY(co_await store_->change_map(*volume_, index, 0));
-  CO_TRY(co_await store_->barrier());  // nobody may have the cluster while a crash can bring it back
+  CO_TRY(
+      co_await store_->barrier());  // nobody may have the cluster while a crash can bring it back
   std::vector<std::uint32_t> freed{cluster};
   co_await store_->discard_and_free(std::move(freed));
   co_return Result<void>{};

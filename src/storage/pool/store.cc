@@ -1,6 +1,6 @@
-// Why this file exists: the start of a Store: taking over what a load found, what is used, the first
-// change of a session (super block, repairs), barriers and reservations. The order of the repairs is
-// explained at repair().
+// Why this file exists: the start of a Store: taking over what a load found, what is used, the
+// first change of a session (super block, repairs), barriers and reservations. The order of the
+// repairs is explained at repair().
 #include "storage/pool/store.h"
 
 #include <cerrno>
@@ -112,8 +112,9 @@ core::Task<Result<std::uint32_t>> Store::take_page(bool root) {
   }
   if (page) co_return *page;
   co_return fail(Code::kResourceExhausted,
-                 "pool '" + name_ + "' is out of metadata pages: delete replicas, or create the "
-                 "pool with a larger metadata reservation",
+                 "pool '" + name_ +
+                     "' is out of metadata pages: delete replicas, or create the "
+                     "pool with a larger metadata reservation",
                  EMFILE);
 }
 
@@ -157,8 +158,9 @@ core::Task<Result<void>> Store::begin_change() {
 }
 
 // 1. Roots whose shadows won are put in place, then no shadow may stay behind. 2. Maps that
-// recovery corrected, and whatever else does not depend on a marker. 3. Markers and dead roots: what
-// explained step 2 to a later load must outlive it. A crash anywhere in between leads here again.
+// recovery corrected, and whatever else does not depend on a marker. 3. Markers and dead roots:
+// what explained step 2 to a later load must outlive it. A crash anywhere in between leads here
+// again.
 core::Task<Result<void>> Store::repair() {
   CO_TRY(co_await repair_shadows());
   CO_TRY(co_await repair_blobs(Rewrite::kFirst));
@@ -201,7 +203,8 @@ core::Task<Result<void>> Store::repair_blobs(Rewrite when) {
     Volume& volume = id == super_.super_blob ? *super_volume_ : *volumes_.at(id);
     BlobEdit edit;
     for (std::size_t group = 0; group < volume.blob.groups.size(); ++group) {
-      if (volume.blob.groups[group].odd && volume.blob.extent_table) edit.copy_groups.push_back(group);
+      if (volume.blob.groups[group].odd && volume.blob.extent_table)
+        edit.copy_groups.push_back(group);
     }
     CO_TRY(co_await commit(volume, std::move(edit)));
     any = true;

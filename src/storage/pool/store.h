@@ -1,7 +1,7 @@
-// Why this file exists: a loaded pool: what its replicas and its management share, and the only code
-// that writes metadata. Every change goes through here in the order that makes it survive a crash
-// (lvs-format section 14): contents, new pages, barrier, the one commit write, barrier if the caller
-// must answer, and only then reuse of what the old state named.
+// Why this file exists: a loaded pool: what its replicas and its management share, and the only
+// code that writes metadata. Every change goes through here in the order that makes it survive a
+// crash (lvs-format section 14): contents, new pages, barrier, the one commit write, barrier if the
+// caller must answer, and only then reuse of what the old state named.
 //
 // When a metadata write or a flush fails, nobody knows what is on the device: the store is faulted,
 // reads go on, everything that would change it is refused until the next load.
@@ -88,8 +88,8 @@ class Store {
 
   bool closed() const { return closed_; }
   const std::optional<Error>& fault() const { return fault_; }
-  Result<void> check_usable() const;   // not closed
-  Result<void> check_writable() const; // not closed, not faulted
+  Result<void> check_usable() const;    // not closed
+  Result<void> check_writable() const;  // not closed, not faulted
 
   // --- durability (store.cc) ---
   // Before anything else is written: the super block says "not unloaded", repairs are done.
@@ -97,7 +97,7 @@ class Store {
   core::Task<Result<void>> barrier();
   core::Task<Result<std::uint32_t>> take_page(bool root = false);  // EMFILE when there is none
   core::Task<Result<std::vector<std::uint32_t>>> take_pages(std::size_t count);  // all or none
-  Result<std::uint32_t> take_cluster();                           // ENOSPC when there is none
+  Result<std::uint32_t> take_cluster();                 // ENOSPC when there is none
   void retire_pages(std::vector<std::uint32_t> pages);  // free once the present state is durable
 
   // --- metadata (store_commit.cc); the caller holds volume.meta ---

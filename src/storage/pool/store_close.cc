@@ -126,7 +126,8 @@ core::Task<Result<void>> Store::remove_volume(std::shared_ptr<Volume> volume) {
     for (std::uint64_t cluster : other_clusters.set_bits()) clusters.clear(cluster);
   }
   guard.release();
-  for (std::uint64_t page : pages.set_bits()) allocator_.free_page(static_cast<std::uint32_t>(page));
+  for (std::uint64_t page : pages.set_bits())
+    allocator_.free_page(static_cast<std::uint32_t>(page));
   std::vector<std::uint32_t> freed;
   for (std::uint64_t cluster : clusters.set_bits())
     freed.push_back(static_cast<std::uint32_t>(cluster));

@@ -1,7 +1,7 @@
-// Why this file exists: how a changed blob reaches the disk. New pages never overwrite anything that
-// is reachable; the one write that changes what is reachable is the root, in place. Where 4096 bytes
-// can tear, a shadow of the root is durable before the root is touched, and gone (zeroed) before
-// anything else can tear that root (lvs-format section 14.7).
+// Why this file exists: how a changed blob reaches the disk. New pages never overwrite anything
+// that is reachable; the one write that changes what is reachable is the root, in place. Where 4096
+// bytes can tear, a shadow of the root is durable before the root is touched, and gone (zeroed)
+// before anything else can tear that root (lvs-format section 14.7).
 #include <algorithm>
 #include <cerrno>
 

@@ -93,8 +93,8 @@ core::Task<Result<void>> Store::write_group_in_place(Volume& volume, std::size_t
   clusters.resize(blob.group_clusters(group));
   for (const MapRequest* request : requests)
     clusters[request->index % kGroupClusters] = request->cluster;
-  Page page = encode_extent_page(blob.id, static_cast<std::uint32_t>(group * kGroupClusters),
-                                 clusters);
+  Page page =
+      encode_extent_page(blob.id, static_cast<std::uint32_t>(group * kGroupClusters), clusters);
   std::vector<std::pair<std::uint32_t, Page>> writes{{blob.groups[group].page, page}};
   CO_TRY(co_await write_pages(std::move(writes)));
   for (const MapRequest* request : requests) blob.set_cluster(request->index, request->cluster);
