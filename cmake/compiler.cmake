@@ -10,7 +10,8 @@ if(NOT DEFINED CAPSTAN_COROUTINES_RIGHT)
     ${CMAKE_BINARY_DIR}/probe ${CMAKE_SOURCE_DIR}/cmake/coroutine_probe.cc
     CXX_STANDARD 23 COMPILE_OUTPUT_VARIABLE output RUN_OUTPUT_VARIABLE run_output)
   if(NOT CAPSTAN_PROBE_COMPILED OR NOT CAPSTAN_PROBE_RUN EQUAL 0)
-    message(FATAL_ERROR "This compiler gets C++ coroutines wrong (cmake/coroutine_probe.cc):\n${output}\n${run_output}")
+    message(FATAL_ERROR "This compiler gets C++ coroutines wrong (cmake/coroutine_probe.cc):\n"
+      "${output}\n${run_output}")
   endif()
   set(CAPSTAN_COROUTINES_RIGHT ON CACHE INTERNAL "the coroutine probe passed")
 endif()

@@ -1,5 +1,5 @@
-# Why this file exists: how tests are declared. Every test program is a GoogleTest program that CTest
-# runs as a whole; test.sh adds up the cases of all of them.
+# Why this file exists: how tests are declared. Every test program is a GoogleTest program that
+# CTest runs as a whole; test.sh adds up the cases of all of them.
 find_package(GTest REQUIRED)   # libgtest-dev, libgmock-dev
 
 add_library(capstan_testing INTERFACE)
@@ -14,6 +14,7 @@ target_include_directories(capstan_testing INTERFACE ${CMAKE_BINARY_DIR}/generat
 
 # capstan_add_test(<name> <target> [arguments…]); results land in build/<preset>/results/<name>.xml.
 function(capstan_add_test name target)
-  add_test(NAME ${name} COMMAND ${target} --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml ${ARGN})
+  add_test(NAME ${name} COMMAND ${target}
+    --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml ${ARGN})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600)
 endfunction()

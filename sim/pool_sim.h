@@ -85,8 +85,8 @@ class PoolSim {
   // --- pool_sim.cc: the life of the node
   void configure();
   core::Task<void> live(unsigned generation);
-  core::Task<bool> start();  // opens the disk, loads or creates the pool; false: stop
-  core::Task<bool> create_pool();    // or loads what an interrupted create finished
+  core::Task<bool> start();        // opens the disk, loads or creates the pool; false: stop
+  core::Task<bool> create_pool();  // or loads what an interrupted create finished
   core::Task<bool> load_pool();
   core::Task<void> work(unsigned generation);
   core::Task<void> worker(unsigned operations);

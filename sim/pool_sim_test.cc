@@ -64,8 +64,8 @@ TEST(PoolSim, EveryCrashPointOfSmallStories) {
   }
 }
 
-// A volume kept the list of pages that the load had found; after its metadata had moved, deleting it
-// freed pages (and then clusters) of others.
+// A volume kept the list of pages that the load had found; after its metadata had moved, deleting
+// it freed pages (and then clusters) of others.
 TEST(PoolSim, FixedBugPagesOfARecoveredVolumeFreedTwice) {
   for (const std::uint64_t seed : {2, 17, 22, 27, 48, 57}) {
     expect_passed(run("manage", seed), "manage", seed);

@@ -75,15 +75,17 @@ TEST(Bytes, AllZeroLooksAtEveryByte) {
 
 TEST(Uuid, AcceptsTheUsualFormsAndPrintsOne) {
   const std::string canonical = "6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f";
-  for (const char* form : {"6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f", "6C8D9F1E-2B3A-4C5D-8E7F-0A1B2C3D4E5F",
-                           "6c8d9f1e2b3a4c5d8e7f0a1b2c3d4e5f", "{6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f}",
-                           "urn:uuid:6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f"}) {
+  for (const char* form :
+       {"6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f", "6C8D9F1E-2B3A-4C5D-8E7F-0A1B2C3D4E5F",
+        "6c8d9f1e2b3a4c5d8e7f0a1b2c3d4e5f", "{6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f}",
+        "urn:uuid:6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f"}) {
     const auto parsed = Uuid::parse(form);
     ASSERT_TRUE(parsed) << form;
     EXPECT_EQ(parsed->text(), canonical);
   }
-  for (const char* bad : {"", "6c8d9f1e", "6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5g",
-                          "6c8d9f1e-2b3a-4c5d-8e7f_0a1b2c3d4e5f", "6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f0"}) {
+  for (const char* bad :
+       {"", "6c8d9f1e", "6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5g",
+        "6c8d9f1e-2b3a-4c5d-8e7f_0a1b2c3d4e5f", "6c8d9f1e-2b3a-4c5d-8e7f-0a1b2c3d4e5f0"}) {
     EXPECT_FALSE(Uuid::parse(bad)) << bad;
   }
 }

@@ -11,8 +11,8 @@
 
 namespace capstan {
 
-using ByteView = std::span<const std::uint8_t>;   // borrowed, read-only
-using MutableBytes = std::span<std::uint8_t>;     // borrowed, writable
+using ByteView = std::span<const std::uint8_t>;  // borrowed, read-only
+using MutableBytes = std::span<std::uint8_t>;    // borrowed, writable
 
 inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};

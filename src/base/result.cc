@@ -8,12 +8,23 @@
 namespace capstan {
 
 std::string_view code_name(Code code) {
-  static constexpr std::array<std::string_view, 17> kNames = {
-      "OK",           "CANCELLED",         "UNKNOWN",          "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED", "NOT_FOUND",    "ALREADY_EXISTS",   "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",  "OUT_OF_RANGE",
-      "UNIMPLEMENTED", "INTERNAL",         "UNAVAILABLE",      "DATA_LOSS",
-      "UNAUTHENTICATED"};
+  static constexpr std::array<std::string_view, 17> kNames = {"OK",
+                                                              "CANCELLED",
+                                                              "UNKNOWN",
+                                                              "INVALID_ARGUMENT",
+                                                              "DEADLINE_EXCEEDED",
+                                                              "NOT_FOUND",
+                                                              "ALREADY_EXISTS",
+                                                              "PERMISSION_DENIED",
+                                                              "RESOURCE_EXHAUSTED",
+                                                              "FAILED_PRECONDITION",
+                                                              "ABORTED",
+                                                              "OUT_OF_RANGE",
+                                                              "UNIMPLEMENTED",
+                                                              "INTERNAL",
+                                                              "UNAVAILABLE",
+                                                              "DATA_LOSS",
+                                                              "UNAUTHENTICATED"};
   const auto index = static_cast<std::size_t>(code);
   return index < kNames.size() ? kNames[index] : kNames[2];
 }
@@ -35,16 +46,30 @@ std::unexpected<Error> fail(Code code, std::string message, int sys_errno) {
 
 static Code code_of_errno(int err) {
   switch (err) {
-    case ENOENT: case ENODEV: case ENXIO: return Code::kNotFound;
+    case ENOENT:
+    case ENODEV:
+    case ENXIO: return Code::kNotFound;
     case EEXIST: return Code::kAlreadyExists;
-    case EINVAL: case ENAMETOOLONG: case EISDIR: case ENOTDIR: return Code::kInvalidArgument;
-    case EACCES: case EPERM: case EROFS: return Code::kPermissionDenied;
-    case ENOSPC: case ENOMEM: case EMFILE: case ENFILE: return Code::kResourceExhausted;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case EISDIR:
+    case ENOTDIR: return Code::kInvalidArgument;
+    case EACCES:
+    case EPERM:
+    case EROFS: return Code::kPermissionDenied;
+    case ENOSPC:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE: return Code::kResourceExhausted;
     case ECANCELED: return Code::kCancelled;
     case ETIMEDOUT: return Code::kDeadlineExceeded;
     case EBUSY: return Code::kFailedPrecondition;
     case EOPNOTSUPP: return Code::kUnimplemented;
-    case ECONNREFUSED: case ECONNRESET: case EPIPE: case EHOSTUNREACH: case ENETUNREACH:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
     case ENOTCONN: return Code::kUnavailable;
     default: return Code::kInternal;
   }

@@ -73,24 +73,25 @@ std::unexpected<Error> fail_errno(int err, std::string_view what);
 #define CAPSTAN_CONCAT(a, b) CAPSTAN_CONCAT_INNER(a, b)
 
 // TRY(f()): returns f()'s error from the enclosing function, or goes on.
-#define TRY(expr)                                                      \
-  do {                                                                 \
-    auto capstan_try_ = (expr);                                        \
+#define TRY(expr)                                                               \
+  do {                                                                          \
+    auto capstan_try_ = (expr);                                                 \
     if (!capstan_try_) return std::unexpected(std::move(capstan_try_).error()); \
   } while (false)
 
 // TRY_SET(auto x, f()): the same, binding the value.
-#define TRY_SET(decl, expr) CAPSTAN_TRY_SET(CAPSTAN_CONCAT(capstan_try_, __LINE__), decl, expr, return)
+#define TRY_SET(decl, expr) \
+  CAPSTAN_TRY_SET(CAPSTAN_CONCAT(capstan_try_, __LINE__), decl, expr, return)
 // CO_TRY(co_await f()) and CO_TRY_SET(auto x, co_await f()): the same inside a coroutine.
-#define CO_TRY(expr)                                                   \
-  do {                                                                 \
-    auto capstan_try_ = (expr);                                        \
+#define CO_TRY(expr)                                                               \
+  do {                                                                             \
+    auto capstan_try_ = (expr);                                                    \
     if (!capstan_try_) co_return std::unexpected(std::move(capstan_try_).error()); \
   } while (false)
 #define CO_TRY_SET(decl, expr) \
   CAPSTAN_TRY_SET(CAPSTAN_CONCAT(capstan_try_, __LINE__), decl, expr, co_return)
 
-#define CAPSTAN_TRY_SET(tmp, decl, expr, leave)             \
-  auto tmp = (expr);                                        \
-  if (!tmp) leave std::unexpected(std::move(tmp).error());  \
+#define CAPSTAN_TRY_SET(tmp, decl, expr, leave)            \
+  auto tmp = (expr);                                       \
+  if (!tmp) leave std::unexpected(std::move(tmp).error()); \
   decl = *std::move(tmp)

@@ -1,3 +1,5 @@
+// Why this file exists: the text forms of UUIDs and the two ways to make one (RFC 4122 sections
+// 4.3 and 4.4); see uuid.h.
 #include "base/uuid.h"
 
 #include <openssl/sha.h>
@@ -41,7 +43,9 @@ static Uuid stamped(std::array<std::uint8_t, 16> bytes, unsigned version) {
   return Uuid{bytes};
 }
 
-Uuid Uuid::from_random(std::array<std::uint8_t, 16> random) { return stamped(random, 4); }
+Uuid Uuid::from_random(std::array<std::uint8_t, 16> random) {
+  return stamped(random, 4);
+}
 
 Uuid Uuid::from_name(std::string_view name) {
   std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};

@@ -1,4 +1,5 @@
-// Why this file exists: memory that O_DIRECT accepts: 4096-byte aligned, with an owner.
+// Why this file exists: memory that O_DIRECT accepts: 4096-byte aligned, with an owner. Devices
+// copy through it when a caller's memory is not aligned.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,8 @@ class Buffer {
   explicit Buffer(std::size_t size)
       : size_(size),
         data_(static_cast<std::uint8_t*>(std::aligned_alloc(
-            kBufferAlignment, (size + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment))) {
+            kBufferAlignment,
+            (size + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment))) {
     CAPSTAN_ASSERT(data_ || size == 0);
   }
   static Buffer zeroed(std::size_t size) {

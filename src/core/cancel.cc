@@ -33,8 +33,8 @@ CancelCallback::~CancelCallback() {
 CancelSource::CancelSource(const CancelToken& parent)
     : state_(std::make_shared<internal::CancelState>()) {
   // The callback may run inside its own constructor, so it captures only the reason's source.
-  parent_link_ = std::make_unique<CancelCallback>(
-      parent, [this, parent] { fire(parent.reason()); });
+  parent_link_ =
+      std::make_unique<CancelCallback>(parent, [this, parent] { fire(parent.reason()); });
 }
 
 void CancelSource::fire(Code reason) {

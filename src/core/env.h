@@ -26,23 +26,23 @@ namespace capstan::core {
 
 struct OpenOptions {
   bool write = false;
-  bool create = false;     // create when missing (mode 0600)
+  bool create = false;  // create when missing (mode 0600)
   // With create: fail when the file exists. Without: fail with EBUSY when another process (or, on a
   // block device, also a mount) has opened it exclusively.
   bool exclusive = false;
   bool truncate = false;
-  bool direct = false;     // O_DIRECT where the file supports it; FileInfo says what was got
+  bool direct = false;  // O_DIRECT where the file supports it; FileInfo says what was got
 };
 
 struct FileInfo {
   std::uint64_t size_bytes = 0;
   bool is_block_device = false;
-  bool direct = false;              // buffers, offsets and lengths must be alignment_bytes aligned
+  bool direct = false;  // buffers, offsets and lengths must be alignment_bytes aligned
   std::uint32_t alignment_bytes = 1;
   std::uint32_t logical_block_bytes = 512;
   std::uint32_t physical_block_bytes = 512;
-  bool volatile_cache = true;       // false: a completed write is durable without sync_data()
-  bool discard = true;              // deallocate() is supported
+  bool volatile_cache = true;  // false: a completed write is durable without sync_data()
+  bool discard = true;         // deallocate() is supported
 };
 
 class File {
@@ -95,8 +95,8 @@ struct Address {
 };
 
 struct PeerInfo {
-  std::string address;                                   // Address::text() of the other side
-  std::optional<std::uint32_t> uid, gid, pid;            // Unix sockets: SO_PEERCRED
+  std::string address;                         // Address::text() of the other side
+  std::optional<std::uint32_t> uid, gid, pid;  // Unix sockets: SO_PEERCRED
 };
 
 // A byte stream: TCP or Unix SOCK_STREAM. One read and one write may be in flight at a time.
@@ -145,7 +145,7 @@ class Network {
   virtual Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) = 0;
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) = 0;
   virtual Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
-                                                                     CancelToken token) = 0;
+                                                                      CancelToken token) = 0;
 };
 
 // --- the door ----------------------------------------------------------------------------------

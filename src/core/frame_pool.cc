@@ -15,15 +15,19 @@ namespace capstan::core {
 
 #ifdef CAPSTAN_PLAIN_FRAMES
 
-void* frame_allocate(std::size_t size) { return ::operator new(size); }
-void frame_free(void* frame, std::size_t) noexcept { ::operator delete(frame); }
+void* frame_allocate(std::size_t size) {
+  return ::operator new(size);
+}
+void frame_free(void* frame, std::size_t) noexcept {
+  ::operator delete(frame);
+}
 
 #else
 
 namespace {
 
 constexpr std::size_t kClassBytes = 64;
-constexpr std::size_t kClasses = 32;        // up to 2 KiB
+constexpr std::size_t kClasses = 32;          // up to 2 KiB
 constexpr std::size_t kCachedPerClass = 256;  // beyond that memory goes back to the heap
 
 struct FreeFrame {

@@ -59,8 +59,8 @@ TEST(Metrics, TextGroupsFamiliesAndEscapesLabels) {
                                  [&] { return depth; });
   const auto a = metrics.add(Metrics::Kind::kCounter, "calls_total", "Calls.", {{"wire", "grpc"}},
                              [] { return 2.0; });
-  const auto b = metrics.add(Metrics::Kind::kCounter, "calls_total", "Calls.", {{"wire", "a\"b\\c\nd"}},
-                             [] { return 1e10; });
+  const auto b = metrics.add(Metrics::Kind::kCounter, "calls_total", "Calls.",
+                             {{"wire", "a\"b\\c\nd"}}, [] { return 1e10; });
   depth = 4;
   EXPECT_EQ(metrics.prometheus_text(),
             "# HELP capstan_calls_total Calls.\n# TYPE capstan_calls_total counter\n"

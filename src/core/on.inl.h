@@ -13,9 +13,7 @@ struct Crossing {
   std::coroutine_handle<> caller;
   Reactor* home = nullptr;
 
-  static Task<void> body(Crossing* self) {
-    self->result.emplace(co_await self->function());
-  }
+  static Task<void> body(Crossing* self) { self->result.emplace(co_await self->function()); }
   static Task<void> finish(Crossing* self) {
     co_await body(self);
     // From the hand-over on *self belongs to the home core; only this frame is still ours.

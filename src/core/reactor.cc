@@ -15,12 +15,18 @@ thread_local Reactor* current_reactor = nullptr;
 Reactor::Reactor() = default;
 Reactor::~Reactor() = default;
 
-Reactor* Reactor::current() { return current_reactor; }
+Reactor* Reactor::current() {
+  return current_reactor;
+}
 
 Reactor::Current::Current(Reactor* reactor) : previous_(std::exchange(current_reactor, reactor)) {}
-Reactor::Current::~Current() { current_reactor = previous_; }
+Reactor::Current::~Current() {
+  current_reactor = previous_;
+}
 
-void Reactor::make_ready(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+void Reactor::make_ready(std::coroutine_handle<> handle) {
+  ready_.push_back(handle);
+}
 
 void Reactor::spawn_root(Task<void> task) {
   CAPSTAN_ASSERT(roots_);  // only inside run()
@@ -63,7 +69,9 @@ void Reactor::run(Task<void> task) {
   roots_.reset();
 }
 
-Nanos Reactor::next_deadline() const { return timers_.empty() ? 0 : timers_.begin()->first; }
+Nanos Reactor::next_deadline() const {
+  return timers_.empty() ? 0 : timers_.begin()->first;
+}
 
 bool Reactor::fire_timers() {
   bool fired = false;

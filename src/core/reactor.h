@@ -124,10 +124,14 @@ void name_task(const char* name);
 // Suspends until the reactor has run everything else that is ready: long loops call it.
 struct Yield {
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle) const { Reactor::current()->make_ready(handle); }
+  void await_suspend(std::coroutine_handle<> handle) const {
+    Reactor::current()->make_ready(handle);
+  }
   void await_resume() const noexcept {}
 };
-inline Yield yield() { return {}; }
+inline Yield yield() {
+  return {};
+}
 
 // Sleeps for `duration`, or fails with the token's code when the token fires first.
 Task<Result<void>> sleep_for(Nanos duration, CancelToken token = {});

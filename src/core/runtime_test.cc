@@ -32,14 +32,18 @@ class Runtime : public testing::Test {
   std::string path_;
 };
 
-Task<int> value(int v) { co_return v; }
+Task<int> value(int v) {
+  co_return v;
+}
 Task<int> sum(int n) {
   int total = 0;
   for (int i = 0; i < n; ++i) total += co_await value(1);
   co_return total;
 }
 
-Task<void> deep(int& out) { out = co_await sum(1'000'000); }
+Task<void> deep(int& out) {
+  out = co_await sum(1'000'000);
+}
 TEST_F(Runtime, AMillionNestedCallsNeedNoStack) {
   int out = 0;
   env_->run(deep(out));
@@ -80,7 +84,9 @@ TEST_F(Runtime, CancellingASleepEndsItWithTheReason) {
   EXPECT_EQ(ended, Code::kDeadlineExceeded);
 }
 
-Task<std::thread::id> where() { co_return std::this_thread::get_id(); }
+Task<std::thread::id> where() {
+  co_return std::this_thread::get_id();
+}
 Task<void> cross(UringEnv& env, std::vector<std::thread::id>& seen) {
   for (int i = 0; i < 1000; ++i) {
     for (unsigned core = 0; core < env.cores(); ++core) {
@@ -134,7 +140,9 @@ Task<void> files(Env& env, std::string path) {
   EXPECT_EQ((co_await env.files().remove(path)).error().code, Code::kNotFound);
   EXPECT_EQ((co_await env.files().open(path, {})).error().code, Code::kNotFound);
 }
-TEST_F(Runtime, FilesKeepWhatIsWritten) { env_->run(files(*env_, path_)); }
+TEST_F(Runtime, FilesKeepWhatIsWritten) {
+  env_->run(files(*env_, path_));
+}
 
 Task<void> exclusive(Env& env, std::string path) {
   EXPECT_TRUE(co_await env.files().replace_file(path, "x"));
@@ -147,7 +155,9 @@ Task<void> exclusive(Env& env, std::string path) {
   EXPECT_TRUE(co_await env.files().open(path, options));
   EXPECT_TRUE(co_await env.files().remove(path));
 }
-TEST_F(Runtime, AFileOpenedExclusivelyHasOneUser) { env_->run(exclusive(*env_, path_)); }
+TEST_F(Runtime, AFileOpenedExclusivelyHasOneUser) {
+  env_->run(exclusive(*env_, path_));
+}
 
 Task<void> replace(Env& env, std::string path) {
   EXPECT_TRUE(co_await env.files().replace_file(path, "first"));
@@ -156,7 +166,9 @@ Task<void> replace(Env& env, std::string path) {
   EXPECT_EQ((co_await env.files().read_file(path, 3)).error().code, Code::kOutOfRange);
   EXPECT_TRUE(co_await env.files().remove(path));
 }
-TEST_F(Runtime, ReplaceFileSwapsTheWholeContent) { env_->run(replace(*env_, path_)); }
+TEST_F(Runtime, ReplaceFileSwapsTheWholeContent) {
+  env_->run(replace(*env_, path_));
+}
 
 Task<void> echo(StreamListener& listener) {
   auto stream = co_await listener.accept();
@@ -243,11 +255,14 @@ Task<void> taken(Env& env) {
   const auto second = env.network().listen((*first)->local());
   CAPSTAN_ASSERT(!second);
   EXPECT_EQ(second.error().code, Code::kAlreadyExists);
-  EXPECT_EQ(env.network().listen(Address::tcp("localhost", 1)).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(env.network().listen(Address::tcp("localhost", 1)).error().code,
+            Code::kInvalidArgument);
   EXPECT_EQ((co_await env.network().connect(Address::unix_path("/nonexistent/x"), {})).error().code,
             Code::kNotFound);
 }
-TEST_F(Runtime, AddressesInUseAreNamed) { env_->run(taken(*env_)); }
+TEST_F(Runtime, AddressesInUseAreNamed) {
+  env_->run(taken(*env_));
+}
 
 Task<void> packets(Env& env, std::string path) {
   auto listener = env.network().listen_packets(Address::unix_path(path));
@@ -270,9 +285,12 @@ Task<void> packets(Env& env, std::string path) {
   CAPSTAN_ASSERT(end);
   EXPECT_FALSE(end->has_value());
 }
-TEST_F(Runtime, PacketsKeepTheirBoundaries) { env_->run(packets(*env_, path_)); }
+TEST_F(Runtime, PacketsKeepTheirBoundaries) {
+  env_->run(packets(*env_, path_));
+}
 
-Task<void> hold(SharedMutex& mutex, bool shared, std::vector<std::string>& order, std::string name) {
+Task<void> hold(SharedMutex& mutex, bool shared, std::vector<std::string>& order,
+                std::string name) {
   auto guard = shared ? co_await mutex.lock_shared() : co_await mutex.lock();
   order.push_back(name + "+");
   co_await yield();
@@ -293,7 +311,8 @@ Task<void> locks(std::vector<std::string>& order) {
 TEST_F(Runtime, ReadersShareAndWritersWaitTheirTurn) {
   std::vector<std::string> order;
   env_->run(locks(order));
-  EXPECT_EQ(order, (std::vector<std::string>{"r1+", "r2+", "r1-", "r2-", "w+", "w-", "r3+", "r3-"}));
+  EXPECT_EQ(order,
+            (std::vector<std::string>{"r1+", "r2+", "r1-", "r2-", "w+", "w-", "r3+", "r3-"}));
 }
 
 Task<void> produce(Queue<int>& queue, std::size_t& high) {
@@ -325,7 +344,9 @@ TEST(Cancel, FiresOnceInFormOfItsFirstReason) {
   CancelSource child(parent.token());
   int calls = 0;
   CancelCallback callback(child.token(), [&] { ++calls; });
-  { CancelCallback gone(child.token(), [&] { calls += 100; }); }
+  {
+    CancelCallback gone(child.token(), [&] { calls += 100; });
+  }
   parent.fire(Code::kDeadlineExceeded);
   parent.fire(Code::kCancelled);
   EXPECT_EQ(calls, 1);

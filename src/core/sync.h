@@ -80,7 +80,9 @@ class SharedMutex {
     SharedMutex& mutex;
     bool shared;
     bool await_ready() const { return mutex.waiters_.empty() && mutex.take(shared); }
-    void await_suspend(std::coroutine_handle<> handle) { mutex.waiters_.push_back({handle, shared}); }
+    void await_suspend(std::coroutine_handle<> handle) {
+      mutex.waiters_.push_back({handle, shared});
+    }
     Guard await_resume() const { return Guard(&mutex, shared); }
   };
   Acquire lock() { return {*this, false}; }

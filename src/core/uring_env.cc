@@ -23,7 +23,9 @@ struct UringEnv::Core {
   std::thread thread;
 };
 
-static Task<void> wait_for(Event& stop) { co_await stop.wait(); }
+static Task<void> wait_for(Event& stop) {
+  co_await stop.wait();
+}
 
 UringEnv::UringEnv() = default;
 
@@ -75,7 +77,9 @@ UringEnv::~UringEnv() {
   }
 }
 
-void UringEnv::run(Task<void> task) { main_->run(std::move(task)); }
+void UringEnv::run(Task<void> task) {
+  main_->run(std::move(task));
+}
 
 Reactor& UringEnv::reactor(unsigned core) {
   CAPSTAN_ASSERT(core < cores());
@@ -88,7 +92,9 @@ std::uint64_t UringEnv::wall_clock(const void*) {
   return static_cast<std::uint64_t>(now.tv_sec) * kSecond + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-std::uint64_t UringEnv::wall_clock_ns() const { return wall_clock(nullptr); }
+std::uint64_t UringEnv::wall_clock_ns() const {
+  return wall_clock(nullptr);
+}
 
 void UringEnv::fill_random(MutableBytes out) {
   while (!out.empty()) {

@@ -27,7 +27,9 @@ namespace {
 
 constexpr std::size_t kMaxTransfer = 1U << 30;  // one kernel request
 
-UringReactor& ring() { return static_cast<UringReactor&>(*Reactor::current()); }
+UringReactor& ring() {
+  return static_cast<UringReactor&>(*Reactor::current());
+}
 
 // A number from the queue directory of the disk that holds `device`, or `fallback`. A partition
 // has its queue one level up.
@@ -49,7 +51,7 @@ std::uint32_t queue_number(dev_t device, const char* name, std::uint32_t fallbac
 }
 
 Result<FileInfo> inspect(int fd, bool direct) {
-  struct stat st {};
+  struct stat st{};
   if (fstat(fd, &st) != 0) return fail_errno(errno, "stat");
   FileInfo info;
   info.direct = direct;
@@ -74,7 +76,7 @@ Result<FileInfo> inspect(int fd, bool direct) {
     return fail(Code::kInvalidArgument, "neither a regular file nor a block device", EINVAL);
   }
   if (direct) {
-    struct statx sx {};
+    struct statx sx{};
     info.alignment_bytes = info.logical_block_bytes;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN)) {
       if (sx.stx_dio_offset_align != 0) {
@@ -265,6 +267,8 @@ class UringFileSystem final : public FileSystem {
 
 }  // namespace
 
-std::unique_ptr<FileSystem> make_uring_files() { return std::make_unique<UringFileSystem>(); }
+std::unique_ptr<FileSystem> make_uring_files() {
+  return std::make_unique<UringFileSystem>();
+}
 
 }  // namespace capstan::core

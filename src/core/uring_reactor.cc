@@ -43,8 +43,9 @@ Result<std::unique_ptr<UringReactor>> UringReactor::create(int poll_us) {
 
 Result<void> UringReactor::set_up() {
   io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                 IORING_SETUP_SUBMIT_ALL;
   params.cq_entries = limits::kRingCompletionEntries;
   int rc = io_uring_queue_init_params(limits::kRingEntries, &ring_, &params);
   if (rc == -EINVAL) {

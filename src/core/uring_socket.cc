@@ -23,7 +23,9 @@ namespace {
 constexpr unsigned kDirectRun = 32;  // direct successes before a yield
 constexpr int kBacklog = 512;
 
-UringReactor& ring() { return static_cast<UringReactor&>(*Reactor::current()); }
+UringReactor& ring() {
+  return static_cast<UringReactor&>(*Reactor::current());
+}
 
 std::unexpected<Error> cancelled(const std::string& peer) {
   return fail(Code::kCancelled, "connection with " + peer + " was cancelled", ECANCELED);
@@ -41,9 +43,8 @@ Result<SocketAddress> encode(const Address& address) {
   if (address.kind == Address::Kind::kUnix) {
     auto& un = reinterpret_cast<sockaddr_un&>(out.storage);
     if (address.path.empty() || address.path.size() >= sizeof un.sun_path) {
-      return fail(Code::kInvalidArgument,
-                  "socket path '" + address.path + "' must have 1 to " +
-                      std::to_string(sizeof un.sun_path - 1) + " bytes");
+      return fail(Code::kInvalidArgument, "socket path '" + address.path + "' must have 1 to " +
+                                              std::to_string(sizeof un.sun_path - 1) + " bytes");
     }
     un.sun_family = AF_UNIX;
     address.path.copy(un.sun_path, address.path.size());
@@ -339,7 +340,7 @@ class UringNetwork final : public Network {
     co_return std::make_unique<UringStream>(fd);
   }
   Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
-                                                             CancelToken token) override {
+                                                              CancelToken token) override {
     CO_TRY_SET(const int fd, co_await connect_to(std::move(address), SOCK_SEQPACKET, token));
     co_return std::make_unique<UringPacketSocket>(fd);
   }
@@ -347,6 +348,8 @@ class UringNetwork final : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> make_uring_network() { return std::make_unique<UringNetwork>(); }
+std::unique_ptr<Network> make_uring_network() {
+  return std::make_unique<UringNetwork>();
+}
 
 }  // namespace capstan::core

@@ -32,8 +32,8 @@ struct Call {
   core::Nanos deadline = 0;  // of the reactor's clock; 0 = none
   core::CancelToken token;   // fires at the deadline or when the client is gone
   Metadata metadata;
-  std::string trace_id;      // W3C trace id as hex, empty when there is none
-  std::string_view wire;     // "grpc", "jsonrpc" …; a literal
+  std::string trace_id;   // W3C trace id as hex, empty when there is none
+  std::string_view wire;  // "grpc", "jsonrpc" …; a literal
 };
 
 }  // namespace capstan::rpc

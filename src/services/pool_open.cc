@@ -173,8 +173,9 @@ core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments argument
   if (unusable && !arguments.force) {
     Error error = std::move(found).error();
     error.code = Code::kFailedPrecondition;
-    error.message += "; nothing was changed: choose another disk, or give up what is on this one "
-                     "with 'capstan pool create --force' (metadata 'capstan-force: true')";
+    error.message +=
+        "; nothing was changed: choose another disk, or give up what is on this one "
+        "with 'capstan pool create --force' (metadata 'capstan-force: true')";
     co_return std::unexpected(std::move(error).within("create pool '" + arguments.name + "'"));
   }
   if (why != Code::kNotFound && !unusable) {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "capstan_test_paths.h"
 #include "bdev.pb.h"
+#include "capstan_test_paths.h"
 #include "common.pb.h"
 #include "event.pb.h"
 #include "grpc/health/v1/health.pb.h"

@@ -78,9 +78,8 @@ Done pool_create(Session& session, Arguments arguments) {
   CO_TRY(Session::usage(read_format_flags(arguments, request)));
   client::MetadataList metadata;
   if (arguments.on("force")) metadata.emplace_back("capstan-force", "true");
-  CO_TRY_SET(const v1::Pool pool,
-             co_await session.call<v1::Pool>("mayastor.v1.PoolRpc/CreatePool", request,
-                                             std::move(metadata)));
+  CO_TRY_SET(const v1::Pool pool, co_await session.call<v1::Pool>("mayastor.v1.PoolRpc/CreatePool",
+                                                                  request, std::move(metadata)));
   co_return print_pool(session.out(), pool);
 }
 

@@ -37,8 +37,8 @@ class Session {
   const core::CancelToken& token() const { return token_; }
   core::Terminal terminal() const { return terminal_; }
 
-  // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout. `metadata` says what
-  // the API's message has no field for.
+  // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout. `metadata` says
+  // what the API's message has no field for.
   template <class Response, class Request>
   core::Task<Result<Response>> call(std::string method, Request request,
                                     client::MetadataList metadata = {}) {

@@ -1,7 +1,7 @@
 // Why this file exists: vectors for every function of grpc_codec.h, and the worked example of
 // PROTOCOL.md, which is read from the document itself.
-#include "capstan_test_paths.h"
 #include "wire/grpc/grpc_codec.h"
+#include "capstan_test_paths.h"
 
 #include <gtest/gtest.h>
 
