@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import Node, wait_until  # noqa: E402
+from node import ROOT, Node, wait_until  # noqa: E402
 
 
 class Start(unittest.TestCase):
@@ -29,6 +29,12 @@ class Start(unittest.TestCase):
             code, text = self.node.run_to_end(flag)
             self.assertEqual(code, 0, text)
             self.assertRegex(text, says)
+
+    def test_the_operations_page_is_up_to_date(self):
+        code, text = self.node.run_to_end('--print-operations')
+        self.assertEqual(code, 0, text)
+        with open(os.path.join(ROOT, 'docs', 'operations.md')) as page:
+            self.assertEqual(page.read(), text, 'regenerate docs/operations.md')
 
     def test_wrong_flags(self):
         self.refused('--no-such-flag', says='no-such-flag')

@@ -250,8 +250,8 @@ core::Task<Result<void>> ReplicaImpl::copy_and_merge(const Segment& segment, std
 core::Task<Result<void>> ReplicaImpl::give_back(std::uint64_t index, std::uint32_t cluster) {
   CO_TRY(co_await store_->begin_change());
   CO_TRY(co_await store_->change_map(*volume_, index, 0));
-  CO_TRY(
-      co_await store_->barrier());  // nobody may have the cluster while a crash can bring it back
+  // Nobody may have the cluster while a crash can bring the old map back.
+  CO_TRY(co_await store_->barrier());
   std::vector<std::uint32_t> freed{cluster};
   co_await store_->discard_and_free(std::move(freed));
   co_return Result<void>{};
