@@ -42,6 +42,7 @@ void Store::adopt(StoreImage image) {
   rebuild_allocator();
   changing_ = disk_dirty_ && rewrites_.empty() && restored_.empty() && shadow_pages_.empty() &&
               dead_roots_.empty();
+  if (changing_) forget_disk_pages();
 }
 
 void Store::link_parents() {
@@ -170,16 +171,21 @@ core::Task<Result<void>> Store::repair() {
   dead_roots_.clear();
   reserved_pages_.clear();
   rewrites_.clear();
-  for (auto& [id, volume] : volumes_) {
-    if (volume->fault.empty()) {
-      volume->disk_pages.clear();
-      volume->blob.excess.clear();
-    }
-  }
-  if (super_volume_) super_volume_->disk_pages.clear();
+  forget_disk_pages();
   CAPSTAN_ASSERT(!barrier_.has_actions());  // they would free pages of the old bookkeeping
   rebuild_allocator();
   co_return Result<void>{};
+}
+
+// From here on the volumes say themselves what the disk names: the list of the load would grow old
+// with their first change, and deleting a volume would free pages that belong to others by then.
+void Store::forget_disk_pages() {
+  for (auto& [id, volume] : volumes_) {
+    if (!volume->fault.empty()) continue;
+    volume->disk_pages.clear();
+    volume->blob.excess.clear();
+  }
+  if (super_volume_) super_volume_->disk_pages.clear();
 }
 
 core::Task<Result<void>> Store::repair_shadows() {

@@ -129,6 +129,7 @@ class Store {
  private:
   void adopt(StoreImage image);
   void rebuild_allocator();
+  void forget_disk_pages();
   void link_parents();
   Error record_fault(Error error);
   core::Task<Result<void>> write_super();
