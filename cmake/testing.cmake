@@ -16,5 +16,5 @@ target_include_directories(capstan_testing INTERFACE ${CMAKE_BINARY_DIR}/generat
 function(capstan_add_test name target)
   add_test(NAME ${name} COMMAND ${target}
     --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml ${ARGN})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
 endfunction()
