@@ -14,7 +14,7 @@ struct Arguments {
   std::uint64_t seed = 1, seeds = 1;
   std::string workload = "mixed";
   std::optional<std::uint64_t> cut_at;
-  bool enumerate = false, verbose = false, help = false;
+  bool enumerate = false, kill = false, verbose = false, help = false;
 };
 
 constexpr const char* kHelp =
@@ -24,6 +24,7 @@ constexpr const char* kHelp =
     "  --workload W    what the node does (default mixed)\n"
     "  --enumerate     cut the power once at every I/O of the seed's first generation\n"
     "  --cut-at N      cut it only at I/O N of the first generation\n"
+    "  --kill          with those two: kill the process instead\n"
     "  --verbose       tell the story\n";
 
 bool parse(int argc, char** argv, Arguments& arguments) {
@@ -38,6 +39,8 @@ bool parse(int argc, char** argv, Arguments& arguments) {
     std::uint64_t value = 0;
     if (flag == "--enumerate") {
       arguments.enumerate = true;
+    } else if (flag == "--kill") {
+      arguments.kill = true;
     } else if (flag == "--verbose") {
       arguments.verbose = true;
     } else if (flag == "--help") {
@@ -65,6 +68,7 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
   options.seed = seed;
   options.workload = find_workload(arguments.workload);
   options.cut_at = cut_at;
+  options.kill = arguments.kill;
   options.verbose = arguments.verbose;
   auto result = PoolSim(options).run();
   if (!result.failure.empty()) {
@@ -73,7 +77,9 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
         static_cast<unsigned long long>(seed),
         cut_at ? (" cut at I/O " + std::to_string(*cut_at)).c_str() : "", result.failure.c_str(),
         result.story.c_str(), arguments.workload.c_str(), static_cast<unsigned long long>(seed),
-        cut_at ? (" --cut-at " + std::to_string(*cut_at)).c_str() : "");
+        cut_at
+            ? (" --cut-at " + std::to_string(*cut_at) + (arguments.kill ? " --kill" : "")).c_str()
+            : "");
     std::fflush(stdout);
   }
   return result;

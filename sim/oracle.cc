@@ -111,6 +111,17 @@ std::string SectorOracle::check(std::uint64_t first, ByteView content) const {
   return {};
 }
 
+void SectorOracle::process_killed() {
+  const auto now = ++clock_;
+  for (const auto number : unflushed_) {
+    for (auto& entry : sectors_[number]) {
+      if (entry.acknowledged != 0) continue;
+      entry.acknowledged = now;
+      entry.maybe = true;
+    }
+  }
+}
+
 std::string SectorOracle::check_survivor(std::uint64_t number, ByteView sector) {
   auto& history = sectors_[number];
   const auto value = match(number, sector, history, 0);

@@ -53,6 +53,9 @@ class SectorOracle {
   std::string check(std::uint64_t first, ByteView content) const;
   // The same after a power cut, for one sector; on success the sector's history becomes this value.
   std::string check_survivor(std::uint64_t number, ByteView sector);
+  // The process was killed and nobody will answer what was in flight: it may have happened or not.
+  // Nothing acknowledged is lost by that, and nothing became durable by it.
+  void process_killed();
   // One sector of a disk that rewrote history (tests of the oracle itself).
   std::size_t history(std::uint64_t number) const { return sectors_[number].size(); }
 

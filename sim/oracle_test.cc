@@ -61,6 +61,18 @@ TEST(SectorOracle, UnmappedAndFailedMayBeOldOrNew) {
   EXPECT_NE(oracle.check(0, sector(1, 0, 3)), "");
 }
 
+TEST(SectorOracle, AKillLosesNothingAcknowledgedAndMakesNothingDurable) {
+  SectorOracle oracle(1, 1);
+  oracle.end(oracle.begin(0, 1, 1, false), true);
+  const auto in_flight = oracle.begin(0, 1, 2, false);
+  (void)in_flight;
+  oracle.process_killed();
+  EXPECT_EQ(oracle.check(0, sector(1, 0, 1)), "");
+  EXPECT_EQ(oracle.check(0, sector(1, 0, 2)), "");
+  EXPECT_NE(oracle.check(0, sector(1, 0, 0)), "");
+  EXPECT_EQ(oracle.check_survivor(0, sector(1, 0, 0)), "");  // the power failed after all
+}
+
 TEST(SectorOracle, TornSectorsAreNamed) {
   auto torn = sector(1, 0, 5);
   const auto other = sector(1, 0, 6);

@@ -108,21 +108,29 @@ PoolSimResult PoolSim::run() {
   const unsigned generations = options_.cut_at ? 2 : workload_.generations;
   for (unsigned generation = 0; generation < generations && failure_.empty(); ++generation) {
     if (!env_->powered()) env_->power_on();
+    after_kill_ = killed_;
     faulty_ = false;
+    killed_ = options_.cut_at ? options_.kill : world_.random().chance(30);
+    const auto cut_after = [this](std::uint64_t ios) {
+      killed_ ? env_->kill_after(ios) : env_->cut_power_after(ios);
+    };
     if (options_.cut_at) {
-      env_->cut_power_after(generation == 0 ? *options_.cut_at : 0);
+      cut_after(generation == 0 ? *options_.cut_at : 0);
     } else if (generation + 1 == generations && !world_.random().chance(50)) {
-      env_->cut_power_after(0);
+      cut_after(0);
     } else {
       const std::uint64_t most = world_.random().chance(25) ? 25 : workload_.operations * 6;
-      env_->cut_power_after(world_.random().between(1, most));
+      cut_after(world_.random().between(1, most));
     }
     note("generation " + std::to_string(generation));
     world_.run(live(generation));
     disk_->clear_faults();
     if (!env_->powered()) {
-      ++result_.cuts;
-      note("power is off");
+      ++(killed_ ? result_.kills : result_.cuts);
+      note(killed_ ? "killed" : "power is off");
+      if (killed_) {
+        for (const auto& model : models_) model->oracle.process_killed();
+      }
     }
     if (generation == 0) result_.first_generation_ios = env_->io_count();
   }
@@ -138,7 +146,7 @@ core::Task<void> PoolSim::live(unsigned generation) {
     if (!options_.cut_at || generation == 0) co_await work(generation);
     if (!stopped()) co_await wind_down(last);
   }
-  if (failure_.empty() && env_->powered()) env_->power_cut();  // a clean end needs no power
+  if (failure_.empty() && env_->powered()) killed_ ? env_->kill() : env_->power_cut();
   pool_.reset();
   unloaded_.clear();
   device_.reset();
@@ -174,7 +182,11 @@ core::Task<bool> PoolSim::create_pool() {
     co_return false;
   }
   pool_acknowledged_ = probe.has_value();
-  if (pool_acknowledged_) co_return co_await load_pool();
+  if (pool_acknowledged_) {
+    // After a kill it may stand in the cache only, and nobody was told that it is there.
+    if (!co_await device_->flush()) co_return false;
+    co_return co_await load_pool();
+  }
   options.force = probe.error().code == Code::kDataLoss;
   auto pool = co_await storage::Pool::create(*env_, device_, "pool0", env_->random_uuid(), options);
   if (!pool) {
@@ -240,7 +252,10 @@ core::Task<void> PoolSim::reload() {
   if (unloaded) {
     // A pool whose writes failed promises nothing about what was not flushed.
     if (!pool_->info().faulted) {
-      for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+      for (auto& [model, time] : begun) {
+        model->oracle.flush_ended(time);
+        model->tentative = false;
+      }
     }
     // Nothing but the pool writes to the disk, so what it left must be clean and sound.
     if (env_->powered() && !faulty_) {
@@ -259,7 +274,10 @@ core::Task<void> PoolSim::reload() {
     }
   }
   if (!pool_ || !unloaded) {
-    if (failure_.empty() && env_->powered()) env_->power_cut();  // after a fault: start over
+    if (failure_.empty() && env_->powered()) {  // after a fault: start over
+      killed_ = false;
+      env_->power_cut();
+    }
   }
   loaded_->set();
 }
@@ -294,7 +312,10 @@ core::Task<void> PoolSim::wind_down(bool last) {
   if (!unloaded && !stopped() && !faulty_) fail("unload: " + unloaded.error().text());
   if (!unloaded) co_return;
   if (!pool_->info().faulted) {
-    for (auto& [model, time] : begun) model->oracle.flush_ended(time);
+    for (auto& [model, time] : begun) {
+      model->oracle.flush_ended(time);
+      model->tentative = false;
+    }
   }
   clean_expected_ = !faulty_;  // a faulted pool is left as it is, for the next load to recover
   check_image(false);

@@ -1,8 +1,8 @@
 // Why this file exists: the pool simulation. One seed is one life story of a node with a pool on a
 // simulated disk: replicas are created, written, flushed, changed and destroyed by several
-// coroutines, the power fails at a random (or at a given) I/O, the node starts again, everything is
-// checked against the oracle and against an independent reader of the format, and the story goes on
-// for several generations.
+// coroutines, the power fails or the process is killed at a random (or a given) I/O, the node
+// starts again, everything is checked against the oracle and against an independent reader of the
+// format, and the story goes on for several generations.
 //
 // What is checked after each start: acknowledged-and-flushed data is there and nothing older, torn
 // or foreign is; acknowledged management calls have happened; no cluster or metadata page has two
@@ -42,9 +42,10 @@ std::vector<std::string_view> workload_names();
 struct PoolSimOptions {
   std::uint64_t seed = 1;
   const Workload* workload = nullptr;
-  // The power fails at exactly this I/O of the first generation (the n-th of the node), and one
-  // more generation checks what is left.
+  // The power fails (or the process is killed) at exactly this I/O of the first generation (the
+  // n-th of the node), and one more generation checks what is left.
   std::optional<std::uint64_t> cut_at;
+  bool kill = false;  // with cut_at: kill -9 instead of a power cut
   bool verbose = false;
   bool lying_disk = false;  // syncs do nothing: the checks must notice
 };
@@ -53,7 +54,7 @@ struct PoolSimResult {
   std::string failure;  // empty: passed
   std::string story;    // configuration, for the report of a failure
   std::uint64_t first_generation_ios = 0, trace_hash = 0;
-  unsigned cuts = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
+  unsigned cuts = 0, kills = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
            destroyed = 0;
 };
 
@@ -80,6 +81,8 @@ class PoolSim {
     std::map<std::string, std::vector<std::string>> attributes;
     std::vector<Busy> busy;
     bool managing = false;  // an attribute change or the destruction is in flight
+    // Seen after a kill although its creation was never acknowledged: a power cut may take it away.
+    bool tentative = false;
   };
 
   // --- pool_sim.cc: the life of the node
@@ -116,6 +119,7 @@ class PoolSim {
   core::Task<void> check_survivors();
   core::Task<void> check_content(std::shared_ptr<Model> model, bool survivors);
   void check_existence();
+  void decide_existence(Model& model, bool exists);
   void check_attributes(Model& model, const storage::Replica& replica);
   void check_accounting();
 
@@ -135,6 +139,8 @@ class PoolSim {
   bool pool_acknowledged_ = false;       // create() answered: from now on it must load
   bool clean_expected_ = false;          // unload() answered and nothing happened since
   bool faulty_ = false;                  // disk operations were made to fail in this generation
+  bool killed_ = false;                  // this generation ends by a kill, not by a power cut
+  bool after_kill_ = false;              // the one before did
   std::uint64_t life_ = 0;               // counts loads; an operation of an older life is excused
   std::uint32_t next_value_ = 1, next_replica_ = 1;
   std::string failure_;

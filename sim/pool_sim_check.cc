@@ -29,7 +29,8 @@ void PoolSim::check_image(bool after_cut) {
   }
   for (const auto& model : models_) {
     const auto* blob = image.find(model->uuid.text());
-    if (model->stage == Stage::kLive && !blob) fail(when + model->name + " is missing");
+    if (model->stage == Stage::kLive && !model->tentative && !blob)
+      fail(when + model->name + " is missing");
     if (model->stage == Stage::kGone && blob) fail(when + model->name + " is back");
   }
 }
@@ -42,7 +43,7 @@ core::Task<void> PoolSim::check_survivors() {
   const auto models = models_;
   for (const auto& model : models) {
     if (stopped()) co_return;
-    if (model->stage == Stage::kLive) co_await check_content(model, true);
+    if (model->stage == Stage::kLive) co_await check_content(model, !after_kill_);
   }
 }
 
@@ -55,12 +56,8 @@ void PoolSim::check_existence() {
     model->busy.clear();
     model->managing = false;
     const auto replica = pool_->find(model->uuid);
-    if (!replica) {
-      if (model->stage == Stage::kLive) fail(model->name + " was acknowledged and is gone");
-      model->stage = Stage::kGone;
-      continue;
-    }
-    model->stage = Stage::kLive;  // unacknowledged creations and destructions are decided now
+    decide_existence(*model, replica != nullptr);
+    if (!replica) continue;
     if (replica->name() != model->name || replica->size_bytes() != model->size_bytes ||
         replica->thin() != model->thin) {
       fail(model->name + " came back with another name, size or kind");
@@ -75,6 +72,21 @@ void PoolSim::check_existence() {
   }
 }
 
+// Unacknowledged creations and destructions are decided after a power cut; after a kill what is
+// seen may still be taken back by one.
+void PoolSim::decide_existence(Model& model, bool exists) {
+  if (model.stage == Stage::kLive && !exists && !(model.tentative && !after_kill_)) {
+    fail(model.name + " was acknowledged and is gone");
+  }
+  if (!exists) {
+    const bool may_return = model.stage == Stage::kDestroying && after_kill_;
+    if (!may_return) model.stage = Stage::kGone;
+    return;
+  }
+  model.tentative = after_kill_ && (model.tentative || model.stage == Stage::kCreating);
+  model.stage = Stage::kLive;
+}
+
 void PoolSim::check_attributes(Model& model, const storage::Replica& replica) {
   const auto stored = replica.attributes();
   for (auto& [key, values] : model.attributes) {
@@ -84,7 +96,7 @@ void PoolSim::check_attributes(Model& model, const storage::Replica& replica) {
       fail("attribute " + key + " of " + model.name + " is '" + value.substr(0, 20) +
            "', acknowledged was '" + values.front().substr(0, 20) + "'");
     }
-    values = {value};
+    if (!after_kill_) values = {value};
   }
 }
 

@@ -166,6 +166,7 @@ core::Task<void> PoolSim::set_attribute(std::shared_ptr<Model> model) {
   if (!env_->powered()) co_return;
   if (result) {
     model->attributes[key] = {value};
+    model->tentative = false;  // durable, and so is the replica then
   } else if (!excused(life)) {
     model->attributes[key].pop_back();
     if (result.error().code != Code::kResourceExhausted) {
@@ -236,7 +237,10 @@ core::Task<void> PoolSim::flush(std::shared_ptr<Model> model) {
   const auto result = co_await replica->flush();
   ++result_.flushes;
   note("flushed " + model->name);
-  if (result && env_->powered()) model->oracle.flush_ended(begun);
+  if (result && env_->powered()) {
+    model->oracle.flush_ended(begun);
+    model->tentative = false;
+  }
   settle(*model, result, life, "flush");
 }
 

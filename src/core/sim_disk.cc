@@ -274,14 +274,20 @@ void SimDisk::poke(std::uint64_t offset, ByteView from) {
   media_.sync_to(media_.last_change());
 }
 
-void SimDisk::power_failed() {
+void SimDisk::power_failed(SimPower::Cut cut) {
   std::vector<SimChange> changes;
   for (auto* flight : in_flight_) {
     if (flight->lost) continue;  // of an earlier life, not yet resumed
     flight->lost = true;
     for (auto& change : flight->changes()) changes.push_back(std::move(change));
   }
-  media_.power_failed(world_.random(), std::move(changes));
+  if (cut == SimPower::Cut::kPower) {
+    media_.power_failed(world_.random(), std::move(changes));
+    return;
+  }
+  for (auto& change : changes) {
+    if (world_.random().chance(50)) media_.apply(std::move(change));
+  }
 }
 
 }  // namespace capstan::core

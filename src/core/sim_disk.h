@@ -63,7 +63,7 @@ class SimDisk final : public SimPower::Listener {
   std::uint64_t size() const { return media_.size(); }
   std::size_t opens() const { return opens_; }
 
-  void power_failed() override;
+  void power_failed(SimPower::Cut cut) override;
 
   // A handle; the file system's open() calls this. `self` keeps a file's content alive.
   std::unique_ptr<File> open(OpenOptions options, std::shared_ptr<SimDisk> self);

@@ -89,7 +89,12 @@ SimDisk& SimEnv::disk(const std::string& path) {
 
 void SimEnv::power_cut() {
   world_.trace(kTracePower, power_.io_count());
-  power_.cut();
+  power_.cut(SimPower::Cut::kPower);
+}
+
+void SimEnv::kill() {
+  world_.trace(kTracePower + 2, power_.io_count());
+  power_.cut(SimPower::Cut::kKill);
 }
 
 void SimEnv::power_on() {

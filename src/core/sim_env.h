@@ -114,11 +114,15 @@ class SimEnv final : public Env {
   SimDisk& disk(const std::string& path);
 
   void power_cut();
+  // The process dies as by kill -9 and the power stays on: what completed is there, what was in
+  // flight may be. power_on() then starts the process again.
+  void kill();
   void power_on();
   bool powered() const { return power_.on(); }
   // The power fails during the n-th I/O from now (n = 1: the next one); 0 takes the order back.
   // Reads, writes, syncs, deallocations and truncations of disks and files count.
-  void cut_power_after(std::uint64_t ios) { power_.cut_after(ios); }
+  void cut_power_after(std::uint64_t ios) { power_.cut_after(ios, SimPower::Cut::kPower); }
+  void kill_after(std::uint64_t ios) { power_.cut_after(ios, SimPower::Cut::kKill); }
   std::uint64_t io_count() const { return power_.io_count(); }
 
  private:

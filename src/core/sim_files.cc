@@ -151,7 +151,8 @@ Task<Result<void>> SimFileSystem::sync_directory(std::string path) {
   co_return Result<void>{};
 }
 
-void SimFileSystem::power_failed() {
+void SimFileSystem::power_failed(SimPower::Cut cut) {
+  if (cut == SimPower::Cut::kKill) return;
   const auto kept = world_.random().below(journal_.size() + 1);
   for (std::size_t i = 0; i < kept; ++i) apply(durable_, journal_[i]);
   journal_.clear();

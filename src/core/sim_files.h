@@ -41,7 +41,7 @@ class SimFileSystem final : public FileSystem, SimPower::Listener {
     bool in(const std::string& directory) const;
   };
 
-  void power_failed() override;
+  void power_failed(SimPower::Cut cut) override;
   static void apply(Names& names, const Step& step);
   void record(Step step);
   // Counts as an I/O and takes time; EIO when the power is or goes off.

@@ -90,7 +90,9 @@ void SimNetwork::forget(SimListenerBase& listener) {
   if (found != listeners_.end() && found->second == &listener) listeners_.erase(found);
 }
 
-void SimNetwork::power_failed() {
+void SimNetwork::power_failed(SimPower::Cut cut) {
+  // A living kernel resets the connections of a killed process.
+  const Nanos notice = cut == SimPower::Cut::kKill ? kMillisecond : kSecond;
   for (auto& [key, listener] : std::exchange(listeners_, {})) listener->power_failed();
   for (auto& weak : hub_.connections_) {
     const auto connection = weak.lock();
@@ -98,7 +100,7 @@ void SimNetwork::power_failed() {
     for (unsigned end = 0; end < 2; ++end) {
       if (connection->host(end) != host_) continue;
       connection->break_end(end, EIO);
-      hub_.world_.reactor().after(kSecond, [weak, end] {
+      hub_.world_.reactor().after(notice, [weak, end] {
         if (const auto left = weak.lock()) left->break_end(1 - end, ECONNRESET);
       });
     }

@@ -79,7 +79,7 @@ class SimNetwork final : public Network, SimPower::Listener {
   void forget(SimListenerBase& listener);
 
  private:
-  void power_failed() override;
+  void power_failed(SimPower::Cut cut) override;
   // Checks and completes the address (a free port for port 0).
   Result<Address> bindable(Address address);
   // Waits as a connect does and answers the listener that takes it.
