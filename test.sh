@@ -13,7 +13,8 @@ usage() {
 
 It installs missing Debian packages, then: unit tests and simulation under ASan and UBSan, house
 rules (tools/tidy, clang-format, coroutine checks of clang-tidy), end-to-end and conformance tests
-against running nodes, idle cost of the release build, a few seconds of every fuzz target. The
+against running nodes, idle cost of the release build, the runtime under TSan, a few seconds of
+every fuzz target. The
 first run takes about half an hour on two cores, later ones a few minutes. Logs: build/test-logs.
 FUZZ_SECONDS=n sets how long each fuzz target runs (default 5).
 TEXT
@@ -99,6 +100,18 @@ code_format() {
   echo "$good passed, $bad failed"
 }
 
+# The runtime is where threads meet: messages between cores, starting and stopping them.
+thread_tests() {
+  local log=$logs/tsan-core_test.log good bad=0
+  build/tsan/core_test >"$log" 2>&1 || bad=1
+  good=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?\.$/\1/p' "$log")
+  if [ "$bad" -ne 0 ] || [ -z "$good" ]; then
+    tail -n 60 "$log"
+    bad=1
+  fi
+  echo "${good:-0} passed, $bad failed"
+}
+
 fuzz_smoke() {
   local good=0 bad=0 target name log seeds
   for target in build/fuzz/bin/*_fuzz; do
@@ -141,6 +154,9 @@ if needed "build release" tools/build.sh release; then
   export CAPSTAN_BIN=$PWD/build/asan/bin CAPSTAN_RELEASE_BIN=$PWD/build/release/bin
   counted "end to end" tools/run-python-tests tests/e2e/*_test.py
   counted "conformance" tools/run-python-tests tests/conformance/*_test.py
+fi
+if needed "build tsan" tools/build.sh tsan core_test; then
+  counted "threads under TSan" thread_tests
 fi
 if needed "build fuzz" tools/build.sh fuzz fuzz_targets; then
   counted "fuzz smoke" fuzz_smoke
