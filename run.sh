@@ -68,8 +68,7 @@ if [ ! -e "$disk" ]; then
 fi
 
 capstan=("$bin/capstan" --bind "127.0.0.1:$port")
-"$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
-  -r "$data/io-engine.sock" &
+"$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" &
 node=$!
 echo "$node" >"$data/io-engine.pid"
 stopping=false
@@ -117,7 +116,7 @@ fi
 cat <<TEXT
 
 The node is running (process $node).
-  gRPC    127.0.0.1:$port   Mayastor v1 and v0, capstan.node.v1, reflection, health
+  gRPC    127.0.0.1:$port   Mayastor v1 (pool, replica, bdev, host), capstan.node.v1, reflection, health
   disk    $disk   (pool0 with the thin replica0)
   state   $data/state
 
