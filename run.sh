@@ -116,7 +116,7 @@ fi
 cat <<TEXT
 
 The node is running (process $node).
-  gRPC    127.0.0.1:$port   Mayastor v1 (pool, replica, bdev, host), capstan.node.v1, reflection, health
+  gRPC    127.0.0.1:$port   Mayastor v1 (pools to hosts), capstan.node.v1, reflection, health
   disk    $disk   (pool0 with the thin replica0)
   state   $data/state
 
