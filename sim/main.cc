@@ -93,9 +93,10 @@ int run(const Arguments& arguments) {
                  names.c_str());
     return 2;
   }
-  std::uint64_t runs = 0, failed = 0, cuts = 0, loads = 0, writes = 0, created = 0;
+  std::uint64_t runs = 0, failed = 0, cuts = 0, kills = 0, loads = 0, writes = 0, created = 0;
   const auto count = [&](const PoolSimResult& result) {
-    ++runs, failed += !result.failure.empty(), cuts += result.cuts, loads += result.loads;
+    ++runs, failed += !result.failure.empty(), cuts += result.cuts, kills += result.kills,
+        loads += result.loads;
     writes += result.writes, created += result.created;
   };
   for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {
@@ -109,10 +110,13 @@ int run(const Arguments& arguments) {
       count(run_once(arguments, seed, cut));
     }
   }
-  std::printf("%llu runs, %llu failed; %llu power cuts, %llu loads, %llu writes, %llu replicas\n",
-              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
-              static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(loads),
-              static_cast<unsigned long long>(writes), static_cast<unsigned long long>(created));
+  std::printf(
+      "%llu runs, %llu failed; %llu power cuts, %llu kills, %llu loads, %llu writes, %llu "
+      "replicas\n",
+      static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
+      static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(kills),
+      static_cast<unsigned long long>(loads), static_cast<unsigned long long>(writes),
+      static_cast<unsigned long long>(created));
   return failed == 0 ? 0 : 1;
 }
 

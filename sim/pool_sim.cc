@@ -108,7 +108,10 @@ PoolSimResult PoolSim::run() {
   const unsigned generations = options_.cut_at ? 2 : workload_.generations;
   for (unsigned generation = 0; generation < generations && failure_.empty(); ++generation) {
     if (!env_->powered()) env_->power_on();
-    after_kill_ = killed_;
+    // Until everything is read after a cut, what it took is not known; a kill meanwhile adds
+    // nothing.
+    after_kill_ = killed_ && checked_;
+    if (!after_kill_) checked_ = false;
     faulty_ = false;
     killed_ = options_.cut_at ? options_.kill : world_.random().chance(30);
     const auto cut_after = [this](std::uint64_t ios) {

@@ -140,6 +140,7 @@ class PoolSim {
   bool clean_expected_ = false;          // unload() answered and nothing happened since
   bool faulty_ = false;                  // disk operations were made to fail in this generation
   bool killed_ = false;                  // this generation ends by a kill, not by a power cut
+  bool checked_ = false;                 // everything was read since the last power cut
   bool after_kill_ = false;              // the one before did
   std::uint64_t life_ = 0;               // counts loads; an operation of an older life is excused
   std::uint32_t next_value_ = 1, next_replica_ = 1;

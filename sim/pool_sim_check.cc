@@ -45,6 +45,7 @@ core::Task<void> PoolSim::check_survivors() {
     if (stopped()) co_return;
     if (model->stage == Stage::kLive) co_await check_content(model, !after_kill_);
   }
+  if (!stopped()) checked_ = true;
 }
 
 void PoolSim::check_existence() {

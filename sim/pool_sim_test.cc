@@ -8,32 +8,34 @@ namespace capstan::sim {
 namespace {
 
 PoolSimResult run(const char* workload, std::uint64_t seed,
-                  std::optional<std::uint64_t> cut_at = {}) {
+                  std::optional<std::uint64_t> cut_at = {}, bool kill = false) {
   PoolSimOptions options;
   options.seed = seed;
   options.workload = find_workload(workload);
   options.cut_at = cut_at;
+  options.kill = kill;
   return PoolSim(options).run();
 }
 
 void expect_passed(const PoolSimResult& result, const char* workload, std::uint64_t seed,
-                   std::optional<std::uint64_t> cut_at = {}) {
+                   std::optional<std::uint64_t> cut_at = {}, bool kill = false) {
   EXPECT_EQ(result.failure, "") << result.story << "\nrepeat: bin/sim --workload " << workload
                                 << " --seed " << seed
                                 << (cut_at ? " --cut-at " + std::to_string(*cut_at) : std::string())
-                                << " --verbose";
+                                << (kill ? " --kill" : "") << " --verbose";
 }
 
 void run_seeds(const char* workload, std::uint64_t first, std::uint64_t count) {
-  unsigned cuts = 0, loads = 0, clean = 0, writes = 0, destroyed = 0;
+  unsigned cuts = 0, kills = 0, loads = 0, clean = 0, writes = 0, destroyed = 0;
   for (auto seed = first; seed < first + count; ++seed) {
     const auto result = run(workload, seed);
     expect_passed(result, workload, seed);
-    cuts += result.cuts, loads += result.loads, clean += result.clean_loads;
+    cuts += result.cuts, kills += result.kills, loads += result.loads, clean += result.clean_loads;
     writes += result.writes, destroyed += result.destroyed;
   }
   // The stories must really happen.
   EXPECT_GT(cuts, count);
+  EXPECT_GT(kills, 0U);
   EXPECT_GT(loads, count);
   EXPECT_GT(clean, 0U);
   EXPECT_GT(writes, count);
@@ -60,6 +62,7 @@ TEST(PoolSim, EveryCrashPointOfSmallStories) {
     ASSERT_GT(whole.first_generation_ios, 20U);
     for (std::uint64_t cut = 1; cut <= whole.first_generation_ios; ++cut) {
       expect_passed(run("small", seed, cut), "small", seed, cut);
+      expect_passed(run("small", seed, cut, true), "small", seed, cut, true);
     }
   }
 }
@@ -73,6 +76,13 @@ TEST(PoolSim, FixedBugPagesOfARecoveredVolumeFreedTwice) {
   for (const std::uint64_t seed : {26, 58}) expect_passed(run("small", seed), "small", seed);
 }
 
+// A kill right after a power cut, before everything was read again: the check took what the cut had
+// taken for data that the kill must not lose. Seeds of two of those stories.
+TEST(PoolSim, FixedBugAKillSoonAfterAPowerCutWasTakenForALoss) {
+  expect_passed(run("mixed", 132), "mixed", 132);
+  expect_passed(run("faults", 3011), "faults", 3011);
+}
+
 TEST(PoolSim, ASeedIsOneStory) {
   const auto first = run("mixed", 42), second = run("mixed", 42);
   EXPECT_EQ(first.trace_hash, second.trace_hash);
@@ -82,13 +92,13 @@ TEST(PoolSim, ASeedIsOneStory) {
 
 TEST(PoolSim, NoticesADiskThatLiesAboutSyncs) {
   unsigned noticed = 0;
-  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 15; ++seed) {
     PoolSimOptions options;
     options.seed = seed;
     options.lying_disk = true;
     noticed += !PoolSim(options).run().failure.empty();
   }
-  EXPECT_GT(noticed, 5U);
+  EXPECT_GT(noticed, 3U);
 }
 
 }  // namespace

@@ -209,6 +209,35 @@ TEST(SimDisk, ThePowerFailsAtTheOrderedIo) {
   EXPECT_NE(errors[1].find("since it was opened"), std::string::npos);
 }
 
+Task<void> write_and_die(SimEnv& env) {
+  auto file = co_await env.files().open("/disk0", writable());
+  EXPECT_TRUE(co_await (*file)->write(0, pattern(4096, 9)));
+  env.kill_after(1);
+  const auto lost = co_await (*file)->write(4096, pattern(4096, 9));
+  EXPECT_EQ(lost.error().sys_errno, EIO);
+}
+
+TEST(SimDisk, AKilledProcessLosesOnlyWhatWasInFlight) {
+  std::set<unsigned> in_flight, after_power_cut;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    SimWorld world(seed);
+    SimEnv env(world);
+    auto& disk = env.add_disk("/disk0");
+    world.run(write_and_die(env));
+    EXPECT_FALSE(env.powered());
+    env.power_on();
+    std::vector<std::uint8_t> got(8192);
+    disk.peek(0, got);
+    EXPECT_EQ(got[0], 9);  // completed: the kernel has it
+    in_flight.insert(got[4096]);
+    env.power_cut();  // which the kernel does not survive: nothing was synced
+    disk.peek(0, got);
+    after_power_cut.insert(got[0]);
+  }
+  EXPECT_EQ(in_flight, (std::set<unsigned>{0, 9}));
+  EXPECT_EQ(after_power_cut, (std::set<unsigned>{0, 9}));
+}
+
 Task<void> write_one(File& file, unsigned block, std::vector<unsigned>& order) {
   const auto data = pattern(512, 1);
   EXPECT_TRUE(co_await file.write(block * 512ULL, data));
