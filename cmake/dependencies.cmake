@@ -19,5 +19,6 @@ endfunction()
 capstan_pkg(uring liburing)        # liburing-dev
 capstan_pkg(nghttp2 libnghttp2)    # libnghttp2-dev
 capstan_pkg(isal libisal)          # libisal-dev
+capstan_pkg(xxhash libxxhash)      # libxxhash-dev; its header is used inline
 capstan_pkg(blkid blkid)           # libblkid-dev
 capstan_pkg(udev libudev)          # libudev-dev

@@ -13,10 +13,10 @@ packages=(clang-19 lld-19 libclang-rt-19-dev llvm-19 clang-tidy-19 clang-format-
 # library, and the two cannot be installed side by side.
 packages+=(liburing-dev libnghttp2-dev libprotobuf-dev protobuf-compiler libboost1.81-dev
   libboost-url1.81-dev libsimdjson-dev libisal-dev libssl-dev zlib1g-dev libfmt-dev libspdlog-dev
-  libcli11-dev libyaml-cpp-dev libblkid-dev libudev-dev)
+  libxxhash-dev libcli11-dev libyaml-cpp-dev libblkid-dev libudev-dev)
 # Tests: GoogleTest, official gRPC client, ext4 tools, packed sample images.
 packages+=(libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3 python3-grpcio
-  python3-protobuf e2fsprogs zstd)
+  python3-protobuf e2fsprogs openssl zstd)
 
 if ! command -v dpkg-query >/dev/null; then
   echo "install-deps: this is not a Debian system (no dpkg-query)." >&2

@@ -8,4 +8,7 @@ std::uint32_t crc32c(ByteView bytes) {
   auto* data = const_cast<unsigned char*>(bytes.data());
   return ~crc32_iscsi(data, static_cast<int>(bytes.size()), 0xFFFFFFFFU);
 }
+std::uint32_t crc32(ByteView bytes, std::uint32_t before) {
+  return crc32_gzip_refl(before, bytes.data(), bytes.size());
+}
 }  // namespace capstan

@@ -9,6 +9,19 @@ std::string Address::text() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+Task<Result<std::optional<std::size_t>>> PacketSocket::receive(MutableBytes into) {
+  const MutableBytes parts[] = {into};
+  co_return co_await receive(parts);
+}
+
+Result<std::shared_ptr<FileMap>> File::map(std::uint64_t) {
+  return fail(Code::kUnimplemented, "this file cannot be mapped into memory");
+}
+
+Result<bool> File::write_cached(std::uint64_t, ByteView) {
+  return false;
+}
+
 Uuid Env::random_uuid() {
   std::array<std::uint8_t, 16> bytes{};
   fill_random(bytes);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,26 @@ struct FileInfo {
   std::uint32_t physical_block_bytes = 512;
   bool volatile_cache = true;  // false: a completed write is durable without sync_data()
   bool discard = true;         // deallocate() is supported
+  bool unlinked = false;       // a regular file that no name leads to any more
+};
+
+// The bytes of a regular file as memory, read-only, at an address that does not change. What a
+// completed write put into the file is there, also behind the end that the file had when it was
+// mapped. Reading behind the file's end kills the process. Outlives the File it came from; may be
+// read and destroyed on any thread.
+class FileMap {
+ public:
+  virtual ~FileMap() = default;
+  const std::uint8_t* data() const { return data_; }
+  std::uint64_t capacity_bytes() const { return capacity_bytes_; }
+
+ protected:
+  FileMap(const std::uint8_t* data, std::uint64_t capacity_bytes)
+      : data_(data), capacity_bytes_(capacity_bytes) {}
+
+ private:
+  const std::uint8_t* data_;
+  std::uint64_t capacity_bytes_;
 };
 
 class File {
@@ -61,6 +82,13 @@ class File {
   // The range reads as zeros afterwards; storage may be given back.
   virtual Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;
   virtual Task<Result<void>> truncate(std::uint64_t size) = 0;
+
+  // Maps the first `capacity_bytes` of a regular file, which may still be shorter; costs address
+  // space only.
+  virtual Result<std::shared_ptr<FileMap>> map(std::uint64_t capacity_bytes);
+  // Writes a small piece to a regular file on the spot, as a copy into the page cache: several
+  // times cheaper than write() and as durable. False: not here and now, use write().
+  virtual Result<bool> write_cached(std::uint64_t offset, ByteView from);
 };
 
 class FileSystem {
@@ -93,6 +121,7 @@ struct Address {
   static Address unix_path(std::string path) { return {Kind::kUnix, {}, 0, std::move(path)}; }
   std::string text() const;  // "1.2.3.4:5", "[::1]:5", "unix:/path"
 };
+inline constexpr std::size_t kSocketPathBytesMax = 107;  // of Linux's sockaddr_un
 
 struct PeerInfo {
   std::string address;                         // Address::text() of the other side
@@ -113,15 +142,27 @@ class Stream {
   virtual void cancel() = 0;
 };
 
-// A sequence of packets: Unix SOCK_SEQPACKET. One send and one receive may be in flight.
+// A sequence of packets: Unix SOCK_SEQPACKET. One send and one receive may be in flight. The parts
+// of an operation, and the span that names them, live until it returns; at most kPartsMax.
 class PacketSocket {
  public:
+  static constexpr std::size_t kPartsMax = 8;
+
   virtual ~PacketSocket() = default;
   virtual const PeerInfo& peer() const = 0;
-  // The size of the next packet, nothing at the end; kOutOfRange when it did not fit `into`.
-  virtual Task<Result<std::optional<std::size_t>>> receive(MutableBytes into) = 0;
-  // One packet gathered from the parts.
-  virtual Task<Result<void>> send(std::vector<ByteView> parts) = 0;
+  // Scatters the next packet over the parts, in order, and answers its size; nothing at the end of
+  // the connection (an empty packet looks the same). A packet larger than the parts together is
+  // lost and answered with kOutOfRange; no other failure has that code.
+  virtual Task<Result<std::optional<std::size_t>>> receive(std::span<const MutableBytes> parts) = 0;
+  Task<Result<std::optional<std::size_t>>> receive(MutableBytes into);
+  // One packet gathered from the parts. What the socket's buffer can never hold fails with
+  // EMSGSIZE and leaves the connection usable.
+  virtual Task<Result<void>> send(std::span<const ByteView> parts) = 0;
+  // Asks for a buffer that holds a packet of `bytes`; the operating system may grant less.
+  virtual void reserve_send(std::size_t bytes) = 0;
+  // Whether the other side has closed (not just ended its sending): nobody reads what is sent.
+  virtual bool peer_gone() const = 0;
+  virtual int native_handle() const { return -1; }  // the descriptor, -1 where there is none
   virtual void cancel() = 0;
 };
 
@@ -136,13 +177,35 @@ class Listener {
 using StreamListener = Listener<Stream>;
 using PacketListener = Listener<PacketSocket>;
 
+// What listening does when something exists at the path of a Unix socket. Only sockets are ever
+// removed: a file, directory or link is an error under every policy.
+enum class ExistingPath : std::uint8_t {
+  kFail,          // anything there is an error and stays as it is
+  kReplaceStale,  // a socket that nobody listens on is replaced
+  kUnlinkFirst,   // a socket is replaced whoever listens on it
+};
+
+struct ListenOptions {
+  std::uint32_t mode = 0600;  // permissions of the socket file, whatever the umask; not 0
+  ExistingPath existing = ExistingPath::kFail;
+};
+
 class Network {
  public:
   virtual ~Network() = default;
-  // Unix paths: fails with kAlreadyExists when the path is taken; the socket file has mode 0600
-  // and is removed by the listener's destructor.
-  virtual Result<std::unique_ptr<StreamListener>> listen(const Address& address) = 0;
-  virtual Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) = 0;
+  // `options` are for Unix paths (1 to 107 bytes). A path or port that is taken is kAlreadyExists
+  // with EADDRINUSE when somebody listens there, with EEXIST when it is not for us to remove. The
+  // listener's destructor removes the socket file if it is still the one it made.
+  virtual Result<std::unique_ptr<StreamListener>> listen(const Address& address,
+                                                         const ListenOptions& options) = 0;
+  virtual Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address,
+                                                                 const ListenOptions& options) = 0;
+  Result<std::unique_ptr<StreamListener>> listen(const Address& address) {
+    return listen(address, ListenOptions());
+  }
+  Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) {
+    return listen_packets(address, ListenOptions());
+  }
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) = 0;
   virtual Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
                                                                       CancelToken token) = 0;

@@ -1,18 +1,50 @@
 // Why this file exists: levels and the rate limit of core/log.h; sinks live in log_spdlog.cc.
 #include "core/log.h"
 
+#include "base/limits.h"
+
 namespace capstan::core {
 
 Log::Log(LogSink& sink, LogLevel level, Clock wall_clock, const void* clock_context,
          std::string module)
     : sink_(&sink),
-      level_(level),
+      control_(std::make_shared<Control>(Control{level, {}})),
       clock_(wall_clock),
       clock_context_(clock_context),
-      module_(std::move(module)) {}
+      module_(std::move(module)) {
+  join();
+}
+
+Log::Log(const Log& parent, std::string module)
+    : sink_(parent.sink_),
+      control_(parent.control_),
+      clock_(parent.clock_),
+      clock_context_(parent.clock_context_),
+      module_(std::move(module)) {
+  join();
+}
+
+void Log::join() {
+  auto& everything = control_->modules[module_];
+  if (!everything) everything = std::make_shared<bool>(false);
+  everything_ = everything;
+}
 
 Log Log::child(std::string module) const {
-  return Log(*sink_, level_, clock_, clock_context_, std::move(module));
+  return {*this, std::move(module)};
+}
+
+std::map<std::string, bool> Log::modules() const {
+  std::map<std::string, bool> out;
+  for (const auto& [module, everything] : control_->modules) out[module] = *everything;
+  return out;
+}
+
+bool Log::set_module(std::string_view module, bool everything) {
+  const auto found = control_->modules.find(module);
+  if (found == control_->modules.end()) return false;
+  *found->second = everything;
+  return true;
 }
 
 void Log::write(LogLevel level, std::string_view event, Fields fields) {
@@ -30,7 +62,7 @@ void Log::write(LogLevel level, std::string_view event, Fields fields) {
       rate.suppressed = 0;
     }
   }
-  if (++rate.count > kLogRecordsPerSecond) {
+  if (++rate.count > limits::kLogRecordsPerSecond) {
     ++rate.suppressed;
     return;
   }

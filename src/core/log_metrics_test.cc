@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/limits.h"
 #include "core/log.h"
 #include "core/metrics.h"
 
@@ -42,14 +43,33 @@ TEST(Log, OneEventCannotFloodAndTheLossIsReported) {
   RecordingSink sink;
   std::uint64_t now = 5'000'000'000;
   Log log(sink, LogLevel::kInfo, &read_clock, &now);
-  for (unsigned i = 0; i < kLogRecordsPerSecond + 7; ++i) log.info("noisy");
+  for (unsigned i = 0; i < limits::kLogRecordsPerSecond + 7; ++i) log.info("noisy");
   log.info("other");
-  EXPECT_EQ(sink.lines.size(), kLogRecordsPerSecond + 1);
+  EXPECT_EQ(sink.lines.size(), limits::kLogRecordsPerSecond + 1);
   now += 1'000'000'000;
   sink.lines.clear();
   log.info("noisy");
   ASSERT_EQ(sink.lines.size(), 2U);
   EXPECT_EQ(sink.lines[0], "node/log_records_suppressed event=noisy count=7");
+}
+
+TEST(Log, LevelAndFlagsAreSharedByAllRelatives) {
+  RecordingSink sink;
+  std::uint64_t now = 1;
+  Log log(sink, LogLevel::kInfo, &read_clock, &now);
+  Log pool = log.child("pool"), again = log.child("pool"), rpc = pool.child("rpc");
+  rpc.set_level(LogLevel::kError);
+  EXPECT_EQ(log.level(), LogLevel::kError);
+  log.warn("hidden");
+  EXPECT_TRUE(log.set_module("pool", true));
+  EXPECT_FALSE(log.set_module("nobody", true));
+  pool.trace("first");
+  again.trace("second");
+  rpc.warn("hidden");
+  EXPECT_EQ(sink.lines, (std::vector<std::string>{"pool/first", "pool/second"}));
+  EXPECT_EQ(log.modules(),
+            (std::map<std::string, bool>{{"node", false}, {"pool", true}, {"rpc", false}}));
+  EXPECT_FALSE(log.show_time(false)) << "this sink has no say in that";
 }
 
 TEST(Metrics, TextGroupsFamiliesAndEscapesLabels) {

@@ -6,6 +6,7 @@
 #include <spdlog/sinks/ansicolor_sink.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 
 #include "core/log.h"
@@ -51,13 +52,19 @@ std::string date_text(std::uint64_t wall_ns) {
 
 class StderrSink final : public LogSink {
  public:
-  StderrSink(LogFormat format, std::string host) : format_(format), host_(std::move(host)) {
+  StderrSink(LogFormat format, std::string host)
+      : format_(format), date_(format.date), host_(std::move(host)) {
     auto sink = std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>(
         format.color ? spdlog::color_mode::automatic : spdlog::color_mode::never);
     sink->set_pattern(format.color ? "%^%v%$" : "%v");
     logger_ = std::make_unique<spdlog::logger>("capstan", std::move(sink));
     logger_->set_level(spdlog::level::trace);
     logger_->flush_on(spdlog::level::trace);
+  }
+
+  bool show_time(bool shown) override {
+    date_ = shown;
+    return true;
   }
 
   void write(const LogRecord& record) override {
@@ -69,7 +76,7 @@ class StderrSink final : public LogSink {
  private:
   std::string text(const LogRecord& record) const {
     std::string out;
-    if (format_.date) out += date_text(record.wall_ns) + ' ';
+    if (date_) out += date_text(record.wall_ns) + ' ';
     if (format_.host) out += host_ + ' ';
     const auto name = kLevelNames[static_cast<std::size_t>(record.level)];
     if (format_.style == LogFormat::Style::kCompact) {
@@ -109,6 +116,7 @@ class StderrSink final : public LogSink {
   }
 
   LogFormat format_;
+  std::atomic<bool> date_;
   std::string host_;
   std::unique_ptr<spdlog::logger> logger_;
 };

@@ -10,7 +10,7 @@ template <class T>
 struct Crossing {
   std::move_only_function<Task<T>()> function;
   std::optional<T> result;
-  std::coroutine_handle<> caller;
+  Suspended caller;
   Reactor* home = nullptr;
 
   static Task<void> body(Crossing* self) { self->result.emplace(co_await self->function()); }
@@ -18,7 +18,7 @@ struct Crossing {
     co_await body(self);
     // From the hand-over on *self belongs to the home core; only this frame is still ours.
     Reactor* home = self->home;
-    home->post([self] { self->caller.resume(); });
+    home->post([self] { Reactor::current()->make_ready(self->caller); });
   }
 };
 
@@ -34,6 +34,7 @@ Task<T> on(Reactor& target, std::move_only_function<Task<T>()> function) {
     void await_suspend(std::coroutine_handle<> handle) {
       crossing.caller = handle;
       target.post([this_crossing = &crossing, reactor = &target] {
+        name_task(this_crossing->caller.name());
         reactor->spawn_root(internal::Crossing<T>::finish(this_crossing));
       });
     }

@@ -2,6 +2,7 @@
 // files) against a real temporary directory.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 
 #include "core/os_file.h"
 #include "core/os_lock.h"
+#include "core/os_process.h"
 #include "core/os_sparse.h"
 
 namespace capstan::core {
@@ -85,6 +87,19 @@ TEST_F(OsFiles, DirectoriesAreMadeWithTheirParents) {
   write("file", 0, "x");
   EXPECT_FALSE(make_directories_now(path("file")));
   EXPECT_FALSE(make_directories_now(path("file/below")));
+}
+
+TEST(OsProcess, TheDescriptorLimitIsRaisedToWhatIsAllowed) {
+  struct rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit low = before;
+  low.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(raise_descriptor_limit().value_or(0), before.rlim_max);
+  struct rlimit after{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 }  // namespace

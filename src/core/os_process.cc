@@ -1,9 +1,11 @@
 // Why this file exists: see os_process.h.
 #include "core/os_process.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <string>
 
 namespace capstan::core {
 
@@ -22,6 +24,20 @@ Result<ProcessUsage> process_usage() {
   out.voluntary_switches = usage.ru_nvcsw;
   out.involuntary_switches = usage.ru_nivcsw;
   return out;
+}
+
+void yield_thread() {
+  ::sched_yield();
+}
+
+Result<std::uint64_t> raise_descriptor_limit() {
+  struct rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno(errno, "getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return fail_errno(errno, "raise the limit of open files to " + std::to_string(limit.rlim_max));
+  }
+  return limit.rlim_cur;
 }
 
 }  // namespace capstan::core

@@ -16,4 +16,11 @@ struct ProcessUsage {
 };
 Result<ProcessUsage> process_usage();
 
+// Raises the number of files and sockets this process may have open to what the system allows it
+// (the usual default is a fraction of that) and answers it.
+Result<std::uint64_t> raise_descriptor_limit();
+
+// Lets another thread of this core run: for the rare short wait on a thread that was interrupted.
+void yield_thread();
+
 }  // namespace capstan::core

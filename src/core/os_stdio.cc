@@ -24,13 +24,16 @@ unsigned piece(std::size_t left) {
 
 }  // namespace
 
-Task<Result<std::size_t>> read_standard_input(MutableBytes into) {
+Task<Result<std::size_t>> read_standard_input(MutableBytes into, CancelToken token) {
   std::size_t done = 0;
   while (done < into.size()) {
+    CO_TRY(token.check());
     UringOp op;
     io_uring_prep_read(ring().prepare(op), STDIN_FILENO, into.data() + done,
                        piece(into.size() - done), kStreamPosition);
+    const CancelCallback on_cancel(token, [&op] { ring().request_cancel(op); });
     const int rc = co_await op;
+    if (rc == -ECANCELED) CO_TRY(token.check());
     if (rc == -EINTR || rc == -EAGAIN) continue;
     if (rc < 0) co_return fail_errno(-rc, "read standard input");
     if (rc == 0) break;
@@ -39,13 +42,16 @@ Task<Result<std::size_t>> read_standard_input(MutableBytes into) {
   co_return done;
 }
 
-Task<Result<void>> write_standard_output(ByteView from) {
+Task<Result<void>> write_standard_output(ByteView from, CancelToken token) {
   std::size_t done = 0;
   while (done < from.size()) {
+    CO_TRY(token.check());
     UringOp op;
     io_uring_prep_write(ring().prepare(op), STDOUT_FILENO, from.data() + done,
                         piece(from.size() - done), kStreamPosition);
+    const CancelCallback on_cancel(token, [&op] { ring().request_cancel(op); });
     const int rc = co_await op;
+    if (rc == -ECANCELED) CO_TRY(token.check());
     if (rc == -EINTR || rc == -EAGAIN) continue;
     if (rc < 0) co_return fail_errno(-rc, "write to standard output");
     if (rc == 0) co_return fail(Code::kInternal, "write to standard output: no progress", EIO);

@@ -24,8 +24,11 @@ Reactor::Current::~Current() {
   current_reactor = previous_;
 }
 
-void Reactor::make_ready(std::coroutine_handle<> handle) {
-  ready_.push_back(handle);
+Suspended::Suspended(std::coroutine_handle<> handle)
+    : handle_(handle), name_(current_reactor ? current_reactor->task_name_ : nullptr) {}
+
+void Reactor::make_ready(Suspended suspended) {
+  ready_.push_back(suspended);
 }
 
 void Reactor::spawn_root(Task<void> task) {
@@ -39,20 +42,26 @@ bool Reactor::turn() {
   running_.swap(ready_);
   const bool worked = !running_.empty();
   Nanos before = now_;
-  for (auto handle : running_) {
-    task_name_ = nullptr;
-    handle.resume();
-    const Nanos after = read_clock();
-    counters_.busy_ns += after - before;
-    if (after - before > limits::kStallNanos) {
-      ++counters_.stalls;
-      if (stall_observer_) stall_observer_(task_name_ ? task_name_ : "unnamed", after - before);
-    }
-    before = after;
+  for (const auto& suspended : running_) {
+    task_name_ = suspended.name_;
+    suspended.handle_.resume();
+    before = account(before);
   }
   counters_.resumed += running_.size();
   running_.clear();
   return fire_timers() || worked;
+}
+
+Nanos Reactor::account(Nanos before) {
+  const Nanos after = read_clock();
+  const Nanos held = after - before;
+  counters_.busy_ns += held;
+  if (held > limits::kStallNanos) {
+    ++counters_.stalls;
+    if (stall_observer_) stall_observer_(task_name_ ? task_name_ : "unnamed", held);
+  }
+  task_name_ = nullptr;
+  return after;
 }
 
 void Reactor::run(Task<void> task) {
@@ -80,7 +89,7 @@ bool Reactor::fire_timers() {
     timers_.erase(timers_.begin());
     timer->reactor_ = nullptr;
     fired = true;
-    timer->function_();
+    measured([timer] { timer->function_(); });
   }
   return fired;
 }
@@ -103,7 +112,7 @@ Task<Result<void>> sleep_for(Nanos duration, CancelToken token) {
   struct Sleep {
     CancelToken& token;
     Nanos when;
-    std::coroutine_handle<> waiter;
+    Suspended waiter;
     std::optional<Timer> timer;
     std::optional<CancelCallback> callback;
 

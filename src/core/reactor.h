@@ -28,6 +28,21 @@ inline constexpr Nanos kSecond = 1'000'000'000;
 class Timer;
 class Scope;
 
+// A suspended coroutine and the name it ran under (name_task()). Awaiters make one of their handle
+// in await_suspend() and keep it, so that whoever is resumed has its own name again.
+class Suspended {
+ public:
+  Suspended() = default;
+  Suspended(std::coroutine_handle<> handle);  // NOLINT(google-explicit-constructor)
+  explicit operator bool() const { return static_cast<bool>(handle_); }
+  const char* name() const { return name_; }
+
+ private:
+  friend class Reactor;
+  std::coroutine_handle<> handle_;
+  const char* name_ = nullptr;
+};
+
 class Reactor {
  public:
   using StallObserver = std::function<void(const char* task, Nanos held)>;
@@ -40,7 +55,7 @@ class Reactor {
   static Reactor* current();
 
   // Queues a coroutine to be resumed in this turn or the next. Owner thread only.
-  void make_ready(std::coroutine_handle<> handle);
+  void make_ready(Suspended suspended);
   // Runs `work` on this reactor's thread soon. Any thread; wakes a sleeping reactor.
   virtual void post(std::move_only_function<void()> work) = 0;
 
@@ -53,8 +68,8 @@ class Reactor {
   // Monotonic time read afresh; for measuring.
   virtual Nanos read_clock() const = 0;
 
-  // Called when one turn held the core longer than limits::kStallNanos, with the name that the
-  // running task gave through name_task() (or "unnamed").
+  // Called when a task, a timer or a message held the core longer than limits::kStallNanos, with
+  // the name that it has through name_task() (or "unnamed").
   void on_stall(StallObserver observer) { stall_observer_ = std::move(observer); }
 
   // Resumes everything that is ready, then fires due timers. True if anything ran.
@@ -83,15 +98,26 @@ class Reactor {
    private:
     Reactor* previous_;
   };
+  // Runs `work`, counting its time and looking for a stall as for every task.
+  template <class Work>
+  void measured(Work&& work) {
+    task_name_ = nullptr;
+    const Nanos before = read_clock();
+    work();
+    account(before);
+  }
   Counters counters_;
 
  private:
   friend class Timer;
+  friend class Suspended;
   friend void name_task(const char* name);
   Nanos next_deadline() const;
   bool fire_timers();
+  // What has run since `before` was one task; answers the time now.
+  Nanos account(Nanos before);
 
-  std::vector<std::coroutine_handle<>> ready_, running_;
+  std::vector<Suspended> ready_, running_;
   std::multimap<Nanos, Timer*> timers_;
   std::unique_ptr<Scope> roots_;
   Nanos now_ = 0;
@@ -117,8 +143,8 @@ class Timer {
   std::multimap<Nanos, Timer*>::iterator position_;
 };
 
-// Names what runs from here until it suspends or ends, for the stall detector. `name` must outlive
-// the turn: a literal, or a name kept by an object that does.
+// Names the running task, and what it spawns from here on, for the stall detector. `name` must
+// outlive the task: a literal, or a name kept by an object that does.
 void name_task(const char* name);
 
 // Suspends until the reactor has run everything else that is ready: long loops call it.

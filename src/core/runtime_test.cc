@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <mutex>
 #include <thread>
 
 #include "core/buffer.h"
+#include "core/reactor_metrics.h"
 #include "core/scope.h"
 #include "core/sync.h"
 #include "core/uring_env.h"
@@ -20,7 +23,10 @@ class Runtime : public testing::Test {
     UringOptions options;
     options.cores = cores;
     options.poll_us = 0;
-    options.on_stall = [this](const char* task, Nanos) { stalled_.push_back(task); };
+    options.on_stall = [this](const char* task, Nanos) {
+      const std::lock_guard lock(stalled_mutex_);
+      stalled_.emplace_back(task);
+    };
     env_.reset();
     auto env = UringEnv::create(options);
     ASSERT_TRUE(env) << env.error().text();
@@ -28,6 +34,7 @@ class Runtime : public testing::Test {
     path_ = testing::TempDir() + "capstan_runtime_" + std::to_string(getpid());
   }
   std::unique_ptr<UringEnv> env_;
+  std::mutex stalled_mutex_;  // every core reports its own
   std::vector<std::string> stalled_;
   std::string path_;
 };
@@ -105,16 +112,97 @@ TEST_F(Runtime, MessagesCrossCoresAndComeBack) {
   EXPECT_NE(seen[2], seen[1]);
 }
 
-Task<void> hold_core() {
-  name_task("hold_core");
+void hold() {
   const Nanos until = Reactor::current()->read_clock() + 60 * kMillisecond;
   while (Reactor::current()->read_clock() < until) {
   }
+}
+Task<void> hold_core() {
+  name_task("hold_core");
+  hold();
   co_return;
 }
 TEST_F(Runtime, TheStallDetectorNamesWhoHeldTheCore) {
   env_->run(hold_core());
   EXPECT_EQ(stalled_, std::vector<std::string>{"hold_core"});
+}
+
+Task<void> hold_in_child() {
+  co_await yield();
+  hold();
+}
+Task<int> hold_elsewhere() {
+  co_await yield();
+  hold();
+  co_return 7;
+}
+Task<void> hold_after_waits(Env& env, std::string path, Event& event) {
+  name_task("waits");
+  EXPECT_TRUE(co_await sleep_for(kMillisecond));
+  hold();
+  co_await event.wait();
+  hold();
+  OpenOptions options;
+  options.write = options.create = true;
+  auto file = co_await env.files().open(path, options);
+  hold();
+  EXPECT_EQ(co_await on<int>(env.reactor(1), hold_elsewhere), 7);
+  hold();
+  EXPECT_TRUE(co_await env.files().remove(path));
+}
+Task<void> others_hold(Env& env, std::string path) {
+  Event event;
+  Scope scope;
+  scope.spawn(hold_after_waits(env, std::move(path), event));
+  name_task("other");
+  EXPECT_TRUE(co_await sleep_for(200 * kMillisecond));
+  event.set();
+  scope.spawn(hold_in_child());
+  co_await scope.join();
+}
+TEST_F(Runtime, NamesOutliveWaitingAndPassToChildrenAndOtherCores) {
+  start(2);
+  env_->run(others_hold(*env_, path_));
+  // After the sleep, then the event and the child (in this order of spawning), then the file; on
+  // the other core and back from it.
+  std::vector<std::string> sorted = stalled_;
+  std::ranges::sort(sorted);
+  EXPECT_EQ(sorted,
+            (std::vector<std::string>{"other", "waits", "waits", "waits", "waits", "waits"}));
+}
+
+Task<void> timer_and_message() {
+  Event both;
+  Timer timer([] { hold(); });
+  timer.arm_at(*Reactor::current(), Reactor::current()->now() + kMillisecond);
+  EXPECT_TRUE(co_await sleep_for(5 * kMillisecond));
+  Reactor::current()->post([&both] {
+    hold();
+    both.set();
+  });
+  co_await both.wait();
+}
+TEST_F(Runtime, TimersAndMessagesAreMeasuredToo) {
+  env_->run(timer_and_message());
+  EXPECT_EQ(stalled_, (std::vector<std::string>{"unnamed", "unnamed"}));
+  EXPECT_GE(env_->reactor(0).counters().busy_ns, 100 * kMillisecond);
+}
+
+Task<void> all_cores(Env& env, Metrics& metrics, std::vector<Reactor::Counters>& seen) {
+  ReactorMetrics reactors(env, metrics);
+  co_await reactors.refresh();
+  seen = reactors.counters();
+  EXPECT_NE(metrics.prometheus_text().find("capstan_reactor_turns_total{core=\"2\"} "),
+            std::string::npos);
+}
+TEST_F(Runtime, EveryCoreHasMetrics) {
+  start(3);
+  Metrics metrics;
+  std::vector<Reactor::Counters> seen;
+  env_->run(all_cores(*env_, metrics, seen));
+  ASSERT_EQ(seen.size(), 3U);
+  for (const auto& counters : seen) EXPECT_GT(counters.turns, 0U);
+  EXPECT_TRUE(metrics.entries().empty());
 }
 
 Task<void> files(Env& env, std::string path) {

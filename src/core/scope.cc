@@ -1,8 +1,6 @@
 // Why this file exists: the self-destroying driver coroutine that owns each child of a Scope.
 #include "core/scope.h"
 
-#include "core/reactor.h"
-
 namespace capstan::core {
 
 struct Scope::Driver {
@@ -40,11 +38,11 @@ void Scope::child_ended() {
 
 namespace {
 struct Park {
-  std::coroutine_handle<>& slot;
+  Suspended& slot;
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     CAPSTAN_ASSERT(!slot);
-    slot = handle;
+    slot = Suspended(handle);
   }
   void await_resume() const noexcept {}
 };

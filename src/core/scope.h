@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "core/cancel.h"
+#include "core/reactor.h"
 #include "core/task.h"
 
 namespace capstan::core {
@@ -35,7 +36,7 @@ class Scope {
 
   CancelSource source_;
   std::size_t children_ = 0;
-  std::coroutine_handle<> joiner_;
+  Suspended joiner_;
 };
 
 }  // namespace capstan::core

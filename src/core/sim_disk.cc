@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/os_map.h"
 #include "core/sim_env.h"
 
 namespace capstan::core {
@@ -44,14 +45,36 @@ struct SimDisk::InFlight {
   bool lost = false;  // the power failed meanwhile
 };
 
+// The content of a file in pages of its own, which follow every completed change.
+class SimFileMap final : public FileMap {
+ public:
+  SimFileMap(std::shared_ptr<SimDisk> disk, SimMedia& media, MemoryMap memory)
+      : FileMap(memory.data(), memory.size()),
+        disk_(std::move(disk)),
+        media_(media),
+        memory_(std::move(memory)) {
+    media_.add_mirror(MutableBytes(memory_.writable(), memory_.size()));
+  }
+  ~SimFileMap() override { media_.remove_mirror(memory_.data()); }
+
+ private:
+  std::shared_ptr<SimDisk> disk_;
+  SimMedia& media_;
+  MemoryMap memory_;
+};
+
 class SimDiskFile final : public File {
  public:
   SimDiskFile(SimDisk& disk, OpenOptions options, std::shared_ptr<SimDisk> self)
       : keep_(std::move(self)), disk_(disk), options_(options), epoch_(disk.power_.epoch()) {
     ++disk_.opens_;
+    ++disk_.live_opens_;
     update();
   }
-  ~SimDiskFile() override { --disk_.opens_; }
+  ~SimDiskFile() override {
+    --disk_.opens_;
+    if (epoch_ == disk_.power_.epoch()) --disk_.live_opens_;
+  }
 
   const FileInfo& info() const override { return info_; }
   Result<FileInfo> refresh() override {
@@ -65,6 +88,7 @@ class SimDiskFile final : public File {
   Task<Result<void>> deallocate(std::uint64_t offset, std::uint64_t length) override;
   Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
   Task<Result<void>> truncate(std::uint64_t size) override;
+  Result<std::shared_ptr<FileMap>> map(std::uint64_t capacity_bytes) override;
 
  private:
   using Operation = SimDisk::Operation;
@@ -138,9 +162,12 @@ Task<Result<void>> SimDiskFile::perform(SimDisk::InFlight& flight) {
 Task<Result<void>> SimDiskFile::change(Operation operation, std::uint64_t offset,
                                        std::uint64_t length, ByteView data) {
   CO_TRY(check(operation, offset, length, data.data()));
+  if (disk_.watcher_) disk_.watcher_->begins(offset, length);
   SimDisk::InFlight flight(disk_, operation, offset, length, data);
   CO_TRY(co_await perform(flight));
   for (auto& change : flight.changes()) disk_.media_.apply(std::move(change));
+  if (disk_.watcher_ && !info_.volatile_cache) disk_.watcher_->settled();
+  if (disk_.watcher_) disk_.watcher_->completed(offset, length);
   if (disk_.kind_ == SimDisk::Kind::kFile) update();
   co_return Result<void>{};
 }
@@ -166,6 +193,7 @@ Task<Result<void>> SimDiskFile::sync_data() {
   SimDisk::InFlight flight(disk_, Operation::kSync, 0, 0, {});
   CO_TRY(co_await perform(flight));
   if (!disk_.options_.lying_sync) disk_.media_.sync_to(covered);
+  if (disk_.watcher_) disk_.watcher_->settled();
   co_return Result<void>{};
 }
 
@@ -185,6 +213,13 @@ Task<Result<void>> SimDiskFile::truncate(std::uint64_t size) {
     co_return fail_errno(EINVAL, "truncate disk '" + disk_.path_ + "'");
   }
   co_return co_await change(Operation::kResize, 0, size, {});
+}
+
+Result<std::shared_ptr<FileMap>> SimDiskFile::map(std::uint64_t capacity_bytes) {
+  if (!keep_) return fail_errno(ENODEV, "map disk '" + disk_.path_ + "'");
+  TRY(disk_.power_.check(epoch_, disk_.path_));
+  TRY_SET(auto memory, MemoryMap::of_zeros(capacity_bytes));
+  return std::make_shared<SimFileMap>(keep_, disk_.media_, std::move(memory));
 }
 
 // --- the disk ----------------------------------------------------------------------------------
@@ -275,6 +310,7 @@ void SimDisk::poke(std::uint64_t offset, ByteView from) {
 }
 
 void SimDisk::power_failed(SimPower::Cut cut) {
+  live_opens_ = 0;
   std::vector<SimChange> changes;
   for (auto* flight : in_flight_) {
     if (flight->lost) continue;  // of an earlier life, not yet resumed
@@ -283,11 +319,13 @@ void SimDisk::power_failed(SimPower::Cut cut) {
   }
   if (cut == SimPower::Cut::kPower) {
     media_.power_failed(world_.random(), std::move(changes));
+    if (watcher_) watcher_->power_failed();
     return;
   }
   for (auto& change : changes) {
     if (world_.random().chance(50)) media_.apply(std::move(change));
   }
+  if (watcher_) watcher_->power_failed();
 }
 
 }  // namespace capstan::core

@@ -42,6 +42,19 @@ struct SimFault {
   int sys_errno = EIO;
 };
 
+// Looks at a disk from outside, between its operations: for checkers of what is written when.
+class SimDiskWatcher {
+ public:
+  virtual ~SimDiskWatcher() = default;
+  // A write, zeroing or deallocation begins, or is complete and visible to reads.
+  virtual void begins(std::uint64_t offset, std::uint64_t length) = 0;
+  virtual void completed(std::uint64_t offset, std::uint64_t length) = 0;
+  // More is durable than before: a sync was completed.
+  virtual void settled() = 0;
+  // The power failed or the process was killed: anything may have changed.
+  virtual void power_failed() = 0;
+};
+
 class SimDisk final : public SimPower::Listener {
  public:
   enum class Kind { kDisk, kFile };
@@ -58,10 +71,17 @@ class SimDisk final : public SimPower::Listener {
   // For checkers: the content without simulated I/O. After power_on() it is what survived.
   void peek(std::uint64_t offset, MutableBytes into) const { media_.read(offset, into); }
   std::vector<std::uint8_t> image() const;
+  // What would be there if the power failed now and nothing else survived.
+  void peek_durable(std::uint64_t offset, MutableBytes into) const {
+    media_.read_durable(offset, into);
+  }
+  // Null: nobody. The watcher outlives the disk or is taken away.
+  void watch(SimDiskWatcher* watcher) { watcher_ = watcher; }
   // For preparing content before a test: durable at once.
   void poke(std::uint64_t offset, ByteView from);
   std::uint64_t size() const { return media_.size(); }
-  std::size_t opens() const { return opens_; }
+  // Handles that work: a power cut ends all of them, also those that were not destroyed yet.
+  std::size_t opens() const { return live_opens_; }
 
   void power_failed(SimPower::Cut cut) override;
 
@@ -86,7 +106,8 @@ class SimDisk final : public SimPower::Listener {
   SimMedia media_;
   std::vector<SimFault> faults_;
   std::vector<InFlight*> in_flight_;
-  std::size_t opens_ = 0;
+  std::size_t opens_ = 0, live_opens_ = 0;
+  SimDiskWatcher* watcher_ = nullptr;
 };
 
 }  // namespace capstan::core

@@ -47,7 +47,7 @@ class SimReactor final : public Reactor {
     Nanos duration;
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> handle) const {
-      reactor.after(duration, [&r = reactor, handle] { r.make_ready(handle); });
+      reactor.after(duration, [&r = reactor, waiter = Suspended(handle)] { r.make_ready(waiter); });
     }
     void await_resume() const noexcept {}
   };
@@ -102,7 +102,7 @@ class SimEnv final : public Env {
   std::uint64_t wall_clock_ns() const override;
   void fill_random(MutableBytes out) override;
   FileSystem& files() override;
-  Network& network() override { return *network_; }
+  SimNetwork& network() override { return *network_; }
   unsigned cores() const override { return 1; }
   Reactor& reactor(unsigned core) override;
 

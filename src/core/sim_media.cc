@@ -88,8 +88,31 @@ void SimMedia::apply_to(SparseBytes& image, std::uint64_t& size, const SimChange
   }
 }
 
+void SimMedia::add_mirror(MutableBytes mirror) {
+  current_.read(0, mirror.first(static_cast<std::size_t>(std::min(size_, mirror.size()))));
+  mirrors_.push_back(mirror);
+}
+
+void SimMedia::remove_mirror(const std::uint8_t* data) {
+  std::erase_if(mirrors_, [data](const MutableBytes& mirror) { return mirror.data() == data; });
+}
+
+void SimMedia::update_mirrors(const SimChange& change, std::uint64_t old_size) {
+  const bool resize = change.kind == SimChange::Kind::kResize;
+  const std::uint64_t from = resize ? change.length : change.offset;
+  const std::uint64_t to = resize ? old_size : change.offset + change.length;
+  for (const auto& mirror : mirrors_) {
+    const std::uint64_t end = std::min<std::uint64_t>(to, mirror.size());
+    if (from >= end) continue;
+    current_.read(
+        from, mirror.subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(end - from)));
+  }
+}
+
 void SimMedia::apply(SimChange change) {
+  const std::uint64_t old_size = size_;
   apply_to(current_, size_, change);
+  update_mirrors(change, old_size);
   pending_.push_back(std::move(change));
   if (!cached_) {
     sync_to(last_change());

@@ -60,6 +60,9 @@ class SimMedia {
 
   // A completed change.
   void apply(SimChange change);
+  // `mirror` shows the current content up to its own size from here on, until it is removed.
+  void add_mirror(MutableBytes mirror);
+  void remove_mirror(const std::uint8_t* data);
   // Part of a failed change: chance decides which units arrived.
   void apply_torn(SimRandom& random, const SimChange& change);
   // The number of the last completed change, to be given to sync_to().
@@ -72,8 +75,11 @@ class SimMedia {
   void apply_to(SparseBytes& image, std::uint64_t& size, const SimChange& change);
   void survive(const SimChange& change, SimRandom& random, unsigned percent);
 
+  void update_mirrors(const SimChange& change, std::uint64_t old_size);
+
   std::uint32_t unit_;
   bool cached_;
+  std::vector<MutableBytes> mirrors_;
   SparseBytes current_, durable_;
   std::uint64_t size_, durable_size_;
   std::deque<SimChange> pending_;

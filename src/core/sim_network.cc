@@ -93,7 +93,14 @@ void SimNetwork::forget(SimListenerBase& listener) {
 void SimNetwork::power_failed(SimPower::Cut cut) {
   // A living kernel resets the connections of a killed process.
   const Nanos notice = cut == SimPower::Cut::kKill ? kMillisecond : kSecond;
-  for (auto& [key, listener] : std::exchange(listeners_, {})) listener->power_failed();
+  if (cut != SimPower::Cut::kKill) left_.clear();
+  for (auto& [key, listener] : std::exchange(listeners_, {})) {
+    const Address& address = listener->address();
+    if (cut == SimPower::Cut::kKill && address.kind == Address::Kind::kUnix) {
+      left_[address.path] = true;
+    }
+    listener->power_failed();
+  }
   for (auto& weak : hub_.connections_) {
     const auto connection = weak.lock();
     if (!connection) continue;
@@ -114,33 +121,53 @@ std::uint16_t SimNetwork::free_port() {
   return port;
 }
 
-Result<Address> SimNetwork::bindable(Address address) {
+Result<void> SimNetwork::clear_path(const Address& address, const ListenOptions& options) {
+  if (address.path.empty() || address.path.size() > kSocketPathBytesMax || options.mode == 0) {
+    return fail(Code::kInvalidArgument,
+                "listen on " + address.text() + ": the path must have 1 to 107 bytes and a mode");
+  }
+  if (const auto left = left_.find(address.path); left != left_.end()) {
+    if (!left->second) {
+      return fail(Code::kAlreadyExists, "listen on " + address.text() + ": not a socket", EEXIST);
+    }
+    if (options.existing != ExistingPath::kFail) left_.erase(left);
+  }
+  // The listener that loses its path goes on with the connections it has, unreachable.
+  if (options.existing == ExistingPath::kUnlinkFirst) listeners_.erase(key_of(address));
+  return {};
+}
+
+Result<Address> SimNetwork::bindable(Address address, const ListenOptions& options) {
   TRY(power_.check(power_.epoch(), "network"));
   if (address.kind == Address::Kind::kTcp) {
     if (!loopback(address.host) && !any_host(address.host) && address.host != host_) {
       return fail_errno(EADDRNOTAVAIL, "listen on " + address.text());
     }
     if (address.port == 0) address.port = free_port();
+  } else {
+    TRY(clear_path(address, options));
   }
-  if (listeners_.contains(key_of(address))) {
+  if (listeners_.contains(key_of(address)) || left_.contains(address.path)) {
     return fail(Code::kAlreadyExists, "listen on " + address.text() + ": address in use",
                 EADDRINUSE);
   }
   return address;
 }
 
-Result<std::unique_ptr<StreamListener>> SimNetwork::listen(const Address& address) {
-  TRY_SET(auto local, bindable(address));
+Result<std::unique_ptr<StreamListener>> SimNetwork::listen(const Address& address,
+                                                           const ListenOptions& options) {
+  TRY_SET(auto local, bindable(address, options));
   auto listener = std::make_unique<SimListener<Stream, SimStream>>(*this, local);
   listeners_[key_of(local)] = listener.get();
   return listener;
 }
 
-Result<std::unique_ptr<PacketListener>> SimNetwork::listen_packets(const Address& address) {
+Result<std::unique_ptr<PacketListener>> SimNetwork::listen_packets(const Address& address,
+                                                                   const ListenOptions& options) {
   if (address.kind != Address::Kind::kUnix) {
     return fail(Code::kInvalidArgument, "packets need a Unix socket, not " + address.text());
   }
-  TRY_SET(auto local, bindable(address));
+  TRY_SET(auto local, bindable(address, options));
   auto listener = std::make_unique<SimListener<PacketSocket, SimPacketSocket>>(*this, local);
   listeners_[key_of(local)] = listener.get();
   return listener;
@@ -164,7 +191,8 @@ Task<Result<SimListenerBase*>> SimNetwork::reach(Address address, CancelToken to
   CO_TRY(power_.check(epoch, "network"));
   const auto found = node->second->listeners_.find(key_of(address));
   if (found == node->second->listeners_.end()) {
-    co_return fail_errno(tcp ? ECONNREFUSED : ENOENT, what);
+    const bool refused = tcp || node->second->left_.contains(address.path);
+    co_return fail_errno(refused ? ECONNREFUSED : ENOENT, what);
   }
   const auto& bound = found->second->address().host;
   if (tcp && loopback(bound) != loopback(address.host) && !any_host(bound)) {

@@ -70,18 +70,27 @@ class SimNetwork final : public Network, SimPower::Listener {
   ~SimNetwork() override;
   const std::string& host() const { return host_; }
 
-  Result<std::unique_ptr<StreamListener>> listen(const Address& address) override;
-  Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address) override;
+  using Network::listen;
+  using Network::listen_packets;
+  Result<std::unique_ptr<StreamListener>> listen(const Address& address,
+                                                 const ListenOptions& options) override;
+  Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address,
+                                                         const ListenOptions& options) override;
   Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) override;
   Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
                                                               CancelToken token) override;
+  // Puts something without a listener at a path: a socket file that was left, or another file. A
+  // killed node leaves its sockets this way; a power cut takes them, as they are on a tmpfs.
+  void occupy(const std::string& path, bool socket) { left_[path] = socket; }
+  bool occupied(const std::string& path) const { return left_.contains(path); }
   // Called by a listener's destructor.
   void forget(SimListenerBase& listener);
 
  private:
   void power_failed(SimPower::Cut cut) override;
   // Checks and completes the address (a free port for port 0).
-  Result<Address> bindable(Address address);
+  Result<Address> bindable(Address address, const ListenOptions& options);
+  Result<void> clear_path(const Address& address, const ListenOptions& options);
   // Waits as a connect does and answers the listener that takes it.
   Task<Result<SimListenerBase*>> reach(Address address, CancelToken token);
   std::shared_ptr<SimConnection> make_connection(SimListenerBase& listener);
@@ -91,6 +100,7 @@ class SimNetwork final : public Network, SimPower::Listener {
   SimPower& power_;
   std::string host_;
   std::map<std::string, SimListenerBase*> listeners_;  // by "tcp:<port>" or "unix:<path>"
+  std::map<std::string, bool> left_;  // paths with nobody behind them; true: a socket file
   std::uint16_t next_port_ = 32768;
 };
 

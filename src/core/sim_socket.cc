@@ -9,7 +9,6 @@ namespace capstan::core {
 
 namespace {
 
-constexpr std::size_t kPacketBytesMax = 212'992;  // Linux's default send buffer of a Unix socket
 constexpr std::uint64_t kTraceSend = 300;
 
 // Marks an end as busy with one direction while it lives.
@@ -172,7 +171,8 @@ void SimStream::shutdown_write() {
   end_.connection().send(end_.end(), {}, true);
 }
 
-Task<Result<std::optional<std::size_t>>> SimPacketSocket::receive(MutableBytes into) {
+Task<Result<std::optional<std::size_t>>> SimPacketSocket::receive(
+    std::span<const MutableBytes> parts) {
   CO_TRY_SET(const bool data, co_await end_.readable());
   if (!data) co_return std::optional<std::size_t>{};
   auto& connection = end_.connection();
@@ -181,26 +181,37 @@ Task<Result<std::optional<std::size_t>>> SimPacketSocket::receive(MutableBytes i
   pipe.arrived.pop_front();
   pipe.queued -= packet.size();
   connection.changed(1 - end_.end()).notify_all();
-  if (packet.size() > into.size()) {
-    co_return fail(Code::kOutOfRange, "a packet of " + std::to_string(packet.size()) +
-                                          " bytes from " + end_.peer().address +
-                                          " does not fit a buffer of " +
-                                          std::to_string(into.size()));
+  ByteView rest(packet);
+  for (const MutableBytes part : parts) {
+    const auto here = rest.first(std::min(part.size(), rest.size()));
+    if (!here.empty()) std::memcpy(part.data(), here.data(), here.size());
+    rest = rest.subspan(here.size());
   }
-  if (!packet.empty()) std::memcpy(into.data(), packet.data(), packet.size());
+  if (!rest.empty()) {
+    co_return fail(Code::kOutOfRange,
+                   "a packet of " + std::to_string(packet.size()) + " bytes from " +
+                       end_.peer().address + " is larger than the " +
+                       std::to_string(packet.size() - rest.size()) + " bytes there is room for");
+  }
+  if (packet.empty()) co_return std::optional<std::size_t>{};  // looks like the end, see env.h
   co_return std::optional<std::size_t>(packet.size());
 }
 
-Task<Result<void>> SimPacketSocket::send(std::vector<ByteView> parts) {
+Task<Result<void>> SimPacketSocket::send(std::span<const ByteView> parts) {
   std::vector<std::uint8_t> packet;
   for (const auto part : parts) packet.insert(packet.end(), part.begin(), part.end());
-  if (packet.size() > kPacketBytesMax) {
+  if (packet.size() > packet_bytes_max_) {
     co_return fail_errno(EMSGSIZE, "packet of " + std::to_string(packet.size()) + " bytes to " +
                                        end_.peer().address);
   }
   CO_TRY(co_await end_.writable(packet.size(), false));
   end_.connection().send(end_.end(), std::move(packet), false);
   co_return Result<void>{};
+}
+
+bool SimPacketSocket::peer_gone() const {
+  auto& connection = end_.connection();
+  return connection.broken(end_.end()) != 0 || connection.from(end_.end()).abandoned;
 }
 
 }  // namespace capstan::core

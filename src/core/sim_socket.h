@@ -3,6 +3,7 @@
 // Private to core/sim_network.cc and core/sim_socket.cc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -77,7 +78,7 @@ class SimEnd {
   Task<Result<void>> writable(std::size_t bytes, bool any);
   Result<void> check() const;
   void cancel();
-  SimConnection& connection() { return *connection_; }
+  SimConnection& connection() const { return *connection_; }
   unsigned end() const { return end_; }
   const PeerInfo& peer() const { return peer_; }
 
@@ -107,12 +108,18 @@ class SimPacketSocket final : public PacketSocket {
   SimPacketSocket(std::shared_ptr<SimConnection> connection, unsigned end, PeerInfo peer)
       : end_(std::move(connection), end, std::move(peer)) {}
   const PeerInfo& peer() const override { return end_.peer(); }
-  Task<Result<std::optional<std::size_t>>> receive(MutableBytes into) override;
-  Task<Result<void>> send(std::vector<ByteView> parts) override;
+  Task<Result<std::optional<std::size_t>>> receive(std::span<const MutableBytes> parts) override;
+  Task<Result<void>> send(std::span<const ByteView> parts) override;
+  void reserve_send(std::size_t bytes) override {
+    packet_bytes_max_ = std::clamp(bytes, packet_bytes_max_, kPacketBytesMost);
+  }
+  bool peer_gone() const override;
   void cancel() override { end_.cancel(); }
 
  private:
+  static constexpr std::size_t kPacketBytesMost = 4U << 20;
   SimEnd end_;
+  std::size_t packet_bytes_max_ = 212'960;  // Linux's default send buffer of a Unix socket
 };
 
 class SimListenerBase {

@@ -42,7 +42,7 @@ class Event {
 
  private:
   bool set_ = false;
-  std::deque<std::coroutine_handle<>> waiters_;
+  std::deque<Suspended> waiters_;
 };
 
 // A readers-writer lock, FIFO between both kinds. lock() / lock_shared() are awaited and give a
@@ -95,7 +95,7 @@ class SharedMutex {
 
  private:
   struct Waiter {
-    std::coroutine_handle<> handle;
+    Suspended suspended;
     bool shared;
   };
   bool take(bool shared) {
@@ -106,7 +106,7 @@ class SharedMutex {
   void unlock(bool shared) {
     shared ? void(--readers_) : void(writer_ = false);
     while (!waiters_.empty() && take(waiters_.front().shared)) {
-      Reactor::current()->make_ready(waiters_.front().handle);
+      Reactor::current()->make_ready(waiters_.front().suspended);
       waiters_.pop_front();
     }
   }

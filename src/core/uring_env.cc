@@ -32,21 +32,22 @@ UringEnv::UringEnv() = default;
 Result<void> UringEnv::start(Core& core, int poll_us, Reactor::StallObserver on_stall) {
   std::promise<Result<void>> ready;
   auto started = ready.get_future();
-  core.thread = std::thread([&core, &ready, poll_us, on_stall = std::move(on_stall)]() mutable {
-    auto released = core.released.get_future();
-    auto made = UringReactor::create(poll_us);
-    if (!made) {
-      ready.set_value(std::unexpected(made.error()));
-      return;
-    }
-    (*made)->on_stall(std::move(on_stall));
-    Event stop_event;
-    core.reactor = made->get();
-    core.stop = &stop_event;
-    ready.set_value({});
-    (*made)->run(wait_for(stop_event));
-    released.wait();
-  });
+  core.thread = std::thread(
+      [&core, ready = std::move(ready), poll_us, on_stall = std::move(on_stall)]() mutable {
+        auto released = core.released.get_future();
+        auto made = UringReactor::create(poll_us);
+        if (!made) {
+          ready.set_value(std::unexpected(made.error()));
+          return;
+        }
+        (*made)->on_stall(std::move(on_stall));
+        Event stop_event;
+        core.reactor = made->get();
+        core.stop = &stop_event;
+        ready.set_value({});
+        (*made)->run(wait_for(stop_event));
+        released.wait();
+      });
   return started.get();
 }
 

@@ -19,6 +19,7 @@
 #include <fstream>
 
 #include "core/buffer.h"
+#include "core/os_map.h"
 #include "core/uring_reactor.h"
 
 namespace capstan::core {
@@ -70,6 +71,7 @@ Result<FileInfo> inspect(int fd, bool direct) {
     info.discard = queue_number(st.st_rdev, "discard_max_bytes", 0) != 0;
   } else if (S_ISREG(st.st_mode)) {
     info.size_bytes = static_cast<std::uint64_t>(st.st_size);
+    info.unlinked = st.st_nlink == 0;
     info.logical_block_bytes = queue_number(st.st_dev, "logical_block_size", 512);
     info.physical_block_bytes = queue_number(st.st_dev, "physical_block_size", 512);
   } else {
@@ -87,11 +89,23 @@ Result<FileInfo> inspect(int fd, bool direct) {
   return info;
 }
 
+class UringFileMap final : public FileMap {
+ public:
+  explicit UringFileMap(MemoryMap memory)
+      : FileMap(memory.data(), memory.size()), memory_(std::move(memory)) {}
+
+ private:
+  MemoryMap memory_;
+};
+
 class UringFile final : public File {
  public:
   UringFile(int fd, FileInfo info, std::string path)
       : fd_(fd), info_(info), path_(std::move(path)) {}
-  ~UringFile() override { close(fd_); }
+  ~UringFile() override {
+    flock(fd_, LOCK_UN);  // a map of the file that lives on must not keep the lock
+    close(fd_);
+  }
 
   const FileInfo& info() const override { return info_; }
 
@@ -166,12 +180,34 @@ class UringFile final : public File {
     co_return Result<void>();
   }
 
+  Result<std::shared_ptr<FileMap>> map(std::uint64_t capacity_bytes) override {
+    auto memory = MemoryMap::of_file(fd_, capacity_bytes);
+    if (!memory) return std::unexpected(std::move(memory.error()).within("file '" + path_ + "'"));
+    return std::make_shared<UringFileMap>(*std::move(memory));
+  }
+
+  Result<bool> write_cached(std::uint64_t offset, ByteView from) override {
+    if (info_.direct || info_.is_block_device) return false;
+    while (!from.empty()) {
+      const ssize_t rc = pwrite(fd_, from.data(), from.size(), static_cast<off_t>(offset));
+      if (rc < 0 && errno == EINTR) continue;
+      if (rc < 0) return fail_errno(errno, "write '" + path_ + "'");
+      if (rc == 0) return fail(Code::kInternal, "write '" + path_ + "': no progress", EIO);
+      offset += static_cast<std::uint64_t>(rc);
+      from = from.subspan(static_cast<std::size_t>(rc));
+    }
+    return true;
+  }
+
  private:
   Task<Result<void>> allocate(int mode, std::uint64_t offset, std::uint64_t length) {
-    UringOp op;
-    io_uring_prep_fallocate(ring().prepare(op), fd_, mode, static_cast<off_t>(offset),
-                            static_cast<off_t>(length));
-    const int rc = co_await op;
+    int rc = -EINTR;
+    while (rc == -EINTR) {  // a long one may be interrupted; what is done is done twice
+      UringOp op;
+      io_uring_prep_fallocate(ring().prepare(op), fd_, mode, static_cast<off_t>(offset),
+                              static_cast<off_t>(length));
+      rc = co_await op;
+    }
     if (rc < 0) co_return fail_errno(-rc, "deallocate or zero a range of '" + path_ + "'");
     co_return Result<void>();
   }

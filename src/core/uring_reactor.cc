@@ -161,7 +161,7 @@ bool UringReactor::run_posted() {
   while (ordered) {
     std::unique_ptr<Posted> item(ordered);
     ordered = item->next;
-    item->work();
+    measured(item->work);
   }
   return true;
 }
@@ -170,7 +170,8 @@ void UringReactor::wait(bool block, Nanos deadline) {
   if (run_posted()) block = false;
   if (!block) {
     const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
-    if (io_uring_sq_ready(&ring_) != 0 || (flags & IORING_SQ_TASKRUN) != 0) {
+    constexpr unsigned kWaiting = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    if (io_uring_sq_ready(&ring_) != 0 || (flags & kWaiting) != 0) {
       io_uring_submit_and_get_events(&ring_);
     }
     reap();

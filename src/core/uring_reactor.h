@@ -23,13 +23,13 @@ namespace capstan::core {
 class UringOp {
  public:
   bool await_ready() const noexcept { return done_; }
-  void await_suspend(std::coroutine_handle<> handle) noexcept { waiter_ = handle; }
+  void await_suspend(std::coroutine_handle<> handle) noexcept { waiter_ = Suspended(handle); }
   int await_resume() const noexcept { return result_; }
   bool in_flight() const { return prepared_ && !done_; }
 
  private:
   friend class UringReactor;
-  std::coroutine_handle<> waiter_;
+  Suspended waiter_;
   int result_ = 0;
   bool done_ = false;
   bool prepared_ = false;

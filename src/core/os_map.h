@@ -1,0 +1,39 @@
+// Why this file exists: memory that the operating system maps: the pages of a file, or pages of its
+// own that cost nothing until they are touched. Files are mapped through File::map() (core/env.h);
+// the simulated one puts its content into own pages.
+// Thread-safety: none needed; a MemoryMap is an address with an owner.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "base/result.h"
+
+namespace capstan::core {
+
+class MemoryMap {
+ public:
+  // The first `bytes` of the open file, shared and read-only. It may be longer than the file: what
+  // the file grows to becomes readable, what is behind its end must not be touched.
+  static Result<MemoryMap> of_file(int descriptor, std::uint64_t bytes);
+  // Zeros, writable, given memory page by page when written.
+  static Result<MemoryMap> of_zeros(std::uint64_t bytes);
+
+  MemoryMap(MemoryMap&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MemoryMap& operator=(MemoryMap&&) = delete;
+  ~MemoryMap();
+
+  const std::uint8_t* data() const { return data_; }
+  std::uint8_t* writable() { return data_; }  // only of_zeros()
+  std::uint64_t size() const { return size_; }
+
+ private:
+  MemoryMap(void* data, std::uint64_t size)
+      : data_(static_cast<std::uint8_t*>(data)), size_(size) {}
+  static Result<MemoryMap> make(int descriptor, std::uint64_t bytes, int protection, int flags);
+  std::uint8_t* data_;
+  std::uint64_t size_;
+};
+
+}  // namespace capstan::core

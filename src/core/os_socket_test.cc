@@ -1,0 +1,71 @@
+// Why this file exists: names in Linux's abstract namespace have no zero byte at their end, as
+// other programs expect; and acknowledging at once leaves every stream working.
+#include "core/os_socket.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "core/scope.h"
+#include "core/uring_env.h"
+
+namespace capstan::core {
+namespace {
+
+// Connects as other programs do: a zero byte, the name, nothing else.
+bool reaches(const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path + 1, name.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  const bool reached = connect(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0;
+  close(fd);
+  return reached;
+}
+
+TEST(AbstractNames, AreExactlyTheName) {
+  const auto env = *UringEnv::create({});
+  const std::string name = "capstan-test-" + std::to_string(getpid());
+  const Address address = Address::unix_path("@" + name);
+  EXPECT_FALSE(reaches(name));
+  {
+    const auto listener = env->network().listen(address);
+    ASSERT_TRUE(listener) << listener.error().text();
+    EXPECT_TRUE(reaches(name));
+    EXPECT_FALSE(reaches(name + "x"));
+    const auto second = env->network().listen(address);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+  }
+  EXPECT_FALSE(reaches(name));
+}
+
+Task<void> talk(Env* env, Address address) {
+  const auto listener = env->network().listen(address);
+  CAPSTAN_ASSERT(listener.has_value());
+  auto client = co_await env->network().connect((*listener)->local(), {});
+  auto server = co_await (*listener)->accept();
+  CAPSTAN_ASSERT(client && server);
+  acknowledge_at_once(**client);
+  acknowledge_at_once(**server);
+  std::array<std::uint8_t, 16> buffer;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(co_await (*client)->write(as_bytes("hello")));
+    const auto got = co_await (*server)->read(buffer);
+    CAPSTAN_ASSERT(got.has_value());
+    EXPECT_EQ(as_text(ByteView(buffer).first(*got)), "hello");
+  }
+}
+
+TEST(AcknowledgeAtOnce, AnyStream) {
+  const auto env = *UringEnv::create({});
+  env->run(talk(env.get(), Address::tcp("127.0.0.1", 0)));
+  env->run(talk(env.get(), Address::unix_path("@capstan-quick-" + std::to_string(getpid()))));
+}
+
+}  // namespace
+}  // namespace capstan::core

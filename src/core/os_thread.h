@@ -1,0 +1,19 @@
+// Why this file exists: what the system knows of the calling thread, and signals to ourselves.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+
+namespace capstan::core {
+
+struct ThreadUsage {
+  std::uint64_t id = 0;                      // of the system
+  std::uint64_t user_ns = 0, system_ns = 0;  // on a CPU since the thread began
+};
+ThreadUsage thread_usage();
+std::uint64_t process_id();
+// Sends `signal` to this process; a fatal one may arrive before this returns.
+Result<void> signal_self(int signal);
+
+}  // namespace capstan::core
