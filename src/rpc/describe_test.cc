@@ -24,7 +24,7 @@ TEST(Describe, FillsOperationInfo) {
   EXPECT_EQ(info.http(), "GET /images/{replica}");
   EXPECT_EQ(info.jsonrpc(), "");
   EXPECT_EQ(info.drpc_module(), 100U);
-  EXPECT_EQ(info.drpc_method(), 21U);
+  EXPECT_EQ(info.drpc_method(), 10021U);
 }
 
 TEST(Describe, PageHasOneTablePerService) {
@@ -37,11 +37,11 @@ TEST(Describe, PageHasOneTablePerService) {
   EXPECT_NE(page.find("\n## capstan.node.v1.ImageRpc\n"), std::string::npos);
   EXPECT_EQ(page.find("## capstan.node.v1.NodeRpc"), page.rfind("## capstan.node.v1.NodeRpc"));
   EXPECT_NE(page.find("| `ImportImage` | client_stream | data |  |  | `PUT /images/{replica}` |  | "
-                      "100.20 |  |\n"),
+                      "100.10020 |  |\n"),
             std::string::npos)
       << page;
   EXPECT_NE(page.find("| `GetVersion` | unary | monitor | yes | 250 ms | `GET /version` | "
-                      "`node_get_version` | 100.1 |  |\n"),
+                      "`node_get_version` | 100.10001 |  |\n"),
             std::string::npos)
       << page;
   EXPECT_NE(page.find("| `MonitorEvents` | endless | monitor |  |  |"), std::string::npos);

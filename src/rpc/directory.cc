@@ -48,7 +48,11 @@ Result<void> Directory::declare(const google::protobuf::ServiceDescriptor* servi
       return fail(Code::kInternal, "operation " + quoted(name) +
                                        " uses messages that are not compiled into this program");
     }
-    entries_.emplace(std::move(name), std::move(entry));
+    const auto placed = entries_.emplace(std::move(name), std::move(entry)).first;
+    const Operation& declared = placed->second.operation;
+    if (declared.drpc_module != 0) {
+      drpc_[{declared.drpc_module, declared.drpc_method}] = &placed->second;
+    }
   }
   if (!absent.empty()) {
     return fail(Code::kNotFound, "service " + quoted(service->full_name()) + " has no method " +
@@ -121,6 +125,13 @@ const Directory::Entry* Directory::find(std::string_view full_name) const {
   const auto position = entries_.find(full_name);
   if (position == entries_.end()) return nullptr;
   const Entry& entry = position->second;
+  return entry.handler.unary || entry.handler.stream ? &entry : nullptr;
+}
+
+const Directory::Entry* Directory::find_drpc(std::uint32_t module, std::uint32_t method) const {
+  const auto position = drpc_.find({module, method});
+  if (position == drpc_.end()) return nullptr;
+  const Entry& entry = *position->second;
   return entry.handler.unary || entry.handler.stream ? &entry : nullptr;
 }
 
@@ -266,8 +277,8 @@ core::Task<Result<void>> Directory::run(const Entry& entry, Call& call, MessageS
 namespace internal {
 
 std::unexpected<Error> no_request(const Call& call) {
-  return fail(Code::kInvalidArgument, "operation " + quoted(call.operation->full_name()) +
-                                          " takes one request, but the stream ended before it");
+  return fail(Code::kUnimplemented, "operation " + quoted(call.operation->full_name()) +
+                                        " takes one request, but the stream ended before it");
 }
 
 Result<void> check_binding(const Directory& directory, std::string_view full_name,

@@ -112,6 +112,8 @@ class Directory {
 
   // Null for an unknown, absent or unbound operation. `full_name` is "package.Service/Method".
   const Entry* find(std::string_view full_name) const;
+  // The operation with these numbers on dRPC; null as above.
+  const Entry* find_drpc(std::uint32_t module, std::uint32_t method) const;
   bool has_service(std::string_view service) const;
   // What find() answers null for, as the error a wire sends: unknown service, unknown method, or
   // deliberately absent. Always kUnimplemented.
@@ -138,6 +140,7 @@ class Directory {
   std::map<std::string, Entry, std::less<>> entries_;  // declared; bound when the handler is set
   std::map<std::string, const google::protobuf::ServiceDescriptor*, std::less<>> services_;
   std::set<std::string, std::less<>> absent_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, const Entry*> drpc_;
   std::map<std::string, std::string, std::less<>> wire_names_;  // "GET /version" -> full name
   std::vector<std::unique_ptr<Interceptor>> interceptors_;
 };

@@ -232,7 +232,7 @@ TEST_F(DirectoryTest, RunsUnaryCallsAsStreams) {
   EXPECT_EQ(answers.texts, std::vector<std::string>{"version: \"v1\""});
   const auto empty = run(directory_.run(entry, call, one, answers));
   ASSERT_FALSE(empty);
-  EXPECT_EQ(empty.error().code, Code::kInvalidArgument);
+  EXPECT_EQ(empty.error().code, Code::kUnimplemented);
   one.broken = true;
   EXPECT_EQ(run(directory_.run(entry, call, one, answers)).error().message, "peer left");
   EXPECT_EQ(service_.calls, 1);
@@ -251,8 +251,7 @@ TEST_F(DirectoryTest, RunsServerStreams) {
   EXPECT_EQ(answers.texts, (std::vector<std::string>{"category: \"pool\"", "category: \"node\""}));
   answers.room = 3;
   EXPECT_EQ(run(directory_.run(entry, call, requests, answers)).error().code, Code::kCancelled);
-  EXPECT_EQ(run(directory_.run(entry, call, requests, answers)).error().code,
-            Code::kInvalidArgument);
+  EXPECT_EQ(run(directory_.run(entry, call, requests, answers)).error().code, Code::kUnimplemented);
 }
 
 TEST_F(DirectoryTest, RunsClientAndBidirectionalStreams) {

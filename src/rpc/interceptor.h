@@ -4,7 +4,7 @@
 //   trace        gives the call a trace id (reserved place)
 //   metrics      counts what the client saw, therefore outside of everything that refuses
 //   authenticate who is calling (reserved place)
-//   access       whether they may (reserved place)
+//   access       whether they may
 //   rate limit   how often (reserved place)
 //   deadline     until when; outside of the concurrency limit, so that a late call takes no slot
 //   concurrency  how many at once

@@ -2,6 +2,7 @@
 // parser for whole texts and by JsonPlace::depth for values out of somebody else's parser.
 #include "rpc/json_reader.h"
 
+#include <cmath>
 #include <limits>
 #include <set>
 #include <vector>
@@ -44,6 +45,10 @@ class Reader {
 
  private:
   Result<void> well_known(const Value& value, Message& into, const JsonPlace& place);
+  // google.protobuf.Value.
+  Result<void> dynamic(const Value& value, Message& into, const JsonPlace& place);
+  Result<void> refuse_text_number(const Value& value, const FieldDescriptor& field,
+                                  const JsonPlace& place) const;
   Result<void> member(const Value& value, Message& into, const FieldDescriptor& field,
                       const JsonPlace& place);
   Result<void> list(const Value& value, Message& into, const FieldDescriptor& field,
@@ -94,6 +99,13 @@ Result<void> Reader::well_known(const Value& value, Message& into, const JsonPla
       kind <= Descriptor::WELLKNOWNTYPE_BOOLVALUE) {
     return this->value(value, into, *descriptor.field(0), place);
   }
+  if (kind == Descriptor::WELLKNOWNTYPE_VALUE) return dynamic(value, into, place);
+  if (kind == Descriptor::WELLKNOWNTYPE_STRUCT) {
+    return map(value, into, *descriptor.field(0), place);
+  }
+  if (kind == Descriptor::WELLKNOWNTYPE_LISTVALUE) {
+    return list(value, into, *descriptor.field(0), place);
+  }
   const bool timestamp = kind == Descriptor::WELLKNOWNTYPE_TIMESTAMP;
   if (!timestamp && kind != Descriptor::WELLKNOWNTYPE_DURATION) {
     return internal::refuse(place, descriptor.full_name() + " has no JSON form here");
@@ -111,9 +123,58 @@ Result<void> Reader::well_known(const Value& value, Message& into, const JsonPla
   return {};
 }
 
+Result<void> Reader::dynamic(const Value& value, Message& into, const JsonPlace& place) {
+  const Descriptor& type = *into.GetDescriptor();
+  const auto set = [&](int number) { return type.FindFieldByNumber(number); };
+  const Reflection& r = *into.GetReflection();
+  if (place.depth > limits::kJsonNestingDepth) return internal::refuse(place, kTooDeep);
+  switch (value.type()) {
+    case element_type::NULL_VALUE: r.SetEnumValue(&into, set(1), 0); return {};
+    case element_type::STRING: return text(value, into, *set(3), place);
+    case element_type::BOOL: return this->value(value, into, *set(4), place);
+    case element_type::OBJECT: return message(value, *r.MutableMessage(&into, set(5)), place);
+    case element_type::ARRAY: return message(value, *r.MutableMessage(&into, set(6)), place);
+    default: break;
+  }
+  TRY_SET(const double number, internal::read_double(value, place));
+  std::int64_t narrow = 0;
+  std::uint64_t wide = 0;
+  const bool exact = value.get_int64().get(narrow) == simdjson::SUCCESS
+                         ? std::abs(number) < 0x1p63 && static_cast<std::int64_t>(number) == narrow
+                         : value.get_uint64().get(wide) != simdjson::SUCCESS ||
+                               (number < 0x1p64 && static_cast<std::uint64_t>(number) == wide);
+  if (!exact) return internal::refuse(place, "an integer that large cannot be kept exactly");
+  r.SetDouble(&into, set(2), number);
+  return {};
+}
+
+// google.protobuf.Value may be null, and so may what the lenient styles leave out.
+static bool takes_null(const FieldDescriptor& field) {
+  return !field.is_repeated() && field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+         field.message_type()->well_known_type() == Descriptor::WELLKNOWNTYPE_VALUE;
+}
+
+Result<void> Reader::refuse_text_number(const Value& value, const FieldDescriptor& field,
+                                        const JsonPlace& place) const {
+  if (!options_.strict || value.type() != element_type::STRING) return {};
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_UINT32:
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return internal::mismatch(place, "an unsigned integer", value);
+    case FieldDescriptor::CPPTYPE_INT32:
+    case FieldDescriptor::CPPTYPE_INT64: return internal::mismatch(place, "an integer", value);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+    case FieldDescriptor::CPPTYPE_FLOAT: return internal::mismatch(place, "a number", value);
+    default: return {};
+  }
+}
+
 Result<void> Reader::member(const Value& value, Message& into, const FieldDescriptor& field,
                             const JsonPlace& place) {
-  if (value.type() == element_type::NULL_VALUE) return {};
+  if (value.type() == element_type::NULL_VALUE && !takes_null(field)) {
+    if (!options_.strict) return {};
+    return internal::refuse(place, "null is not a value here; leave the member out");
+  }
   if (const auto* choice = field.real_containing_oneof()) {
     const auto* other = into.GetReflection()->GetOneofFieldDescriptor(into, choice);
     if (other) {
@@ -242,6 +303,7 @@ Result<void> Reader::value(const Value& value, Message& into, const FieldDescrip
   const Reflection& r = *into.GetReflection();
   const FieldDescriptor* f = &field;
   const bool add = field.is_repeated();
+  TRY(refuse_text_number(value, field, place));
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: {
       TRY_SET(const auto wide,

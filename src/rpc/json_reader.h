@@ -3,7 +3,8 @@
 // (rpc/json_style.h): camelCase and snake_case names, integers as numbers or text, enums as names
 // or numbers. null means absent. Refused: unknown and duplicate fields, two members of one oneof,
 // numbers that do not fit, text that is not UTF-8, more than kJsonBytes of text or
-// kJsonNestingDepth levels.
+// kJsonNestingDepth levels. google.protobuf.Struct, Value and ListValue take the JSON they stand
+// for; their numbers are doubles, and an integer that a double cannot hold exactly is refused.
 //
 // A JsonReader keeps its buffers between texts: one per connection or per server.
 // Thread-safety: one core.
@@ -26,6 +27,8 @@ namespace capstan::rpc {
 
 struct JsonReadOptions {
   bool ignore_unknown = false;  // skip unknown fields, for clients newer than this node
+  // As SPDK decodes parameters: text is never a number, null never an absent member.
+  bool strict = false;
   JsonStyle::Bytes bytes = JsonStyle::Bytes::kBase64;
   std::size_t limit_bytes = limits::kJsonBytes;
 };

@@ -20,20 +20,22 @@ struct JsonStyle {
   // Also writes fields that equal their default. Fields with presence (messages, `optional`,
   // members of a oneof) are written exactly when they are set, in every style.
   bool show_defaults = false;
+  // Text beyond ASCII, and DEL, as \uXXXX: for clients that decode what they read in pieces.
+  bool ascii = false;
 
   // protobuf.dev, "ProtoJSON Format".
   static constexpr JsonStyle canonical() { return {}; }
   // The native HTTP tree (http-rpc section 6): wide integers as text, bytes in hex.
   static constexpr JsonStyle octez() {
-    return {Wide::kText, Names::kDeclared, Enums::kNames, Bytes::kHex, false};
+    return {Wide::kText, Names::kDeclared, Enums::kNames, Bytes::kHex, false, false};
   }
-  // JSON-RPC as SPDK speaks it: every field present, numbers are numbers.
+  // JSON-RPC as SPDK speaks it: every field present, numbers are numbers, ASCII only.
   static constexpr JsonStyle spdk() {
-    return {Wide::kNumber, Names::kDeclared, Enums::kNames, Bytes::kBase64, true};
+    return {Wide::kNumber, Names::kDeclared, Enums::kNames, Bytes::kBase64, true, true};
   }
   // The /v0 tree of the Mayastor controller.
   static constexpr JsonStyle v0() {
-    return {Wide::kNumber, Names::kCamelCase, Enums::kNames, Bytes::kBase64, true};
+    return {Wide::kNumber, Names::kCamelCase, Enums::kNames, Bytes::kBase64, true, false};
   }
 };
 

@@ -25,6 +25,7 @@ class Writer {
  public:
   Writer(const JsonStyle& style, std::string& out) : style_(style), out_(out) {}
   Result<void> message(const Message& message);
+  Result<void> field(const Message& message, const FieldDescriptor& field);
 
  private:
   Result<void> empty(std::string_view brackets) {
@@ -35,7 +36,10 @@ class Writer {
   Result<void> enter(const Message& message);
   Result<void> fields(const Message& message);
   Result<void> well_known(const Message& message);
-  Result<void> field(const Message& message, const FieldDescriptor& field);
+  // google.protobuf.Value, by the member that is set.
+  Result<void> dynamic(const Message& message);
+  void dynamic_number(double value);
+  void text(std::string_view value) { append_json_string(value, out_, style_.ascii); }
   Result<void> list(const Message& message, const FieldDescriptor& field);
   Result<void> map(const Message& message, const FieldDescriptor& field);
   // One element of a repeated field, or the singular one for `index` -1.
@@ -67,6 +71,7 @@ template <class T>
 void Writer::floating(T value) {
   if (std::isnan(value)) return append_json_string("NaN", out_);
   if (std::isinf(value)) return append_json_string(value < 0 ? "-Infinity" : "Infinity", out_);
+  if (value == 0 && std::signbit(value)) return void(out_ += "-0.0");  // "-0" reads as an integer
   // The shortest text that reads back the same. Long digit strings are avoided: some readers, ours
   // included, take a number without point and exponent for an integer and refuse it above 2^64.
   std::array<char, 32> digits;
@@ -86,7 +91,7 @@ void Writer::bytes(std::string_view value) {
 void Writer::enumeration(const FieldDescriptor& field, int number) {
   const auto* known = field.enum_type()->FindValueByNumber(number);
   if (known && style_.enums == JsonStyle::Enums::kNames) {
-    append_json_string(known->name(), out_);
+    text(known->name());
   } else {
     integer(number, false);
   }
@@ -128,8 +133,7 @@ Result<void> Writer::fields(const Message& message) {
     if (!shown(message, member)) continue;
     if (!first) out_ += ',';
     first = false;
-    append_json_string(
-        style_.names == JsonStyle::Names::kCamelCase ? member.json_name() : member.name(), out_);
+    text(style_.names == JsonStyle::Names::kCamelCase ? member.json_name() : member.name());
     out_ += ':';
     TRY(field(message, member));
   }
@@ -144,6 +148,10 @@ Result<void> Writer::well_known(const Message& message) {
   if (kind >= Descriptor::WELLKNOWNTYPE_DOUBLEVALUE &&
       kind <= Descriptor::WELLKNOWNTYPE_BOOLVALUE) {
     return value(message, *descriptor.field(0), -1);
+  }
+  if (kind == Descriptor::WELLKNOWNTYPE_VALUE) return dynamic(message);
+  if (kind == Descriptor::WELLKNOWNTYPE_STRUCT || kind == Descriptor::WELLKNOWNTYPE_LISTVALUE) {
+    return field(message, *descriptor.field(0));
   }
   const bool timestamp = kind == Descriptor::WELLKNOWNTYPE_TIMESTAMP;
   if (!timestamp && kind != Descriptor::WELLKNOWNTYPE_DURATION) {
@@ -160,6 +168,31 @@ Result<void> Writer::well_known(const Message& message) {
   }
   out_ += '"';
   return {};
+}
+
+Result<void> Writer::dynamic(const Message& message) {
+  const Reflection& reflection = *message.GetReflection();
+  const auto* kind = message.GetDescriptor()->oneof_decl(0);
+  const FieldDescriptor* set = reflection.GetOneofFieldDescriptor(message, kind);
+  // Nothing set is what a new message holds; null is the only JSON for it.
+  if (!set || set->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+    out_ += "null";
+    return {};
+  }
+  if (set->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) return value(message, *set, -1);
+  dynamic_number(reflection.GetDouble(message, set));
+  return {};
+}
+
+void Writer::dynamic_number(double value) {
+  const bool integral = value == std::trunc(value);
+  if (integral && std::abs(value) < 0x1p63) {
+    integer(static_cast<std::int64_t>(value), false);
+  } else if (integral && value > 0 && value < 0x1p64) {
+    integer(static_cast<std::uint64_t>(value), false);
+  } else {
+    floating(value);
+  }
 }
 
 Result<void> Writer::field(const Message& message, const FieldDescriptor& member) {
@@ -221,7 +254,7 @@ void Writer::map_key(const Message& entry, const FieldDescriptor& key) {
       return append_json_string(reflection.GetBool(entry, &key) ? "true" : "false", out_);
     default: {
       std::string scratch;
-      return append_json_string(reflection.GetStringReference(entry, &key, &scratch), out_);
+      return text(reflection.GetStringReference(entry, &key, &scratch));
     }
   }
 }
@@ -260,9 +293,9 @@ Result<void> Writer::value(const Message& message, const FieldDescriptor& member
       break;
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string scratch;
-      const std::string& text = one ? r.GetStringReference(message, f, &scratch)
-                                    : r.GetRepeatedStringReference(message, f, index, &scratch);
-      member.type() == FieldDescriptor::TYPE_BYTES ? bytes(text) : append_json_string(text, out_);
+      const std::string& content = one ? r.GetStringReference(message, f, &scratch)
+                                       : r.GetRepeatedStringReference(message, f, index, &scratch);
+      member.type() == FieldDescriptor::TYPE_BYTES ? bytes(content) : text(content);
       break;
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
@@ -289,26 +322,45 @@ void append_escape(char c, std::string& out) {
   }
 }
 
+void append_code_unit(std::uint32_t unit, std::string& out) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(unit >> shift) & 15];
+}
+
+// One valid UTF-8 character as one \uXXXX, or as a pair of them beyond U+FFFF.
+void append_unicode_escape(std::string_view character, std::string& out) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(character[i]); };
+  std::uint32_t code = byte(0);
+  if (character.size() > 1) code &= 0x7FU >> character.size();
+  for (std::size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3F);
+  if (code < 0x10000) return append_code_unit(code, out);
+  append_code_unit(0xD800 + ((code - 0x10000) >> 10), out);
+  append_code_unit(0xDC00 + ((code - 0x10000) & 0x3FF), out);
+}
+
 }  // namespace
 
-void append_json_string(std::string_view text, std::string& out) {
+void append_json_string(std::string_view text, std::string& out, bool ascii) {
+  const std::uint8_t first_special = ascii ? 0x7F : 0x80;
   out += '"';
   while (!text.empty()) {
-    const auto plain = std::ranges::find_if(text, [](char c) {
+    const auto plain = std::ranges::find_if(text, [first_special](char c) {
       return static_cast<std::uint8_t>(c) < 0x20 || c == '"' || c == '\\' ||
-             static_cast<std::uint8_t>(c) >= 0x80;
+             static_cast<std::uint8_t>(c) >= first_special;
     });
     const auto run = static_cast<std::size_t>(plain - text.begin());
     out += text.substr(0, run);
     text.remove_prefix(run);
     if (text.empty()) break;
-    if (static_cast<std::uint8_t>(text[0]) < 0x80) {
+    if (static_cast<std::uint8_t>(text[0]) < first_special) {
       append_escape(text[0], out);
       text.remove_prefix(1);
       continue;
     }
     const std::size_t length = utf8_character(text);
-    length != 0 ? out += text.substr(0, length) : out += "\xEF\xBF\xBD";
+    const std::string_view character = length != 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+    ascii ? append_unicode_escape(character, out) : void(out += character);
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   out += '"';
@@ -319,6 +371,15 @@ Result<void> write_json(const google::protobuf::Message& message, const JsonStyl
   const std::size_t start = out.size();
   Writer writer(style, out);
   auto result = writer.message(message);
+  if (!result) out.resize(start);
+  return result;
+}
+
+Result<void> write_json_field(const google::protobuf::Message& message,
+                              const google::protobuf::FieldDescriptor& field,
+                              const JsonStyle& style, std::string& out) {
+  const std::size_t start = out.size();
+  auto result = Writer(style, out).field(message, field);
   if (!result) out.resize(start);
   return result;
 }

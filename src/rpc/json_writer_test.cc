@@ -3,11 +3,15 @@
 
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/empty.pb.h>
+#include <google/protobuf/wrappers.pb.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "base/limits.h"
 #include "node/image.pb.h"
 #include "node/node.pb.h"
+#include "rpc/json_reader.h"
 #include "rpc/json_testing.h"
 
 namespace capstan::rpc {
@@ -26,6 +30,16 @@ node::v1::ImportImageResponse sample() {
   message.set_size_bytes(1ULL << 60);
   message.set_sha256("\xFB\xFF");
   return message;
+}
+
+TEST(JsonWriter, NegativeZeroKeepsItsSign) {
+  google::protobuf::DoubleValue number, back;
+  number.set_value(-0.0);
+  EXPECT_EQ(written(number, JsonStyle::canonical()), "-0.0");
+  ASSERT_TRUE(JsonReader().read("-0.0", back));
+  EXPECT_TRUE(std::signbit(back.value()));
+  number.set_value(0.0);
+  EXPECT_EQ(written(number, JsonStyle::canonical()), "0");
 }
 
 TEST(JsonWriter, StylesDiffer) {

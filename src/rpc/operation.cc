@@ -69,6 +69,31 @@ Result<void> check_http(const Operation& operation) {
   return {};
 }
 
+Result<JsonRpcShape> shape_of(const google::protobuf::MethodDescriptor& method,
+                              const OperationOptions::JsonRpc& declared,
+                              std::string_view full_name) {
+  JsonRpcShape shape;
+  const auto& answer = *method.output_type();
+  shape.true_result = answer.full_name() == "google.protobuf.Empty" && !declared.null_result();
+  shape.null_result = declared.null_result();
+  shape.ignore_unknown = declared.ignore_unknown();
+  switch (declared.states()) {
+    case OperationOptions::STARTUP: shape.states = JsonRpcShape::States::kStartup; break;
+    case OperationOptions::BOTH: shape.states = JsonRpcShape::States::kBoth; break;
+    default: shape.states = JsonRpcShape::States::kRuntime; break;
+  }
+  if (declared.result().empty()) return shape;
+  if (declared.null_result()) {
+    return wrong(full_name, "jsonrpc.result and jsonrpc.null_result exclude each other");
+  }
+  shape.result = answer.FindFieldByName(declared.result());
+  if (!shape.result) {
+    return wrong(full_name, "jsonrpc.result '" + declared.result() + "' is no field of " +
+                                std::string(answer.full_name()));
+  }
+  return shape;
+}
+
 }  // namespace
 
 Result<Operation> Operation::from(const google::protobuf::MethodDescriptor& method) {
@@ -87,6 +112,7 @@ Result<Operation> Operation::from(const google::protobuf::MethodDescriptor& meth
   made.jsonrpc_name = options.jsonrpc().name();
   made.jsonrpc_old_names = {options.jsonrpc().old_names().begin(),
                             options.jsonrpc().old_names().end()};
+  TRY_SET(made.jsonrpc, shape_of(method, options.jsonrpc(), made.full_name_));
   made.drpc_module = options.drpc().module();
   made.drpc_method = options.drpc().method();
   made.muxio_name = options.muxio().name();

@@ -17,6 +17,16 @@ namespace capstan::rpc {
 enum class Kind : std::uint8_t { kUnary, kLarge, kEndless, kClientStream, kBidirectional };
 enum class Access : std::uint8_t { kRead, kMonitor, kWrite, kAdmin, kData };
 
+// What JSON-RPC asks of an operation beyond its names; see OperationOptions.JsonRpc.
+struct JsonRpcShape {
+  enum class States : std::uint8_t { kRuntime, kStartup, kBoth } states = States::kRuntime;
+  // The field of the response that is the whole result; null: the message is the result object.
+  const google::protobuf::FieldDescriptor* result = nullptr;
+  bool true_result = false;  // the response is google.protobuf.Empty
+  bool null_result = false;
+  bool ignore_unknown = false;
+};
+
 class Operation {
  public:
   // Fails when the options contradict the descriptor (an "endless" method that does not stream).
@@ -35,6 +45,7 @@ class Operation {
   std::string http_method, http_path;
   std::string jsonrpc_name;
   std::vector<std::string> jsonrpc_old_names;
+  JsonRpcShape jsonrpc;
   std::uint32_t drpc_module = 0, drpc_method = 0;  // 0 module = not served on dRPC
   std::string muxio_name;
   bool gateway_local = false;

@@ -10,6 +10,7 @@
 #include "grpc/reflection/v1alpha/reflection.pb.h"
 #include "node/image.pb.h"
 #include "node/node.pb.h"
+#include "rpc/framework.pb.h"
 #include "rpc/options.pb.h"
 
 namespace capstan::rpc {
@@ -124,6 +125,34 @@ TEST(Operation, WrongHttpBindingsAreRefused) {
   EXPECT_NE(Declared(false, false, options).error().find("http.path 'm'"), std::string::npos);
   options.mutable_http()->set_path("");
   EXPECT_FALSE(Declared(false, false, options).error().empty());
+}
+
+TEST(Operation, JsonRpcShapes) {
+  using States = JsonRpcShape::States;
+  OperationOptions options;
+  const auto unsaid = Declared(false, false, options).read();
+  ASSERT_TRUE(unsaid);
+  EXPECT_EQ(unsaid->jsonrpc.states, States::kRuntime);
+  EXPECT_EQ(unsaid->jsonrpc.result, nullptr);
+  EXPECT_FALSE(unsaid->jsonrpc.true_result || unsaid->jsonrpc.null_result);
+  options.mutable_jsonrpc()->set_null_result(true);
+  options.mutable_jsonrpc()->set_ignore_unknown(true);
+  options.mutable_jsonrpc()->set_states(OperationOptions::STARTUP);
+  const auto read = Declared(false, false, options).read();
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(read->jsonrpc.null_result && read->jsonrpc.ignore_unknown);
+  EXPECT_EQ(read->jsonrpc.states, States::kStartup);
+  options.mutable_jsonrpc()->set_result("nothing");
+  EXPECT_NE(Declared(false, false, options).error().find("exclude"), std::string::npos);
+  options.mutable_jsonrpc()->set_null_result(false);
+  EXPECT_NE(Declared(false, false, options).error().find("'nothing' is no field"),
+            std::string::npos);
+  const auto* framework = v1::GetMethodsRequest::descriptor()->file();
+  const auto methods = Operation::from(method(framework, "FrameworkRpc", "GetMethods"));
+  ASSERT_TRUE(methods && methods->jsonrpc.result);
+  EXPECT_EQ(methods->jsonrpc.result->name(), "methods");
+  EXPECT_EQ(methods->jsonrpc.states, States::kBoth);
+  EXPECT_TRUE(Operation::from(method(framework, "FrameworkRpc", "StartInit"))->jsonrpc.true_result);
 }
 
 TEST(Operation, ReadsOurOwnDeclarations) {
