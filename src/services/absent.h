@@ -7,7 +7,8 @@
 
 namespace capstan::services {
 
-// Nexus, snapshot, snapshot rebuild, stats, JSON and test services of v1; all of v0 when `v0`.
-Result<void> declare_absent(rpc::Directory& directory, bool v0);
+// Nexus, snapshot, snapshot rebuild, stats and test services of v1 when `v1`; all of v0 when `v0`
+// but what is declared already.
+Result<void> declare_absent(rpc::Directory& directory, bool v0, bool v1);
 
 }  // namespace capstan::services

@@ -3,6 +3,7 @@
 
 #include "services/pool_ops.h"
 #include "services/uris.h"
+#include "storage/device/device_uri.h"
 
 namespace capstan::services {
 
@@ -55,12 +56,14 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
 core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call&,
                                                  const v1::DestroyBdevRequest& request) {
   const auto guard = co_await engine_.pool_calls().lock();
-  CO_TRY_SET(const std::string name, storage::device_name_of(request.uri()));
-  const bool reference =
-      request.uri().starts_with("bdev:") || request.uri().starts_with("loopback:");
-  if (!reference && engine_.devices().find(name)) CO_TRY(co_await close_pool_on(engine_, name));
+  CO_TRY_SET(const auto uri, storage::parse_device_uri(request.uri()));
+  // Letting go of a reference leaves the device, and a pool on it, alone.
+  const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
+  if (!reference && engine_.devices().find(uri.name)) {
+    CO_TRY(co_await close_pool_on(engine_, uri.name));
+  }
   CO_TRY(co_await engine_.devices().destroy(request.uri()));
-  if (!reference) engine_.events().publish("device", "delete", name);
+  if (!reference) engine_.events().publish("device", "delete", uri.name);
   co_return Empty();
 }
 

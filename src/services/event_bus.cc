@@ -1,13 +1,19 @@
 // Why this file exists: see event_bus.h.
 #include "services/event_bus.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 
 namespace capstan::services {
 
 namespace {
 constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+
+bool known(std::string_view category) {
+  return std::ranges::find(EventBus::kCategories, category) != EventBus::kCategories.end();
 }
+}  // namespace
 
 EventBus::Subscription::Subscription(EventBus& bus, std::set<std::string> categories)
     : bus_(bus), categories_(std::move(categories)) {
@@ -42,6 +48,7 @@ core::Task<Result<node::v1::Event>> EventBus::Subscription::next(core::CancelTok
 
 void EventBus::publish(std::string_view category, std::string_view action, std::string_view target,
                        const Details& details) {
+  CAPSTAN_ASSERT(known(category));
   if (subscriptions_.empty()) return;
   node::v1::Event event;
   event.set_id(env_.random_uuid().text());
@@ -57,6 +64,13 @@ void EventBus::publish(std::string_view category, std::string_view action, std::
 
 Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(
     std::set<std::string> categories) {
+  for (const std::string& category : categories) {
+    if (known(category)) continue;
+    std::string all;
+    for (const auto one : kCategories) all += (all.empty() ? "" : ", ") + std::string(one);
+    return fail(Code::kInvalidArgument,
+                "there are no events of category '" + category + "'; known are " + all);
+  }
   if (subscriptions_.size() >= limits::kEventSubscribers) {
     return fail(Code::kResourceExhausted,
                 std::to_string(subscriptions_.size()) +

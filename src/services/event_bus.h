@@ -4,6 +4,7 @@
 // Lifetimes: the bus outlives its subscriptions; both belong to core 0.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -22,6 +23,8 @@ namespace capstan::services {
 class EventBus {
  public:
   using Details = std::map<std::string, std::string>;
+  // What an event may be about; publishing under another name is a mistake in the program.
+  static constexpr std::array<std::string_view, 4> kCategories{"pool", "replica", "device", "node"};
 
   class Subscription {
    public:
@@ -48,7 +51,8 @@ class EventBus {
 
   void publish(std::string_view category, std::string_view action, std::string_view target,
                const Details& details = {});
-  // kResourceExhausted when limits::kEventSubscribers listen already.
+  // kInvalidArgument for a category that does not exist; kResourceExhausted when
+  // limits::kEventSubscribers listen already.
   Result<std::unique_ptr<Subscription>> subscribe(std::set<std::string> categories);
 
  private:

@@ -58,6 +58,20 @@ TEST(EventBus, ListenersAreLimited) {
   EXPECT_TRUE(bus.subscribe({}));
 }
 
+TEST(EventBus, UnknownCategoriesAreRefused) {
+  core::SimWorld world(1);
+  core::SimEnv env(world);
+  EventBus bus(env);
+  const auto refused = bus.subscribe({"pool", "pools"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_EQ(refused.error().message,
+            "there are no events of category 'pools'; known are pool, replica, device, node");
+  for (const auto category : EventBus::kCategories) {
+    EXPECT_TRUE(bus.subscribe({std::string(category)})) << category;
+  }
+}
+
 core::Task<void> wait_cancelled(EventBus& bus, core::CancelToken token, Code* code) {
   auto subscription = bus.subscribe({"pool"});
   if (!subscription) co_return;

@@ -143,9 +143,23 @@ core::Task<Result<ImportImageResponse>> ImageService::import_image(
   co_return response;
 }
 
+// An export that nobody reads keeps its chunks in memory for as long as the client likes.
 core::Task<Result<void>> ImageService::export_image(rpc::Call& call,
                                                     const ExportImageRequest& request,
                                                     rpc::Sink<ExportImageResponse> sink) {
+  if (exports_ >= limits::kImageExportsInFlight) {
+    co_return fail(Code::kResourceExhausted, "the node already sends " + std::to_string(exports_) +
+                                                 " images; repeat the call later or end others");
+  }
+  ++exports_;
+  auto sent = co_await send_image(call, request, sink);
+  --exports_;
+  co_return sent;
+}
+
+core::Task<Result<void>> ImageService::send_image(rpc::Call& call,
+                                                  const ExportImageRequest& request,
+                                                  rpc::Sink<ExportImageResponse> sink) {
   CO_TRY_SET(const auto replica, find(request.replica()));
   CO_TRY_SET(const std::uint64_t end, end_of(request, replica->size_bytes()));
   ImageReader reader(replica, request.offset(), end);

@@ -21,10 +21,16 @@ class ImageService {
                                         const node::v1::ExportImageRequest& request,
                                         rpc::Sink<node::v1::ExportImageResponse> sink);
 
+  std::size_t exports_in_flight() const { return exports_; }
+
  private:
   Result<std::shared_ptr<storage::Replica>> find(const std::string& name_or_uuid);
 
+  core::Task<Result<void>> send_image(rpc::Call& call, const node::v1::ExportImageRequest& request,
+                                      rpc::Sink<node::v1::ExportImageResponse> sink);
+
   Engine& engine_;
+  std::size_t exports_ = 0;
 };
 
 Result<void> bind_image(rpc::Directory& directory, ImageService& service);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "core/scope.h"
 #include "services/services_test_support.h"
 #include "services/sha256.h"
 
@@ -208,6 +209,60 @@ TEST_F(ImageTest, AFullPoolIsResourceExhausted) {
   for (std::uint64_t at = 0; at < 24 * kMiB; at += kMiB)
     requests.push_back(extent(at, noise(kMiB)));
   EXPECT_EQ(code_of(import(std::move(requests))), Code::kResourceExhausted);
+}
+
+// A client that reads the header of its export and then stops.
+class StuckSink final : public rpc::MessageSink {
+ public:
+  explicit StuckSink(core::Event& released) : released_(released) {}
+  core::Task<Result<void>> send(const rpc::Message&) override {
+    co_await released_.wait();
+    co_return fail(Code::kCancelled, "the client is gone");
+  }
+
+ private:
+  core::Event& released_;
+};
+
+struct StuckExport {
+  StuckExport(core::Event& released, std::vector<ExportImageRequest> requests)
+      : source(std::move(requests), false), sink(released) {}
+  Requests<ExportImageRequest> source;
+  StuckSink sink;
+  rpc::Call call;
+  Result<void> result;
+};
+
+core::Task<void> one_stuck_export(TestNode& node, StuckExport& stuck) {
+  stuck.result = co_await node.directory.run(*node.directory.find(kExport), stuck.call,
+                                             stuck.source, stuck.sink);
+}
+
+core::Task<void> too_many_exports(TestNode& node, std::vector<std::unique_ptr<StuckExport>>& all,
+                                  core::Event& released) {
+  core::Scope scope;
+  for (auto& stuck : all) scope.spawn(one_stuck_export(node, *stuck));
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(node.images.exports_in_flight(), limits::kImageExportsInFlight);
+  released.set();
+  co_await scope.join();
+  EXPECT_EQ(node.images.exports_in_flight(), 0U);
+}
+
+TEST_F(ImageTest, ExportsNobodyReadsAreBounded) {
+  core::Event released;
+  ExportImageRequest request;
+  request.set_replica("r1");
+  std::vector<std::unique_ptr<StuckExport>> all;
+  for (std::size_t i = 0; i <= limits::kImageExportsInFlight; ++i) {
+    all.push_back(
+        std::make_unique<StuckExport>(released, std::vector<ExportImageRequest>{request}));
+  }
+  world_.run(too_many_exports(*node_, all, released));
+  std::size_t refused = 0;
+  for (const auto& stuck : all) refused += code_of(stuck->result) == Code::kResourceExhausted;
+  EXPECT_EQ(refused, 1U);
+  EXPECT_EQ(exported(0, 10).size(), 10U);
 }
 
 }  // namespace

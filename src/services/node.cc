@@ -44,11 +44,13 @@ std::string trouble_of(const storage::Pool& pool) {
 }  // namespace
 
 NodeService::NodeService(Engine& engine, const rpc::Directory& directory, const NodeInfo& info,
-                         const core::Metrics& metrics, ConfigValues config)
+                         const core::Metrics& metrics, core::ReactorMetrics& reactors,
+                         ConfigValues config)
     : engine_(engine),
       directory_(directory),
       info_(info),
       metrics_(metrics),
+      reactors_(reactors),
       config_(std::move(config)) {}
 
 core::Task<Result<n1::Version>> NodeService::get_version(rpc::Call&, const n1::GetVersionRequest&) {
@@ -80,8 +82,12 @@ core::Task<Result<n1::Health>> NodeService::get_health(rpc::Call&, const n1::Get
                  "; make its disk available and import it, or export it to forget it",
              "");
   }
-  const auto& counters = core::Reactor::current()->counters();
-  add_part(health, "reactor 0", "", std::to_string(counters.stalls) + " stalls");
+  co_await reactors_.refresh();
+  unsigned core = 0;
+  for (const auto& counters : reactors_.counters()) {
+    add_part(health, "reactor " + std::to_string(core++), "",
+             std::to_string(counters.stalls) + " stalls");
+  }
   co_return health;
 }
 
@@ -115,6 +121,7 @@ core::Task<Result<void>> NodeService::monitor_events(rpc::Call& call,
 
 core::Task<Result<n1::MetricsText>> NodeService::get_metrics(rpc::Call&,
                                                              const n1::GetMetricsRequest&) {
+  co_await reactors_.refresh();
   n1::MetricsText out;
   out.set_text(metrics_.prometheus_text());
   co_return out;

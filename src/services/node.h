@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/metrics.h"
+#include "core/reactor_metrics.h"
 #include "node/node.pb.h"
 #include "rpc/directory.h"
 #include "services/engine.h"
@@ -17,7 +18,7 @@ class NodeService {
  public:
   using ConfigValues = std::vector<node::v1::Config::Value>;
   NodeService(Engine& engine, const rpc::Directory& directory, const NodeInfo& info,
-              const core::Metrics& metrics, ConfigValues config);
+              const core::Metrics& metrics, core::ReactorMetrics& reactors, ConfigValues config);
 
   core::Task<Result<node::v1::Version>> get_version(rpc::Call& call,
                                                     const node::v1::GetVersionRequest&);
@@ -38,6 +39,7 @@ class NodeService {
   const rpc::Directory& directory_;
   const NodeInfo& info_;
   const core::Metrics& metrics_;
+  core::ReactorMetrics& reactors_;
   ConfigValues config_;
 };
 

@@ -11,7 +11,12 @@ namespace json = google::protobuf::util;
 
 namespace {
 constexpr std::uint32_t kVersion = 1;
+
+// What the parser says of it, without the piece of the file that it quotes in further lines.
+std::string first_line(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
 }
+}  // namespace
 
 NodeState::NodeState(core::Env& env, std::string directory)
     : env_(env), directory_(std::move(directory)) {}
@@ -34,7 +39,7 @@ core::Task<Result<void>> NodeState::load() {
   const auto parsed = json::JsonStringToMessage(*text, &state, options);
   if (!parsed.ok()) {
     co_return fail(Code::kDataLoss, "node state '" + path() + "' is damaged (" +
-                                        std::string(parsed.message()) +
+                                        first_line(std::string(parsed.message())) +
                                         "); repair it, or move it away to start with no pools");
   }
   if (state.version() != kVersion) {

@@ -129,6 +129,7 @@ TEST_F(NodeTest, DevicesAreCreatedListedAndDestroyed) {
   options.mutable_name()->set_value("m0");
   EXPECT_EQ(call<v1::ListBdevResponse>("mayastor.v1.BdevRpc/List", options)->bdevs_size(), 1);
   EXPECT_TRUE(destroy_device("bdev:///m0"));
+  EXPECT_TRUE(destroy_device("LoopBack:///m0"));
   EXPECT_TRUE(node_->engine.devices().find("m0")) << "only the reference was dropped";
   EXPECT_TRUE(destroy_device("malloc:///m0?size_mb=64"));
   EXPECT_EQ(code_of(destroy_device("malloc:///m0?size_mb=64")), Code::kNotFound);
@@ -165,6 +166,15 @@ TEST_F(NodeTest, DestroyingTheDeviceOfAPoolClosesThePool) {
   EXPECT_FALSE(health->healthy());
   EXPECT_TRUE(create_pool("p", "aio:///disk0")) << "nothing was lost";
   EXPECT_TRUE(node_->engine.devices().find("r1"));
+}
+
+TEST_F(NodeTest, LettingGoOfAReferenceLeavesThePoolAlone) {
+  env_.add_disk("/disk0", {.size_bytes = 64U << 20});
+  ASSERT_TRUE(create_pool("p", "aio:///disk0"));
+  for (const char* uri : {"bdev:////disk0", "BDEV:////disk0", "Loopback:////disk0"}) {
+    EXPECT_TRUE(destroy_device(uri)) << uri;
+    EXPECT_EQ(list_pools().size(), 1U) << uri;
+  }
 }
 
 TEST_F(NodeTest, HostInfo) {

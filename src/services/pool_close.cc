@@ -41,10 +41,11 @@ void register_all(Engine& engine, LoadedPool& loaded) {
 }
 
 // The pool object is done with: forget it and close its device.
-core::Task<void> drop(Engine& engine, std::string name) {
+core::Task<void> drop(Engine& engine, std::string name, bool keep_device = false) {
   const auto it = engine.pools().find(name);
   const std::string disk = it->second.disk;
   engine.pools().erase(it);
+  if (keep_device) co_return;
   const auto closed = co_await engine.devices().destroy(disk);
   if (!closed && closed.error().code != Code::kNotFound) {
     engine.log().warn("device_not_closed", {{"uri", disk}, {"error", closed.error().text()}});
@@ -94,7 +95,7 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
 }
 
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
-                                      std::optional<std::string> uuid) {
+                                      std::optional<std::string> uuid, bool keep_device) {
   CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
   // After a crash in between, the start finds either the pool, whole, or this mark and nothing.
@@ -111,7 +112,7 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
     co_return std::unexpected(
         pool_close_error(std::move(destroyed).error()).within("destroy pool '" + name + "'"));
   }
-  co_await drop(engine, name);
+  co_await drop(engine, name, keep_device);
   engine.log().info("pool_destroyed", {{"pool", name}});
   engine.events().publish("pool", "delete", name);
   co_return co_await forget(engine, name);

@@ -1,6 +1,7 @@
 // Why this file exists: the opening half of pool_ops.h: CreatePool and ImportPool with their checks
 // in the order clients rely on (io-engine-behaviour sections 7.2 and 7.4). The steps are numbered
 // as there. A failure takes back the base device that this call created, so a retry starts clean.
+#include <cerrno>
 #include <cmath>
 #include <limits>
 
@@ -31,7 +32,13 @@ Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
                                             " of devices [" + list +
                                             "]: a pool has exactly one disk");
   }
-  std::string uri = storage::normalize_disk(arguments.disks.front());
+  const std::string& disk = arguments.disks.front();
+  std::string uri = storage::normalize_disk(disk);
+  if (uri != disk && !disk.empty() && !disk.starts_with('/')) {
+    return fail(Code::kInvalidArgument, "disk '" + disk +
+                                            "' is neither a URI nor an absolute path: write it as "
+                                            "in /dev/sdb, or as in malloc:///m0?size_mb=64");
+  }
   TRY_SET(const std::string device_name, storage::device_name_of(uri));
   if (const auto* loaded = engine.find_pool(arguments.name)) {
     if (loaded->pool->device()->name() == device_name) {
@@ -105,6 +112,29 @@ Result<void> check_found(const PoolArguments& arguments, const storage::PoolInfo
   return {};
 }
 
+// Calls that name a pool by its UUID could not tell two open ones of one UUID apart.
+Result<void> check_uuid_is_new(Engine& engine, const Uuid& uuid) {
+  const auto* other = engine.find_pool(uuid);
+  if (!other) return {};
+  return fail(Code::kAlreadyExists,
+              "UUID " + uuid.text() + " is that of the open pool '" + other->pool->name() +
+                  "'; choose another one, or export that pool first",
+              EEXIST);
+}
+
+// The node's state says that there is a pool on this disk. If it has vanished, its first bytes may
+// be all that is lost, and formatting would take the rest.
+Result<void> check_nothing_vanished(Engine& engine, const PoolArguments& arguments) {
+  if (arguments.force || !engine.unavailable().contains(arguments.name)) return {};
+  const auto& record = engine.state().pools().at(arguments.name);
+  if (record.destroying()) return {};
+  return fail(Code::kFailedPrecondition,
+              "this node knows disk '" + record.disk() + "' as pool '" + arguments.name +
+                  "' with UUID " + record.uuid() +
+                  ", but no pool is on it now; nothing was changed: bring the right disk back, or "
+                  "export the pool to forget it and create a new one");
+}
+
 // Steps 15 to 17.
 Result<storage::PoolOptions> format_options(const PoolArguments& arguments) {
   storage::PoolOptions options;
@@ -156,6 +186,7 @@ core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, Ba
         pool_import_error(std::move(found).error()).within("import pool '" + arguments.name + "'"));
   }
   CO_TRY(check_found(arguments, *found));
+  CO_TRY(check_uuid_is_new(engine, found->uuid));
   CO_TRY_SET(auto pool, co_await load(engine, base));
   co_return Opened{std::move(pool), false};
 }
@@ -165,6 +196,7 @@ core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments argument
   auto found = co_await storage::Pool::probe(base.device);
   if (found) {
     CO_TRY(check_found(arguments, *found));
+    CO_TRY(check_uuid_is_new(engine, found->uuid));
     CO_TRY_SET(auto pool, co_await load(engine, base));
     co_return Opened{std::move(pool), false};
   }
@@ -182,8 +214,10 @@ core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments argument
     co_return std::unexpected(
         pool_create_error(std::move(found).error()).within("create pool '" + arguments.name + "'"));
   }
+  CO_TRY(check_nothing_vanished(engine, arguments));
   CO_TRY_SET(auto options, format_options(arguments));
   options.cluster_unmap = true;
+  if (arguments.uuid) CO_TRY(check_uuid_is_new(engine, *arguments.uuid));
   const Uuid uuid = arguments.uuid ? *arguments.uuid : engine.env().random_uuid();
   auto pool =
       co_await storage::Pool::create(engine.env(), base.device, arguments.name, uuid, options);

@@ -32,8 +32,9 @@ core::Task<Result<LoadedPool*>> import_pool(Engine& engine, PoolArguments argume
 // forgotten by exporting it.
 core::Task<Result<void>> export_pool(Engine& engine, std::string name,
                                      std::optional<std::string> uuid);
+// The device below is closed with the pool unless it is to be kept.
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
-                                      std::optional<std::string> uuid);
+                                      std::optional<std::string> uuid, bool keep_device = false);
 
 // The device of that name is about to be destroyed: a pool on it is closed and stays recorded as
 // unavailable. Fine when there is none.

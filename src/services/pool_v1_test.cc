@@ -163,6 +163,36 @@ TEST_F(PoolV1Test, CreatingAgainIsRefused) {
   EXPECT_EQ(list_pools().size(), 1U);
 }
 
+TEST_F(PoolV1Test, OneUuidIsOpenOnce) {
+  auto wanted = request();
+  wanted.mutable_uuid()->set_value(kUuid);
+  ASSERT_TRUE(create(wanted));
+  ASSERT_TRUE(create_pool("q", "aio:///disk1"));
+  ASSERT_TRUE(destroy("q"));
+  auto twin = wanted;
+  twin.set_name("q");
+  twin.set_disks(0, "aio:///disk1");
+  const auto refused = create(twin);
+  EXPECT_EQ(code_of(refused), Code::kAlreadyExists) << text_of(refused);
+  EXPECT_NE(text_of(refused).find("open pool 'p'"), std::string::npos);
+  EXPECT_EQ(node_->engine.devices().list().size(), 1U) << "the second disk is closed again";
+  ASSERT_TRUE(export_pool("p"));
+  ASSERT_TRUE(create(twin)) << "the UUID is free again";
+  EXPECT_EQ(code_of(import("p", "aio:///disk0")), Code::kAlreadyExists);
+  EXPECT_EQ(code_of(create(wanted)), Code::kAlreadyExists);
+  EXPECT_EQ(list_pools().size(), 1U);
+}
+
+TEST_F(PoolV1Test, APlainPathIsAbsolute) {
+  auto wanted = request();
+  wanted.set_disks(0, "disk0");
+  const auto refused = create(wanted);
+  EXPECT_EQ(code_of(refused), Code::kInvalidArgument);
+  EXPECT_NE(text_of(refused).find("'disk0' is neither a URI nor an absolute path"),
+            std::string::npos)
+      << text_of(refused);
+}
+
 TEST_F(PoolV1Test, CreateOpensWhatIsOnTheDisk) {
   ASSERT_TRUE(create(request()));
   ASSERT_TRUE(create_replica("r1", "p", 8 * kMiB, true));
@@ -345,8 +375,25 @@ TEST_F(PoolV1Test, ImportingCuresAnUnavailablePoolAndExportingForgetsIt) {
   EXPECT_TRUE(list_pools().empty());
 }
 
+// What a wiped super block looks like: the node remembers the pool, its disk is there, and nothing
+// is on it. Formatting that by a call which usually imports would be the end of the data.
+TEST_F(PoolV1Test, ADiskWhosePoolVanishedIsNotFormatted) {
+  ASSERT_TRUE(create(request()));
+  stop();
+  ASSERT_TRUE(run(write_disk("/disk0", std::vector<std::uint8_t>(kMiB))));
+  start();
+  ASSERT_NE(trouble("pool p").find("not open"), std::string::npos);
+  const auto refused = create(request());
+  EXPECT_EQ(code_of(refused), Code::kFailedPrecondition) << text_of(refused);
+  EXPECT_NE(text_of(refused).find("no pool is on it now"), std::string::npos) << text_of(refused);
+  EXPECT_TRUE(node_->engine.devices().list().empty());
+  call_.metadata.request = {{"capstan-force", "true"}};
+  EXPECT_TRUE(create(request())) << "the user insists";
+  EXPECT_TRUE(health().healthy());
+}
+
 TEST_F(PoolV1Test, PoolsInMemoryAreNotRecorded) {
-  ASSERT_TRUE(create_pool("m", "malloc:///m0?size_mb=100"));
+  ASSERT_TRUE(create_pool("m", "Malloc:///m0?size_mb=100"));
   EXPECT_TRUE(node_->engine.state().pools().empty());
   stop();
   start();
@@ -360,6 +407,7 @@ TEST_F(PoolV1Test, ADamagedStateFileStopsTheStart) {
   node_ = std::make_unique<TestNode>(env_);
   const auto started = run(node_->engine.start(true));
   EXPECT_EQ(code_of(started), Code::kDataLoss);
+  EXPECT_EQ(text_of(started).find('\n'), std::string::npos) << text_of(started);
   ASSERT_TRUE(run(env_.files().replace_file("/state/node.json", "{\"version\":2}")));
   node_ = std::make_unique<TestNode>(env_);
   EXPECT_EQ(code_of(run(node_->engine.start(true))), Code::kFailedPrecondition);

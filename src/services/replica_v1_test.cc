@@ -228,8 +228,8 @@ TEST_F(ReplicaV1Test, WhatIsNotServedSaysSo) {
   for (const char* operation :
        {"mayastor.v1.ReplicaRpc/ResizeReplica", "mayastor.v1.NexusRpc/CreateNexus",
         "mayastor.v1.SnapshotRpc/ListSnapshot", "mayastor.v1.StatsRpc/ResetIoStats",
-        "mayastor.v1.TestRpc/WipeReplica", "mayastor.v1.JsonRpc/JsonRpcCall",
-        "mayastor.Mayastor/CreatePool", "mayastor.BdevRpc/List"}) {
+        "mayastor.v1.TestRpc/WipeReplica", "mayastor.Mayastor/CreatePool",
+        "mayastor.BdevRpc/List"}) {
     EXPECT_FALSE(node_->directory.find(operation)) << operation;
     const auto why = node_->directory.why_missing(operation);
     EXPECT_EQ(why.code, Code::kUnimplemented);

@@ -20,6 +20,7 @@
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
+#include "services/spdk.h"
 
 namespace capstan::services {
 
@@ -69,15 +70,22 @@ inline std::uint64_t no_clock(const void*) {
 struct TestNode {
   explicit TestNode(core::Env& env, std::string state_directory = "/state")
       : log(sink, core::LogLevel::kTrace, no_clock, nullptr),
+        reactors(env, metrics),
         engine(env, log, std::move(state_directory)),
         pools(engine),
         replicas(engine),
         devices(engine),
         host(info),
-        node(engine, directory, info, metrics, {}),
+        node(engine, directory, info, metrics, reactors, {}),
         images(engine),
         health(engine, directory),
-        reflection(directory) {
+        reflection(directory),
+        spdk(engine, log, info, directory, allowed,
+             {[this](int signal) {
+                signals.push_back(signal);
+                return Result<void>();
+              },
+              {}}) {
     info.node_name = "n1";
     info.version = "v1.2.3";
     EXPECT_TRUE(bind_pool_v1(directory, pools));
@@ -88,7 +96,8 @@ struct TestNode {
     EXPECT_TRUE(bind_image(directory, images));
     EXPECT_TRUE(bind_health(directory, health));
     EXPECT_TRUE(bind_reflection(directory, reflection));
-    EXPECT_TRUE(declare_absent(directory, true));
+    EXPECT_TRUE(spdk.bind(directory, true, true));
+    EXPECT_TRUE(declare_absent(directory, true, true));
     EXPECT_TRUE(directory.check_complete());
   }
 
@@ -96,6 +105,7 @@ struct TestNode {
   core::Log log;
   NodeInfo info;
   core::Metrics metrics;
+  core::ReactorMetrics reactors;
   Engine engine;
   rpc::Directory directory;
   PoolServiceV1 pools;
@@ -106,6 +116,9 @@ struct TestNode {
   ImageService images;
   HealthService health;
   ReflectionService reflection;
+  std::vector<int> signals;  // that spdk_kill_instance would have sent
+  std::set<std::string> allowed;
+  SpdkServices spdk;
 };
 
 class ServicesTest : public ::testing::Test {

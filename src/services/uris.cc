@@ -1,7 +1,25 @@
 // Why this file exists: see uris.h.
 #include "services/uris.h"
 
+#include "storage/device/device_uri.h"
+
 namespace capstan::services {
+
+std::string url_text(std::string_view text) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  static constexpr std::string_view kPlain = "-._~/:@";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool letter = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    if (letter || byte >= 0x80 || kPlain.find(c) != kPlain.npos) {
+      out += c;
+    } else {
+      ((out += '%') += kDigits[byte >> 4]) += kDigits[byte & 15];
+    }
+  }
+  return out;
+}
 
 std::string local_uri(std::string_view name, const Uuid& uuid) {
   return "bdev:///" + std::string(name) + "?uuid=" + uuid.text();
@@ -28,7 +46,9 @@ std::string creation_uri(const storage::DeviceRegistry& devices, const storage::
 }
 
 bool is_volatile(std::string_view uri) {
-  return uri.starts_with("malloc:") || uri.starts_with("null:");
+  const auto parsed = storage::parse_device_uri(uri);
+  using Scheme = storage::DeviceUri::Scheme;
+  return parsed && (parsed->scheme == Scheme::kMalloc || parsed->scheme == Scheme::kNull);
 }
 
 }  // namespace capstan::services

@@ -10,6 +10,8 @@
 
 namespace capstan::services {
 
+// `text` with everything that has a meaning in a URI percent-encoded; '/' stays.
+std::string url_text(std::string_view text);
 // "bdev:///r1?uuid=…": how a device is reached on this node.
 std::string local_uri(std::string_view name, const Uuid& uuid);
 // `uri` with the device's UUID as a parameter, unless it has one or the UUID is nil.

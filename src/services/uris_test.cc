@@ -22,6 +22,7 @@ TEST(Uris, TheUuidIsAddedOnce) {
 
 TEST(Uris, WhatIsGoneWithTheProcess) {
   EXPECT_TRUE(is_volatile("malloc:///m0?size_mb=1"));
+  EXPECT_TRUE(is_volatile("MALLOC:///m0?size_mb=1")) << "schemes are written in any case";
   EXPECT_TRUE(is_volatile("null:///n0"));
   EXPECT_FALSE(is_volatile("aio:///dev/sdb"));
 }

@@ -122,12 +122,16 @@ Result<DeviceUri> parse_file(const Url& url, Params params, DeviceUri out) {
   if (url.path.ends_with('/')) {
     return fail(Code::kInvalidArgument, "the path ends in '/': a directory is no device");
   }
-  out.name = url.path;
+  out.path = url.path;
   TRY_SET(const auto block_size,
           params.number("blk_size", std::numeric_limits<std::uint32_t>::max()));
   out.block_size = static_cast<std::uint32_t>(block_size.value_or(0));
   TRY_SET(out.uuid, params.uuid());
   if (aio) out.rescan = params.flag("rescan");
+  out.name = params.text("name").value_or(url.path);
+  if (out.name.empty()) {
+    return fail(Code::kInvalidArgument, "'name=' is empty: leave it out or give a name");
+  }
   TRY(params.finish());
   return out;
 }

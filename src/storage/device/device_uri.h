@@ -29,7 +29,8 @@ struct DeviceUri {
   };
   Scheme scheme = Scheme::kAio;
   std::string scheme_text;  // "aio", "nvmf+tcp" …
-  std::string name;         // the device's name; for aio and uring also the path to open
+  std::string name;         // the device's name; for aio and uring the path, or what ?name= says
+  std::string path;         // aio, uring: what to open
   std::optional<Uuid> uuid;
   std::uint32_t block_size = 0;  // 0: the device decides (aio, uring)
   std::uint64_t num_blocks = 0;  // malloc, null

@@ -41,6 +41,11 @@ TEST(DeviceUri, Aio) {
   EXPECT_TRUE(uri.rescan);
   EXPECT_TRUE(good("aio:///x?rescan=false").rescan) << "a flag counts by presence";
   EXPECT_EQ(good("aio:///x?blk_size=1238513").block_size, 1238513U) << "refused when it is opened";
+  EXPECT_EQ(uri.path, "/var/tmp/my disk.img");
+  uri = good("aio:///dev/sdb?name=A%260");
+  EXPECT_EQ(uri.name, "A&0");
+  EXPECT_EQ(uri.path, "/dev/sdb");
+  bad("uring:///dev/sdb?name=", "'name=' is empty");
   bad("aio:///x?blk_size=4k", "blk_size=4k");
   bad("aio:///x?blk_size=", "blk_size=");
   bad("aio:///x?blk_size=-1", "blk_size=-1");

@@ -92,5 +92,33 @@ TEST_F(Injecting, RulesCanBeTakenBack) {
   EXPECT_EQ(read_code(0), Code::kOk);
 }
 
+TEST_F(Injecting, OneByteBecomesAnother) {
+  write(*memory_, 0, block_);
+  Bytes got(512);
+  device_.inject({.kinds = {IoKind::kRead},
+                  .count = 1,
+                  .action = InjectedFault::Action::kCorrupt,
+                  .corrupt_offset = 7,
+                  .corrupt_value = static_cast<std::uint8_t>(block_[7] + 1)});
+  EXPECT_TRUE(run(device_.read(0, got)));
+  EXPECT_EQ(got[7], static_cast<std::uint8_t>(block_[7] + 1));
+  EXPECT_TRUE(run(device_.read(0, got)));
+  EXPECT_EQ(got, block_);
+  device_.inject({.kinds = {IoKind::kWrite},
+                  .action = InjectedFault::Action::kCorrupt,
+                  .corrupt_offset = 512,
+                  .corrupt_value = 1});
+  write(device_, 0, block_);  // beyond the data: nothing changes
+  EXPECT_EQ(read_all(*memory_, 0, 512), block_);
+}
+
+TEST_F(Injecting, AnIdentityOfItsOwn) {
+  ErrorInjectingDevice beside(memory_, "EE_m0", Uuid::from_name("EE_m0"));
+  EXPECT_EQ(beside.name(), "EE_m0");
+  EXPECT_EQ(beside.product(), "Error Injection Disk");
+  EXPECT_EQ(beside.uuid(), Uuid::from_name("EE_m0"));
+  EXPECT_EQ(beside.size_bytes(), memory_->size_bytes());
+}
+
 }  // namespace
 }  // namespace capstan::storage

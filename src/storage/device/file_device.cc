@@ -58,6 +58,7 @@ core::Task<Result<std::shared_ptr<FileDevice>>> FileDevice::open(core::Env& env,
     file.reset();
     CO_TRY_SET(file, co_await env.files().open(options.path, open_options(false)));
   }
+  if (options.name.empty()) options.name = options.path;
   if (!options.uuid) options.uuid = Uuid::from_name(options.path);
   co_return std::shared_ptr<FileDevice>(new FileDevice(std::move(file), std::move(options)));
 }

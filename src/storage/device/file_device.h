@@ -20,10 +20,11 @@
 namespace capstan::storage {
 
 struct FileDeviceOptions {
-  std::string path;  // absolute; also the device's name
+  std::string path;  // absolute
   std::uint32_t block_size = 0;
   std::optional<Uuid> uuid = {};
   std::string_view product = "AIO disk";  // a literal
+  std::string name = {};                  // of the device; empty: the path
 };
 
 class FileDevice final : public Device {
@@ -32,7 +33,7 @@ class FileDevice final : public Device {
   static core::Task<Result<std::shared_ptr<FileDevice>>> open(core::Env& env,
                                                               FileDeviceOptions options);
 
-  const std::string& name() const override { return options_.path; }
+  const std::string& name() const override { return options_.name; }
   Uuid uuid() const override { return *options_.uuid; }
   std::uint32_t block_size() const override { return options_.block_size; }
   std::uint64_t num_blocks() const override { return num_blocks_; }

@@ -1,11 +1,25 @@
 // Why this file exists: see null_device.h.
 #include "storage/device/null_device.h"
 
+#include <cerrno>
 #include <cstring>
 
 #include "storage/device/io_timer.h"
 
 namespace capstan::storage {
+
+Result<void> NullDevice::resize(std::uint64_t num_blocks) {
+  if (num_blocks == 0) {
+    return fail(Code::kInvalidArgument, "device '" + name_ + "': a size of 0 blocks", EINVAL);
+  }
+  if (claimed() && num_blocks < num_blocks_) {
+    return fail(Code::kFailedPrecondition,
+                "device '" + name_ + "' is in use by " + claimed_by() + " and cannot shrink",
+                EBUSY);
+  }
+  num_blocks_ = num_blocks;
+  return {};
+}
 
 core::Task<Result<void>> NullDevice::read(std::uint64_t offset, MutableBytes into) {
   CO_TRY(check_range(offset, into.size()));

@@ -28,6 +28,9 @@ class NullDevice final : public Device {
   bool supports_unmap() const override { return true; }
   bool volatile_cache() const override { return false; }
   bool atomic_4k() const override { return true; }
+  // A new size. A claimed device does not shrink (kFailedPrecondition, EBUSY); 0 is
+  // kInvalidArgument.
+  Result<void> resize(std::uint64_t num_blocks);
   // Nothing is data.
   core::Task<Result<std::vector<Extent>>> allocated(std::uint64_t offset,
                                                     std::uint64_t length) override;

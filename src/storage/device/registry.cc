@@ -88,11 +88,13 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create_checked(Devic
     if (parsed.rescan && std::dynamic_pointer_cast<FileDevice>(device)) {
       const auto rescanned = co_await device->rescan();
       if (!rescanned) co_return creation_failed(parsed.name, rescanned.error());
+      if (*rescanned) announce_resized(*device);
       co_return device;
     }
     if (parsed.resize && std::dynamic_pointer_cast<MemoryDevice>(device)) {
       const auto resized = resize(*device, parsed);
       if (!resized) co_return creation_failed(parsed.name, resized.error());
+      announce_resized(*device);
       co_return device;
     }
     co_return taken(parsed.name);
@@ -137,8 +139,8 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make(DeviceUri parse
 core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_file(DeviceUri parsed) {
   const bool uring = parsed.scheme == DeviceUri::Scheme::kUring;
   auto opened = co_await FileDevice::open(
-      env_, FileDeviceOptions{parsed.name, parsed.block_size, parsed.uuid,
-                              uring ? std::string_view("URING disk") : "AIO disk"});
+      env_, FileDeviceOptions{parsed.path, parsed.block_size, parsed.uuid,
+                              uring ? std::string_view("URING disk") : "AIO disk", parsed.name});
   if (!opened) {
     auto failed = creation_failed(parsed.name, std::move(opened).error());
     // Section 6.1: whatever keeps a uring device from opening, it counts as not there.
@@ -225,14 +227,29 @@ Result<void> DeviceRegistry::add(DeviceEntry entry) {
     if (entries_.contains(alias) || aliases_.contains(alias)) return taken(alias);
   }
   for (const std::string& alias : entry.aliases) aliases_.emplace(alias, name);
-  entries_.emplace(name, std::move(entry));
+  const auto added = entries_.emplace(name, std::move(entry)).first;
+  tell([&](Observer& observer) { observer.device_added(added->second); });
   return {};
 }
 
 void DeviceRegistry::remove(const std::string& name) {
   const std::string key = name;  // `name` may live in the entry
   std::erase_if(aliases_, [&](const auto& alias) { return alias.second == key; });
-  entries_.erase(key);
+  const auto gone = entries_.extract(key);
+  if (gone) tell([&](Observer& observer) { observer.device_removed(*gone.mapped().device); });
+}
+
+void DeviceRegistry::announce_resized(const Device& device) {
+  tell([&](Observer& observer) { observer.device_resized(device); });
+}
+
+void DeviceRegistry::unobserve(Observer& observer) {
+  std::erase(observers_, &observer);
+}
+
+void DeviceRegistry::tell(const std::function<void(Observer&)>& what) const {
+  const auto observers = observers_;  // one of them may come or go meanwhile
+  for (Observer* observer : observers) what(*observer);
 }
 
 std::shared_ptr<Device> DeviceRegistry::find(std::string_view name_or_alias) const {

@@ -31,6 +31,21 @@ class DeviceRegistry {
   explicit DeviceRegistry(core::Env& env);
   ~DeviceRegistry();
 
+  // Told when a device has become known, was forgotten, or has another size; it may add and remove
+  // devices itself, but not wait.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    virtual void device_added(const DeviceEntry& entry) = 0;
+    virtual void device_removed(const Device& device) = 0;
+    virtual void device_resized(const Device& device) = 0;
+  };
+  // Until unobserve(), which comes before the observer goes.
+  void observe(Observer& observer) { observers_.push_back(&observer); }
+  void unobserve(Observer& observer);
+  // For owners of devices that change size by other means than create().
+  void announce_resized(const Device& device);
+
   // Creates and registers the device that `uri` names. Errors: kInvalidArgument (unparsable,
   // unknown scheme or parameter, wrong uuid), kNotFound, kAlreadyExists (name taken; `rescan` and
   // `resize` act on the existing device instead), per io-engine-behaviour sections 4.1 and 6.1.
@@ -60,11 +75,13 @@ class DeviceRegistry {
   Result<void> resize(Device& device, const DeviceUri& parsed) const;
   // kResourceExhausted-like failure (ENOMEM) when malloc devices would exceed their total.
   Result<void> check_memory(const std::string& name, std::uint64_t size_bytes) const;
+  void tell(const std::function<void(Observer&)>& what) const;
   core::Env& env_;
   std::map<std::string, DeviceEntry, std::less<>> entries_;
   std::map<std::string, std::string, std::less<>> aliases_;  // alias → name
   std::set<std::string, std::less<>> busy_;                  // names being created right now
   core::Event busy_changed_;
+  std::vector<Observer*> observers_;
 };
 
 // The device name that `uri` would have ("/var/tmp/disk.img", "m0"), after checking the URI in
