@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 namespace capstan::storage::lvs {
 
@@ -45,14 +46,13 @@ class Bitmap {
     }
     return std::nullopt;
   }
-  std::vector<std::uint64_t> set_bits() const {
-    std::vector<std::uint64_t> result;
+  // Ascending.
+  template <class Visit>
+  void for_each_set(Visit visit) const {
     for (std::uint64_t word = 0; word < words_.size(); ++word) {
-      for (std::uint64_t rest = words_[word]; rest != 0; rest &= rest - 1) {
-        result.push_back(word * 64 + std::countr_zero(rest));
-      }
+      for (std::uint64_t rest = words_[word]; rest != 0; rest &= rest - 1)
+        visit(word * 64 + static_cast<std::uint64_t>(std::countr_zero(rest)));
     }
-    return result;
   }
   void merge(const Bitmap& other) {
     CAPSTAN_ASSERT(other.bits_ == bits_);
@@ -61,6 +61,29 @@ class Bitmap {
       words_[word] |= other.words_[word];
       count_ += std::popcount(words_[word]);
     }
+  }
+  void subtract(const Bitmap& other) {
+    CAPSTAN_ASSERT(other.bits_ == bits_);
+    count_ = 0;
+    for (std::size_t word = 0; word < words_.size(); ++word) {
+      words_[word] &= ~other.words_[word];
+      count_ += std::popcount(words_[word]);
+    }
+  }
+  // Bit i is bit i mod 8 of byte i / 8; what follows the last bit is ignored, or zero.
+  static Bitmap from_bytes(std::uint64_t bits, ByteView bytes) {
+    CAPSTAN_ASSERT(bytes.size() >= (bits + 7) / 8);
+    Bitmap result(bits);
+    for (std::uint64_t at = 0; at < (bits + 7) / 8; ++at)
+      result.words_[at / 8] |= std::uint64_t{bytes[at]} << (at % 8 * 8);
+    if (bits % 64 != 0) result.words_.back() &= ~0ULL >> (64 - bits % 64);
+    for (std::uint64_t word : result.words_) result.count_ += std::popcount(word);
+    return result;
+  }
+  void to_bytes(MutableBytes bytes) const {
+    CAPSTAN_ASSERT(bytes.size() >= (bits_ + 7) / 8);
+    for (std::uint64_t at = 0; at < (bits_ + 7) / 8; ++at)
+      bytes[at] = static_cast<std::uint8_t>(words_[at / 8] >> (at % 8 * 8));
   }
   bool operator==(const Bitmap&) const = default;
 

@@ -48,7 +48,9 @@ void Blob::resize(std::uint64_t clusters) {
   num_clusters = clusters;
   groups.resize((clusters + kGroupClusters - 1) / kGroupClusters);
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    if (!groups[i].clusters.empty()) groups[i].clusters.resize(group_clusters(i));
+    if (groups[i].clusters.empty() || groups[i].clusters.size() == group_clusters(i)) continue;
+    groups[i].clusters.resize(group_clusters(i));
+    set_group(i, std::move(groups[i].clusters));
   }
 }
 
@@ -71,13 +73,21 @@ void Blob::set_cluster(std::uint64_t index, std::uint32_t cluster) {
     if (cluster == 0) return;
     group.clusters.resize(group_clusters(index / kGroupClusters));
   }
-  group.clusters[index % kGroupClusters] = cluster;
+  std::uint32_t& entry = group.clusters[index % kGroupClusters];
+  group.mapped += (cluster != 0 ? 1U : 0U) - (entry != 0 ? 1U : 0U);
+  entry = cluster;
+}
+
+void Blob::set_group(std::size_t group, std::vector<std::uint32_t> clusters) {
+  CAPSTAN_ASSERT(clusters.empty() || clusters.size() == group_clusters(group));
+  const auto holes = static_cast<std::size_t>(std::ranges::count(clusters, 0U));
+  groups[group].mapped = static_cast<std::uint32_t>(clusters.size() - holes);
+  groups[group].clusters = std::move(clusters);
 }
 
 std::uint64_t Blob::allocated() const {
   std::uint64_t count = 0;
-  for (const ExtentGroup& group : groups)
-    count += group.clusters.size() - std::ranges::count(group.clusters, 0U);
+  for (const ExtentGroup& group : groups) count += group.mapped;
   return count;
 }
 

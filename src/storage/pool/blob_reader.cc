@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/limits.h"
 #include "storage/pool/blob.h"
 
 namespace capstan::storage::lvs {
@@ -29,6 +30,8 @@ Result<std::uint32_t> BlobReader::take(std::uint32_t number, ByteView page) {
   const PageHeader header = page_header(page);
   if (header.id != blob_.id || header.sequence != blob_.chain.size())
     return damaged(where + " does not belong here (id or sequence)");
+  if (blob_.chain.size() >= limits::kVolumeChainPagesMax)
+    return damaged("more than " + number_text(limits::kVolumeChainPagesMax) + " metadata pages");
   blob_.chain.push_back(number);
   TRY_SET(std::vector<Descriptor> descriptors, parse_descriptors(page));
   for (const Descriptor& descriptor : descriptors) {
@@ -39,8 +42,8 @@ Result<std::uint32_t> BlobReader::take(std::uint32_t number, ByteView page) {
     ended_ = true;
     return kNoPage;
   }
-  if (header.next >= geometry_.md_len ||
-      std::ranges::find(blob_.chain, header.next) != blob_.chain.end())
+  // A chain that comes back to itself ends at the sequence number.
+  if (header.next >= geometry_.md_len)
     return damaged(where + ": next page " + number_text(header.next));
   return header.next;
 }
@@ -53,14 +56,7 @@ Result<void> BlobReader::take_descriptor(const Descriptor& descriptor) {
       return {};
     }
     case DescriptorType::kXattr:
-    case DescriptorType::kXattrInternal: {
-      TRY_SET(Xattr xattr, parse_xattr(descriptor.body));
-      auto& list = descriptor.type == DescriptorType::kXattr ? blob_.xattrs : blob_.internal;
-      if (std::ranges::find(list, xattr.name, &Xattr::name) != list.end())
-        return damaged("attribute '" + xattr.name + "' twice");
-      list.push_back(std::move(xattr));
-      return {};
-    }
+    case DescriptorType::kXattrInternal: return take_attribute(descriptor);
     case DescriptorType::kExtentRle: {
       TRY_SET(std::vector<Run> runs, parse_runs(descriptor.body));
       has_runs_ = true;
@@ -82,7 +78,25 @@ Result<void> BlobReader::take_descriptor(const Descriptor& descriptor) {
   return {};
 }
 
-std::vector<std::uint32_t> BlobReader::extent_pages() const {
+Result<void> BlobReader::take_attribute(const Descriptor& descriptor) {
+  TRY_SET(Xattr xattr, parse_xattr(descriptor.body));
+  auto& list = descriptor.type == DescriptorType::kXattr ? blob_.xattrs : blob_.internal;
+  if (std::ranges::find(list, xattr.name, &Xattr::name) != list.end())
+    return damaged("attribute '" + xattr.name + "' twice");
+  if (list.size() >= limits::kVolumeAttributesMax)
+    return damaged("more than " + number_text(limits::kVolumeAttributesMax) + " attributes");
+  list.push_back(std::move(xattr));
+  return {};
+}
+
+std::uint64_t BlobReader::groups_claimed() const {
+  std::uint64_t clusters = table_clusters_;
+  for (const Run& run : runs_) clusters += run.count;
+  return clusters / kGroupClusters + 1;
+}
+
+std::vector<std::uint32_t> BlobReader::group_pages() const {
+  if (map_made_) return group_pages_;
   std::vector<std::uint32_t> result;
   for (const Run& entry : table_) {
     if (entry.first != 0 && entry.first < geometry_.md_len) result.push_back(entry.first);
@@ -91,22 +105,33 @@ std::vector<std::uint32_t> BlobReader::extent_pages() const {
 }
 
 Result<void> BlobReader::finish(const std::function<ByteView(std::uint32_t)>& page_of) {
-  CAPSTAN_ASSERT(ended_);
-  blob_.extent_table = has_table_;
-  TRY(has_table_ ? finish_table(page_of) : finish_runs());
-  return check_clusters();
+  TRY(begin_map());
+  for (std::size_t group = 0; group < group_pages_.size(); ++group) {
+    if (group_pages_[group] != 0) TRY(take_group(group, page_of(group_pages_[group])));
+  }
+  return end_map();
 }
 
-Result<void> BlobReader::finish_runs() {
-  std::uint64_t total = 0;
+Result<void> BlobReader::begin_map() {
+  CAPSTAN_ASSERT(ended_ && !map_made_);
+  blob_.extent_table = has_table_;
+  TRY(has_table_ ? begin_table() : begin_runs());
+  map_made_ = true;
+  return {};
+}
+
+Result<void> BlobReader::begin_runs() {
+  std::uint64_t total = 0, mapped = 0;
   for (const Run& run : runs_) {
     total += run.count;
-    if (run.first != 0 &&
-        (!geometry_.is_data_cluster(run.first) || run.count > geometry_.total_clusters - run.first))
+    if (run.first == 0) continue;
+    mapped += run.count;
+    if (!geometry_.is_data_cluster(run.first) || run.count > geometry_.total_clusters - run.first)
       return damaged("cluster " + number_text(run.first) + " is outside of the pool");
   }
   // A run of holes costs nothing on disk, so its length is bounded by what a blob may address.
   if (total > 0xFFFFFFFF) return damaged("a volume of " + number_text(total) + " clusters");
+  if (mapped > geometry_.total_clusters) return damaged("more clusters than the pool has");
   blob_.resize(total);
   std::uint64_t index = 0;
   for (const Run& run : runs_) {
@@ -117,11 +142,10 @@ Result<void> BlobReader::finish_runs() {
   return {};
 }
 
-Result<void> BlobReader::finish_table(const std::function<ByteView(std::uint32_t)>& page_of) {
+Result<void> BlobReader::begin_table() {
   if (table_clusters_ > 0xFFFFFFFF)
     return damaged("a volume of " + number_text(table_clusters_) + " clusters");
-  const std::uint64_t stored_clusters = table_clusters_;
-  const std::uint64_t wanted = (stored_clusters + kGroupClusters - 1) / kGroupClusters;
+  const std::uint64_t wanted = (table_clusters_ + kGroupClusters - 1) / kGroupClusters;
   std::vector<std::uint32_t> pages;
   for (const Run& entry : table_) {
     if (entry.first >= geometry_.md_len || (entry.first != 0 && entry.count != 1))
@@ -131,52 +155,64 @@ Result<void> BlobReader::finish_table(const std::function<ByteView(std::uint32_t
     pages.insert(pages.end(), entry.count, entry.first);
   }
   if (pages.size() != wanted) return damaged("fewer extent pages than the size needs");
-  blob_.resize(stored_clusters);
-  bool ended = false;  // a thick volume that ends early: an interrupted shrink, completed here
-  for (std::size_t group = 0; group < pages.size(); ++group) {
-    if (ended) {
-      if (pages[group] != 0) {
-        auto extents = decode_extent_page(page_of(pages[group]));
-        if (!extents || !extents->clusters.empty())
-          return damaged("extent page " + number_text(pages[group]) + " follows a short one");
-      }
-      continue;
-    }
-    if (pages[group] == 0) continue;
-    blob_.groups[group].page = pages[group];
-    TRY_SET(bool full, finish_group(group, stored_clusters, page_of(pages[group])));
-    ended = !full;
-  }
-  // Marking the last group odd makes the repair write a root without the pages cut off.
-  if (ended && !blob_.groups.empty()) blob_.groups.back().odd = true;
-  if (ended && blob_.groups.empty()) return damaged("a thick volume without clusters");
+  blob_.resize(table_clusters_);
+  group_pages_ = std::move(pages);
   return {};
 }
 
-// False: a thick volume ends in this group.
-Result<bool> BlobReader::finish_group(std::size_t group, std::uint64_t stored_clusters,
-                                      ByteView page) {
-  const std::string where = "extent page " + number_text(blob_.groups[group].page);
+Result<void> BlobReader::take_group(std::size_t group, ByteView page) {
+  const std::string where = "extent page " + number_text(group_pages_[group]);
   auto extents = decode_extent_page(page);
+  if (cut_short_) {
+    if (extents && extents->clusters.empty()) return {};
+    return damaged(where + " follows a short one");
+  }
+  blob_.groups[group].page = group_pages_[group];
   if (!extents) return std::unexpected(std::move(extents.error()).within(where));
   const std::uint64_t start = std::uint64_t{group} * kGroupClusters;
   if (extents->start_cluster != start) return damaged(where + " is that of another group");
-  const std::size_t want = std::min<std::uint64_t>(kGroupClusters, stored_clusters - start);
+  const std::size_t want = blob_.group_clusters(group);
   std::vector<std::uint32_t>& found = extents->clusters;
   for (std::size_t i = want; i < found.size(); ++i) {
     if (found[i] != 0) blob_.excess.push_back(found[i]);
   }
-  ExtentGroup& target = blob_.groups[group];
-  target.odd = found.size() != want;
+  blob_.groups[group].odd = found.size() != want;
   if (found.size() < want && !blob_.thin()) {
-    target.clusters = std::move(found);
-    const std::size_t kept = target.clusters.size();
-    blob_.resize(start + kept);
-    return false;
+    blob_.resize(start + found.size());
+    cut_short_ = true;
+    if (!found.empty()) blob_.set_group(group, std::move(found));
+    return {};
   }
   found.resize(want);
-  target.clusters = std::move(found);
-  return true;
+  blob_.set_group(group, std::move(found));
+  return {};
+}
+
+Result<void> BlobReader::end_map() {
+  if (cut_short_) {
+    if (blob_.groups.empty()) return damaged("a thick volume without clusters");
+    // The repair of this group writes a root without the pages cut off.
+    blob_.groups.back().odd = true;
+  }
+  return check_clusters();
+}
+
+void BlobReader::salvage(ByteView extent_page) {
+  auto extents = decode_extent_page(extent_page);
+  if (!extents) return;
+  for (std::uint32_t cluster : extents->clusters) {
+    if (geometry_.is_data_cluster(cluster)) blob_.excess.push_back(cluster);
+  }
+}
+
+void BlobReader::salvage_runs() {
+  for (const Run& run : runs_) {
+    for (std::uint32_t i = 0; run.first != 0 && i < run.count; ++i) {
+      if (!geometry_.is_data_cluster(run.first + i)) break;
+      if (blob_.excess.size() >= geometry_.total_clusters) return;
+      blob_.excess.push_back(run.first + i);
+    }
+  }
 }
 
 Result<void> BlobReader::check_clusters() const {

@@ -38,6 +38,15 @@ Result<void> PoolImpl::check_new(const ReplicaOptions& options) const {
                     std::to_string(now.capacity_bytes) + " bytes)",
                 EOVERFLOW);
   }
+  std::uint64_t groups = options.size_bytes / now.cluster_size_bytes / kGroupClusters + 1;
+  for (const auto& [id, volume] : store_->volumes()) groups += volume->blob.groups.size() + 1;
+  if (groups > limits::kPoolMapGroupsMax) {
+    return fail(Code::kResourceExhausted,
+                "the replicas of pool '" + store_->name() + "' would be larger together than a "
+                "pool may promise (" + std::to_string(limits::kPoolMapGroupsMax) +
+                    " times 512 clusters): delete some",
+                ENOSPC);
+  }
   const std::uint64_t free = now.capacity_bytes - now.used_bytes;
   if (!options.thin && options.size_bytes > free) {
     return fail(Code::kResourceExhausted,

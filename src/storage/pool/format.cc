@@ -19,27 +19,6 @@ std::unexpected<Error> in_the_way(const Device& device, const std::string& what)
               EBUSY);
 }
 
-core::Task<Result<void>> refuse_existing(std::shared_ptr<Device> device, bool force) {
-  auto image = co_await load_image(*device);
-  if (image) {
-    co_return fail(Code::kAlreadyExists,
-                   "device '" + device->name() + "' holds the pool '" + image->name + "' (" +
-                       image->uuid.text() + "): import it, or destroy it first",
-                   EEXIST);
-  }
-  if (image.error().code == Code::kNotFound) {
-    if (force) co_return Result<void>{};
-    CO_TRY_SET(std::optional<std::string> foreign, co_await foreign_signature(device));
-    if (foreign) co_return in_the_way(*device, *foreign);
-    co_return Result<void>{};
-  }
-  const bool judged =
-      image.error().code == Code::kDataLoss || image.error().code == Code::kFailedPrecondition;
-  if (!judged) co_return std::unexpected(std::move(image.error()));  // the device could not be read
-  if (force) co_return Result<void>{};
-  co_return in_the_way(*device, "a pool that cannot be opened (" + image.error().text() + ")");
-}
-
 core::Task<Result<void>> zero_range(Device& device, std::uint64_t bytes) {
   // In steps, so that a huge region does not become one endless request.
   for (std::uint64_t at = 0; at < bytes;) {
@@ -85,26 +64,46 @@ core::Task<Result<void>> erase_super(Device& device) {
   co_return Result<void>{};
 }
 
-core::Task<Result<SuperBlock>> check_format(std::shared_ptr<Device> device, std::string name,
-                                            PoolOptions options) {
+core::Task<Result<void>> refuse_existing(std::shared_ptr<Device> device, bool force) {
+  auto image = co_await load_image(*device);
+  if (image) {
+    co_return fail(Code::kAlreadyExists,
+                   "device '" + device->name() + "' holds the pool '" + image->name + "' (" +
+                       image->uuid.text() + "): import it, or destroy it first",
+                   EEXIST);
+  }
+  if (image.error().code == Code::kNotFound) {
+    if (force) co_return Result<void>{};
+    CO_TRY_SET(std::optional<std::string> foreign, co_await foreign_signature(device));
+    if (foreign) co_return in_the_way(*device, *foreign);
+    co_return Result<void>{};
+  }
+  const bool judged =
+      image.error().code == Code::kDataLoss || image.error().code == Code::kFailedPrecondition;
+  if (!judged) co_return std::unexpected(std::move(image.error()));  // the device could not be read
+  if (force) co_return Result<void>{};
+  co_return in_the_way(*device, "a pool that cannot be opened (" + image.error().text() + ")");
+}
+
+Result<SuperBlock> plan_format(const Device& device, const std::string& name,
+                               const PoolOptions& options) {
   if (name.empty() || name.size() > limits::kPoolNameBytesMax ||
       name.find('\0') != std::string::npos) {
-    co_return fail(Code::kInvalidArgument,
-                   "a pool's name has 1 to " + std::to_string(limits::kPoolNameBytesMax) + " bytes",
-                   EINVAL);
+    return fail(Code::kInvalidArgument,
+                "a pool's name has 1 to " + std::to_string(limits::kPoolNameBytesMax) + " bytes",
+                EINVAL);
   }
-  if (device->block_size() > kPageBytes) {
-    co_return fail(Code::kInvalidArgument,
-                   "device '" + device->name() + "' has blocks of " +
-                       std::to_string(device->block_size()) +
-                       " bytes; a pool needs blocks of at most 4096",
-                   EINVAL);
+  if (device.block_size() > kPageBytes) {
+    return fail(Code::kInvalidArgument,
+                "device '" + device.name() + "' has blocks of " +
+                    std::to_string(device.block_size()) +
+                    " bytes; a pool needs blocks of at most 4096",
+                EINVAL);
   }
-  auto super = plan_layout({device->size_bytes(), device->block_size(), options.cluster_size_bytes,
+  auto super = plan_layout({device.size_bytes(), device.block_size(), options.cluster_size_bytes,
                             options.md_resv_percent});
-  if (!super) co_return std::unexpected(std::move(super.error()).within("pool '" + name + "'"));
-  CO_TRY(co_await refuse_existing(device, options.force));
-  co_return std::move(*super);
+  if (!super) return std::unexpected(std::move(super.error()).within("pool '" + name + "'"));
+  return super;
 }
 
 core::Task<Result<StoreImage>> write_format(Device& device, SuperBlock super, std::string name,

@@ -13,10 +13,12 @@
 
 namespace capstan::storage::lvs {
 
-// The checks of Pool::create that need no write. kInvalidArgument, kAlreadyExists (an intact pool),
-// kFailedPrecondition (damaged pool, foreign signature) unless options.force.
-core::Task<Result<SuperBlock>> check_format(std::shared_ptr<Device> device, std::string name,
-                                            PoolOptions options);
+// The checks of Pool::create that need no I/O: kInvalidArgument.
+Result<SuperBlock> plan_format(const Device& device, const std::string& name,
+                               const PoolOptions& options);
+// What is on the device must not be lost. kAlreadyExists (an intact pool), kFailedPrecondition
+// (damaged pool, foreign signature) unless `force`. Only sure while the device is claimed.
+core::Task<Result<void>> refuse_existing(std::shared_ptr<Device> device, bool force);
 // Writes the pool and gives the image that a load would find.
 core::Task<Result<StoreImage>> write_format(Device& device, SuperBlock super, std::string name,
                                             Uuid uuid);

@@ -34,11 +34,17 @@ Result<SuperBlock> plan_layout(const LayoutRequest& request) {
                       " bytes) is smaller than one cluster of " + std::to_string(size) + " bytes",
                   ENOSPC);
   }
-  if (clusters > 0xFFFFFFFE) return refuse("too many clusters: choose larger ones", EINVAL);
+  if (clusters > limits::kPoolClustersMax) {
+    return refuse(std::to_string(clusters) + " clusters are too many: choose a larger cluster size",
+                  EINVAL);
+  }
   const std::uint64_t percent = request.md_resv_percent == 0 ? 100 : request.md_resv_percent;
   const std::uint64_t md_len = percent * clusters / 100;
-  if (md_len == 0 || md_len > 0xFFFFFFFE)
-    return refuse("metadata reservation of " + std::to_string(percent) + " percent", EINVAL);
+  if (md_len == 0 || md_len > limits::kPoolMdPagesMax) {
+    return refuse("a metadata reservation of " + std::to_string(percent) + " percent, " +
+                      std::to_string(md_len) + " pages, is not possible: choose another",
+                  EINVAL);
+  }
   const std::uint64_t page_mask = divide_up(mask_bytes(md_len), kPageBytes);
   const std::uint64_t cluster_mask = divide_up(mask_bytes(clusters), kPageBytes);
   SuperBlock super;

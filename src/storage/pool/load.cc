@@ -1,11 +1,13 @@
 // Why this file exists: the reading half of a pool load (load.h): super block, masks or scan, the
-// blobs level by level (all roots, all second pages, …, all extent pages), names of the store.
+// record with the name of the store. Reading the blobs themselves is load_blobs.cc.
 #include "storage/pool/load.h"
 
 #include <algorithm>
 #include <cerrno>
 
+#include "base/limits.h"
 #include "core/buffer.h"
+#include "storage/pool/load_blobs.h"
 #include "storage/pool/page_source.h"
 #include "storage/pool/recover.h"
 
@@ -74,9 +76,10 @@ core::Task<Result<std::optional<Masks>>> read_masks(Device& device, StoreImage& 
 // Shadows whose target is torn take its place; the others are remembered, to be zeroed.
 core::Task<Result<void>> restore_shadows(PageSource& source, StoreImage& image,
                                          PageSource::Scan& scan) {
-  CO_TRY(co_await source.prefetch(scan.shadows));
   std::map<std::uint32_t, unsigned> candidates;
   for (std::uint32_t number : scan.shadows) {
+    source.trim();
+    CO_TRY(co_await source.prefetch({number}));
     image.shadow_pages.push_back(number);
     auto shadow = decode_shadow(source.page(number));
     if (!shadow || !std::ranges::binary_search(scan.torn_roots, shadow->target)) continue;
@@ -90,69 +93,11 @@ core::Task<Result<void>> restore_shadows(PageSource& source, StoreImage& image,
   }
   for (const auto& [target, page] : image.restored) {
     source.replace(target, page);
-    std::erase(scan.torn_roots, target);
     scan.roots.push_back(target);
     image.notes.push_back("metadata page " + std::to_string(target) + " restored from its shadow");
   }
+  std::erase_if(scan.torn_roots, [&](auto root) { return image.restored.contains(root); });
   std::ranges::sort(scan.roots);
-  co_return Result<void>{};
-}
-
-void fault_unreadable(StoreImage& image, Blob blob, std::vector<std::uint32_t> pages,
-                      std::string reason) {
-  const std::uint64_t id = blob.id;
-  BlobEntry& entry = image.blobs[id];
-  entry.blob = std::move(blob);
-  entry.fault = std::move(reason);
-  entry.unreadable = true;
-  entry.disk_pages = std::move(pages);
-}
-
-// Reads all blobs, each level of the chains with one window of requests.
-core::Task<Result<void>> read_blobs(PageSource& source, StoreImage& image,
-                                    const std::vector<std::uint32_t>& roots) {
-  struct Pending {
-    BlobReader reader;
-    std::uint32_t next;
-  };
-  std::vector<Pending> pending, complete;
-  for (std::uint32_t root : roots) pending.push_back({BlobReader(root, image.geometry), root});
-  while (!pending.empty()) {
-    std::vector<std::uint32_t> wanted;
-    for (const Pending& item : pending) wanted.push_back(item.next);
-    CO_TRY(co_await source.prefetch(std::move(wanted)));
-    std::vector<Pending> rest;
-    for (Pending& item : pending) {
-      auto next = item.reader.take(item.next, source.page(item.next));
-      if (!next) {
-        Blob blob = item.reader.blob();
-        std::vector<std::uint32_t> pages = blob.chain;
-        pages.push_back(item.next);  // reserved too, although it may not be what it should be
-        fault_unreadable(image, std::move(blob), std::move(pages), next.error().text());
-        continue;
-      }
-      item.next = *next;
-      (*next == kNoPage ? complete : rest).push_back(std::move(item));
-    }
-    pending = std::move(rest);
-  }
-  std::vector<std::uint32_t> extent_pages;
-  for (const Pending& item : complete) {
-    for (std::uint32_t page : item.reader.extent_pages()) extent_pages.push_back(page);
-  }
-  CO_TRY(co_await source.prefetch(std::move(extent_pages)));
-  for (Pending& item : complete) {
-    std::vector<std::uint32_t> pages = item.reader.blob().chain;
-    for (std::uint32_t page : item.reader.extent_pages()) pages.push_back(page);
-    auto finished = item.reader.finish([&](std::uint32_t page) { return source.page(page); });
-    if (!finished) {
-      fault_unreadable(image, std::move(item.reader.blob()), std::move(pages),
-                       finished.error().text());
-      continue;
-    }
-    const std::uint64_t id = item.reader.blob().id;
-    image.blobs[id] = {std::move(item.reader.blob()), {}, false, std::move(pages), Rewrite::kNone};
-  }
   co_return Result<void>{};
 }
 
@@ -183,34 +128,51 @@ bool StoreImage::has_repairs() const {
       blobs, [](const auto& item) { return item.second.rewrite != Rewrite::kNone; });
 }
 
+namespace {
+
+core::Task<Result<void>> read_scanned(PageSource& source, StoreImage& image) {
+  CO_TRY_SET(PageSource::Scan scan, co_await source.scan());
+  CO_TRY(co_await restore_shadows(source, image, scan));
+  CO_TRY(co_await read_blobs(source, image, scan.roots));
+  for (std::uint32_t number : scan.torn_roots) {
+    if (image.damaged >= limits::kPoolDamagedVolumesMax) break;
+    Blob blob;
+    blob.id = blob_id_of(number);
+    add_unreadable(image, std::move(blob), {number},
+                   "its first metadata page " + std::to_string(number) + " is torn");
+  }
+  if (image.damaged < limits::kPoolDamagedVolumesMax) co_return Result<void>{};
+  co_return damaged("more than " + std::to_string(limits::kPoolDamagedVolumesMax) +
+                        " volumes cannot be read",
+                    EILSEQ);
+}
+
+}  // namespace
+
 core::Task<Result<StoreImage>> load_image(Device& device) {
   StoreImage image;
   CO_TRY(co_await read_super(device, image));
   PageSource source(device, image.geometry);
   CO_TRY_SET(std::optional<Masks> masks, co_await read_masks(device, image));
-  image.dirty = !masks;
-  std::vector<std::uint32_t> roots;
   if (masks) {
-    for (std::uint64_t page : masks->blob_ids.set_bits())
-      roots.push_back(static_cast<std::uint32_t>(page));
-    CO_TRY(co_await read_blobs(source, image, roots));
-  } else {
-    CO_TRY_SET(PageSource::Scan scan, co_await source.scan());
-    CO_TRY(co_await restore_shadows(source, image, scan));
-    CO_TRY(co_await read_blobs(source, image, scan.roots));
-    for (std::uint32_t number : scan.torn_roots) {
-      Blob blob;
-      blob.id = blob_id_of(number);
-      fault_unreadable(image, std::move(blob), {number},
-                       "its first metadata page " + std::to_string(number) + " is torn");
+    std::vector<std::uint32_t> roots;
+    masks->blob_ids.for_each_set(
+        [&](std::uint64_t page) { roots.push_back(static_cast<std::uint32_t>(page)); });
+    CO_TRY(co_await read_blobs(source, image, std::move(roots)));
+    if (image.damaged >= limits::kPoolDamagedVolumesMax) {
+      // Masks have no checksum: so many wrong bits say more about the mask than about volumes.
+      image.notes.emplace_back("the mask of volumes is wrong: scanning instead");
+      masks.reset();
+      image.blobs.clear();
+      image.damaged = image.map_groups = 0;
     }
   }
+  image.dirty = !masks;
+  if (!masks) CO_TRY(co_await read_scanned(source, image));
   CO_TRY(read_store_name(image));
   resolve_interrupted(image);
   find_faults(image);
-  const bool unreadable =
-      std::ranges::any_of(image.blobs, [](const auto& item) { return item.second.unreadable; });
-  if (masks && unreadable) {
+  if (masks && image.damaged != 0) {
     image.mask_pages = std::move(masks->pages);
     image.mask_clusters = std::move(masks->clusters);
   }

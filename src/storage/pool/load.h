@@ -27,6 +27,8 @@ struct BlobEntry {
   bool unreadable = false;                // its map is not known
   std::vector<std::uint32_t> disk_pages;  // every page that the disk names for it
   Rewrite rewrite = Rewrite::kNone;
+  // The blob that must be repaired before this one may lose the marker that explains the repair.
+  std::optional<std::uint64_t> depends_on = {};
 };
 
 struct StoreImage {
@@ -37,6 +39,8 @@ struct StoreImage {
   std::string name;
   Uuid uuid;
   std::map<std::uint64_t, BlobEntry> blobs;  // by id; the super blob included
+  std::size_t damaged = 0;                   // how many of them could not be read
+  std::uint64_t map_groups = 0;              // of 512 clusters, in the maps of all of them
 
   // Work for the first change, in this order.
   std::map<std::uint32_t, Page> restored;      // roots taken from their shadows

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "base/limits.h"
 
 namespace capstan::storage::lvs {
 namespace {
@@ -72,6 +73,14 @@ Result<void> check_fields(const SuperBlock& super, std::uint64_t device_bytes) {
       (super.blobid_mask_len != 0 &&
        !mask_fits(super.blobid_mask_start, super.blobid_mask_len, super.md_len)))
     return damaged("the masks do not fit their places");
+  if (clusters > limits::kPoolClustersMax || super.md_len > limits::kPoolMdPagesMax) {
+    return fail(Code::kFailedPrecondition,
+                "a pool of " + std::to_string(clusters) + " clusters and " +
+                    std::to_string(super.md_len) + " metadata pages; this node handles " +
+                    std::to_string(limits::kPoolClustersMax) + " and " +
+                    std::to_string(limits::kPoolMdPagesMax),
+                ENOTSUP);
+  }
   return {};
 }
 
@@ -83,8 +92,14 @@ bool has_super_signature(ByteView page) {
 }
 
 Result<DecodedSuper> decode_super(ByteView page, std::uint64_t device_bytes) {
-  if (page.size() < kPageBytes || !has_super_signature(page))
+  if (page.size() < kPageBytes || !has_super_signature(page)) {
+    // Eight damaged bytes must not turn a pool into an empty disk. Whoever removes a pool zeroes
+    // at least the first block, and the type is in it.
+    if (page.size() >= kPageBytes &&
+        as_text(page.subspan(kTypeOffset, kStoreType.size())) == kStoreType)
+      return damaged("its signature is wrong");
     return fail(Code::kNotFound, "no pool signature", EILSEQ);
+  }
   DecodedSuper result;
   SuperBlock& super = result.super;
   for_each_field(super, [&](std::size_t offset, auto& field) {
@@ -324,8 +339,7 @@ std::vector<std::uint8_t> encode_mask(MaskType type, const Bitmap& bits, std::si
   std::vector<std::uint8_t> raw(bytes);
   raw[0] = static_cast<std::uint8_t>(type);
   store_le(raw.data() + 1, static_cast<std::uint32_t>(bits.size()));
-  for (std::uint64_t bit : bits.set_bits())
-    raw[5 + bit / 8] = static_cast<std::uint8_t>(raw[5 + bit / 8] | (1U << (bit % 8)));
+  bits.to_bytes(MutableBytes(raw).subspan(5));
   return raw;
 }
 
@@ -335,11 +349,7 @@ Result<Bitmap> decode_mask(MaskType type, std::uint64_t bits, ByteView raw) {
   if (stored != bits && !(type == MaskType::kClusters && stored > bits))
     return damaged("length of a mask");
   if (mask_bytes(bits) > raw.size()) return damaged("size of a mask");
-  Bitmap result(bits);
-  for (std::uint64_t bit = 0; bit < bits; ++bit) {
-    if ((raw[5 + bit / 8] >> (bit % 8)) & 1) result.set(bit);
-  }
-  return result;
+  return Bitmap::from_bytes(bits, raw.subspan(5));
 }
 
 }  // namespace capstan::storage::lvs

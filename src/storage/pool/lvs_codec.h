@@ -80,10 +80,11 @@ struct DecodedSuper {
   bool torn = false;  // the checksum only matched with the other value of `clean`: treat as dirty
 };
 
-// "SPDKBLOB" at the start: what separates "nothing here" from "a damaged pool".
+// "SPDKBLOB" at the start.
 bool has_super_signature(ByteView page);
-// kNotFound without the signature, kDataLoss (EILSEQ, or ENXIO for another store type) when
-// damaged. `device_bytes` bounds what the fields may claim.
+// kNotFound when there is no trace of a pool, kDataLoss (EILSEQ, or ENXIO for another store type)
+// when damaged, kFailedPrecondition when larger than limits::kPoolClustersMax. `device_bytes`
+// bounds what the fields may claim.
 Result<DecodedSuper> decode_super(ByteView page, std::uint64_t device_bytes);
 Page encode_super(const SuperBlock& super);
 

@@ -92,7 +92,7 @@ TEST(LvsCodec, ThickVolumeOfTheDocument) {
   SuperBlock super = *plan_layout({kDevice, 512, 1U << 20, 100});
   BlobReader reader(1, Geometry(super, kDevice));
   ASSERT_EQ(*reader.take(1, root), kNoPage);
-  ASSERT_EQ(reader.extent_pages(), std::vector<std::uint32_t>{2});
+  ASSERT_EQ(reader.group_pages(), std::vector<std::uint32_t>{2});
   ASSERT_TRUE(reader.finish([&](std::uint32_t) { return ByteView(extents); }));
   EXPECT_EQ(reader.blob().name(), "thick0");
   EXPECT_EQ(reader.blob().allocated(), 4U);
@@ -192,7 +192,7 @@ TEST(LvsCodec, LongChainsAndTablesSplit) {
     ASSERT_TRUE(next) << next.error().text();
     EXPECT_EQ(*next, i + 1 < count ? numbers[i + 1] : kNoPage);
   }
-  EXPECT_EQ(reader.extent_pages().size(), 551U);
+  EXPECT_EQ(reader.group_pages().size(), 551U);
   std::map<std::uint32_t, Page> extents;
   for (std::size_t group = 0; group < blob.groups.size(); ++group)
     if (blob.groups[group].page) extents[blob.groups[group].page] = encode_group(blob, group);

@@ -13,9 +13,8 @@ namespace {
 constexpr char kFlatten[] = R"PY(
 import json,sys
 for e in json.load(open(sys.argv[1])):
-    if e["file"] != sys.argv[2]: continue
     s = e["store"]
-    print("image", e["block_size"], e["raw_size"], sep="\t")
+    print("image", e["file"], e["block_size"], e["raw_size"], sep="\t")
     print("store", s["name"], s["uuid"], int(s["clean"]), s["cluster_size"],
           s["block_size"], s["md_len"], s["data_clusters"], s["free_clusters"], sep="\t")
     for v in e["volumes"]:
@@ -47,17 +46,21 @@ std::vector<std::string> fields_of(const std::string& line) {
   return fields;
 }
 
-Expected read_manifest(const std::string& file) {
+// By file name.
+std::map<std::string, Expected> read_manifest() {
   TemporaryFile script;
   std::ofstream(script.path()) << kFlatten;
-  Expected expected;
+  std::map<std::string, Expected> images;
+  std::string file;
   for (const std::string& line :
        lines_of(run_command("python3 " + script.path() + " " +
-                            source_path("tests/vectors/lvs-images/manifest.json") + " " + file))) {
+                            source_path("tests/vectors/lvs-images/manifest.json")))) {
     const std::vector<std::string> f = fields_of(line);
+    if (f[0] == "image") file = f[1];
+    Expected& expected = images[file];
     if (f[0] == "image") {
-      expected.image_block = static_cast<std::uint32_t>(std::stoul(f[1]));
-      expected.raw_size = std::stoull(f[2]);
+      expected.image_block = static_cast<std::uint32_t>(std::stoul(f[2]));
+      expected.raw_size = std::stoull(f[3]);
     } else if (f[0] == "store") {
       expected.name = f[1];
       expected.uuid = f[2];
@@ -80,13 +83,16 @@ Expected read_manifest(const std::string& file) {
       expected.check.push_back(f[1]);
     }
   }
-  return expected;
+  return images;
 }
 
 class LvsImage : public PoolTest, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
-    expected_ = read_manifest(std::string(GetParam()) + ".img.zst");
+    static const std::map<std::string, Expected> manifest = read_manifest();
+    const auto found = manifest.find(std::string(GetParam()) + ".img.zst");
+    ASSERT_NE(found, manifest.end());
+    expected_ = found->second;
     ASSERT_NE(expected_.raw_size, 0U);
     device_ =
         unpack(std::string(GetParam()) + ".img.zst", expected_.image_block, expected_.raw_size);
@@ -143,7 +149,7 @@ class LvsImage : public PoolTest, public testing::WithParamInterface<const char*
 };
 
 TEST_P(LvsImage, OpensAsListed) {
-  const auto before = sha256_hex(read_all(*device_, 0, device_->size_bytes()));
+  const auto before = fingerprint(*device_);
   auto info = run(Pool::probe(device_));
   ASSERT_TRUE(info) << info.error().text();
   EXPECT_EQ(info->name, expected_.name);
@@ -169,10 +175,10 @@ TEST_P(LvsImage, OpensAsListed) {
   }
   EXPECT_EQ(faulted, expected_faulted);
   EXPECT_EQ(pool->replicas().size() + faulted.size(), expected_.volumes.size());
-  EXPECT_EQ(sha256_hex(read_all(*device_, 0, device_->size_bytes())), before) << "a load wrote";
+  EXPECT_EQ(fingerprint(*device_), before) << "a load wrote";
   if (expected_.clean) {
     expect_ok(run(pool->unload()));
-    EXPECT_EQ(sha256_hex(read_all(*device_, 0, device_->size_bytes())), before);
+    EXPECT_EQ(fingerprint(*device_), before);
   } else {
     expect_sound(std::move(pool), lasting_findings());
   }

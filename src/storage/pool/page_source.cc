@@ -22,13 +22,18 @@ void PageSource::keep(std::uint32_t number, ByteView page) {
 }
 
 ByteView PageSource::page(std::uint32_t number) const {
+  if (auto replaced = replaced_.find(number); replaced != replaced_.end()) return *replaced->second;
   auto found = pages_.find(number);
   CAPSTAN_ASSERT(found != pages_.end());
   return *found->second;
 }
 
 void PageSource::replace(std::uint32_t number, const Page& page) {
-  keep(number, page);
+  replaced_[number] = std::make_unique<Page>(page);
+}
+
+void PageSource::trim() {
+  if (pages_.size() > limits::kPoolScanKeptPages) pages_.clear();
 }
 
 core::Task<void> PageSource::read_span(PageSource* self, Span span, Result<void>* result) {
@@ -72,31 +77,54 @@ core::Task<Result<void>> PageSource::prefetch(std::vector<std::uint32_t> numbers
   co_return co_await read_spans(std::move(spans));
 }
 
+struct PageSource::ScanRead {
+  core::Buffer buffer{limits::kPoolScanReadBytes};
+  std::uint32_t first = 0, count = 0;
+  Result<void> result;
+};
+
+core::Task<void> PageSource::read_ahead(PageSource* self, ScanRead* read) {
+  const std::size_t bytes = std::size_t{read->count} * self->geometry_.page_stride;
+  read->result = co_await self->device_.read(self->geometry_.md_page(read->first),
+                                             read->buffer.bytes().first(bytes));
+}
+
+void PageSource::look_at(std::uint32_t number, ByteView page, Scan& scan) {
+  if (all_zero(page)) return;
+  const PageHeader header = page_header(page);
+  const bool own_place = header.id == blob_id_of(number) && header.sequence == 0;
+  if (!checksum_matches(page)) {
+    if (own_place) scan.torn_roots.push_back(number);
+    return;
+  }
+  if (header.sequence & kShadowBit)
+    scan.shadows.push_back(number);
+  else if (own_place)
+    scan.roots.push_back(number);
+  if (pages_.size() < limits::kPoolScanKeptPages) keep(number, page);
+}
+
 core::Task<Result<PageSource::Scan>> PageSource::scan() {
   Scan scan;
-  core::Buffer buffer(limits::kPoolScanReadBytes);
-  for (std::uint32_t first = 0; first < geometry_.md_len;) {
-    const std::uint32_t count = std::min(pages_per_read(), geometry_.md_len - first);
-    CO_TRY(co_await device_.read(geometry_.md_page(first),
-                                 buffer.bytes().first(std::size_t{count} * geometry_.page_stride)));
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint32_t number = first + i;
-      ByteView page = buffer.view().subspan(std::size_t{i} * geometry_.page_stride, kPageBytes);
-      if (all_zero(page)) continue;
-      const PageHeader header = page_header(page);
-      const bool own_place = header.id == blob_id_of(number) && header.sequence == 0;
-      if (!checksum_matches(page)) {
-        if (own_place) scan.torn_roots.push_back(number);
-        continue;
-      }
-      if (header.sequence & kShadowBit)
-        scan.shadows.push_back(number);
-      else if (own_place)
-        scan.roots.push_back(number);
-      if (pages_.size() < limits::kPoolScanKeptPages) keep(number, page);
+  std::vector<ScanRead> reads(limits::kPoolScanReadsInFlight);
+  for (std::uint32_t next = 0; next < geometry_.md_len;) {
+    core::Scope scope;
+    for (ScanRead& read : reads) {
+      read.first = next;
+      read.count = std::min(pages_per_read(), geometry_.md_len - next);
+      next += read.count;
+      if (read.count != 0) scope.spawn(read_ahead(this, &read));
     }
-    first += count;
-    co_await core::yield();
+    co_await scope.join();
+    for (ScanRead& read : reads) {
+      if (read.count == 0) continue;
+      CO_TRY(std::move(read.result));
+      for (std::uint32_t i = 0; i < read.count; ++i) {
+        const std::size_t at = std::size_t{i} * geometry_.page_stride;
+        look_at(read.first + i, read.buffer.view().subspan(at, kPageBytes), scan);
+      }
+      co_await core::yield();
+    }
   }
   co_return scan;
 }

@@ -41,6 +41,7 @@ struct PoolInfo {
   std::uint64_t used_bytes = 0;
   std::uint64_t committed_bytes = 0;  // io-engine-behaviour section 7.3
   std::uint64_t disk_capacity_bytes = 0;
+  std::uint64_t growable_bytes = 0;  // what the disk may grow to with the masks that there are
   std::uint32_t page_size_bytes = 4096;
   std::uint64_t md_pages = 0, md_used_pages = 0;
   std::uint32_t block_size = 512;
@@ -55,7 +56,8 @@ struct ReplicaOptions {
   std::optional<std::string> entity_id;
 };
 
-// What a damaged volume is: listed, never opened.
+// What a damaged volume is: listed, never opened. Name and uuid are made up (from the blob id, the
+// same at every load) when its own cannot be read or belong to another one.
 struct FaultedVolume {
   std::uint64_t blob_id = 0;
   std::string name;

@@ -3,7 +3,9 @@
 #include "storage/pool/pool_impl.h"
 
 #include <cerrno>
+#include <set>
 
+#include "base/limits.h"
 #include "storage/pool/format.h"
 
 namespace capstan::storage {
@@ -24,9 +26,13 @@ core::Task<Result<std::unique_ptr<Pool>>> Pool::create(core::Env& env,
                                                        std::shared_ptr<Device> device,
                                                        std::string name, Uuid uuid,
                                                        PoolOptions options) {
-  CO_TRY_SET(lvs::SuperBlock super, co_await lvs::check_format(device, name, options));
+  CO_TRY_SET(lvs::SuperBlock super, lvs::plan_format(*device, name, options));
   if (uuid.is_nil()) uuid = env.random_uuid();
   CO_TRY(device->claim("pool '" + name + "'"));
+  if (auto empty = co_await lvs::refuse_existing(device, options.force); !empty) {
+    device->release();
+    co_return std::unexpected(std::move(empty.error()));
+  }
   auto image = co_await lvs::write_format(*device, std::move(super), name, uuid);
   if (!image) {
     device->release();
@@ -76,6 +82,9 @@ PoolInfo describe(const Store& store) {
         (snapshot ? blob.allocated() : blob.num_clusters) * geometry.cluster_size;
   }
   info.disk_capacity_bytes = store.device().size_bytes();
+  // One bit for each cluster; the mask begins with a header of five bytes.
+  const std::uint64_t mask_bytes = std::uint64_t{store.super().cluster_mask_len} * kPageBytes;
+  info.growable_bytes = (mask_bytes - 5) * 8 * geometry.cluster_size;
   info.page_size_bytes = kPageBytes;
   info.md_pages = geometry.md_len;
   info.md_used_pages = geometry.md_len - store.allocator().free_pages();
@@ -91,6 +100,7 @@ PoolImpl::PoolImpl(core::Env& env, std::shared_ptr<Store> store)
     auto replica = std::make_shared<ReplicaImpl>(store_, volume);
     replicas_[replica->name()] = std::move(replica);
   }
+  name_damaged();
 }
 
 PoolInfo PoolImpl::info() const {
@@ -107,9 +117,24 @@ std::vector<FaultedVolume> PoolImpl::faulted() const {
   std::vector<FaultedVolume> result;
   for (const auto& [id, volume] : store_->volumes()) {
     if (volume->fault.empty()) continue;
-    result.push_back({id, volume->blob.name(), volume->blob.uuid(), volume->fault});
+    result.push_back({id, volume->blob.name(), damaged_uuids_.at(id), volume->fault});
+    if (result.back().name.empty()) result.back().name = "blob-" + std::to_string(id);
   }
   return result;
+}
+
+// Its own, unless that cannot be read or belongs to somebody else: whatever is listed can be named
+// to delete it.
+void PoolImpl::name_damaged() {
+  std::set<Uuid> taken;
+  for (const auto& [name, replica] : replicas_) taken.insert(replica->uuid());
+  for (const auto& [id, volume] : store_->volumes()) {
+    if (volume->fault.empty()) continue;
+    Uuid uuid = volume->blob.uuid();
+    if (uuid.is_nil() || !taken.insert(uuid).second)
+      uuid = Uuid::from_name("damaged:" + store_->uuid().text() + ":" + std::to_string(id));
+    damaged_uuids_[id] = uuid;
+  }
 }
 
 std::shared_ptr<ReplicaImpl> PoolImpl::replica_of(const Uuid& uuid) const {
@@ -131,7 +156,7 @@ std::shared_ptr<Replica> PoolImpl::find(std::string_view name) const {
 std::shared_ptr<Volume> PoolImpl::find_volume(const Uuid& uuid) const {
   if (auto replica = replica_of(uuid)) return replica->volume();
   for (const auto& [id, volume] : store_->volumes()) {
-    if (!uuid.is_nil() && volume->blob.uuid() == uuid) return volume;
+    if (!volume->fault.empty() && damaged_uuids_.at(id) == uuid) return volume;
   }
   return nullptr;
 }
@@ -191,6 +216,12 @@ core::Task<Result<void>> PoolImpl::set_attribute(Uuid uuid, std::string key, std
     if (found->value == value) co_return Result<void>{};
     found->value = std::move(value);
   } else {
+    if (edit.xattrs->size() >= limits::kVolumeAttributesMax) {
+      co_return fail(Code::kResourceExhausted,
+                     "replica '" + replica->name() + "' has " +
+                         std::to_string(limits::kVolumeAttributesMax) + " attributes already",
+                     ENOSPC);
+    }
     edit.xattrs->push_back({key, std::move(value)});
   }
   CO_TRY(co_await store_->commit(*volume, std::move(edit)));

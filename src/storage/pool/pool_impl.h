@@ -42,12 +42,14 @@ class PoolImpl final : public Pool {
   core::Task<Result<void>> fill_thick(Volume& volume);
   void give_up(Volume& volume);
   std::shared_ptr<Volume> find_volume(const Uuid& uuid) const;
+  void name_damaged();
   std::shared_ptr<ReplicaImpl> replica_of(const Uuid& uuid) const;
 
   core::Env& env_;
   std::shared_ptr<Store> store_;
   std::shared_ptr<Device> device_;
   std::map<std::string, std::shared_ptr<ReplicaImpl>, std::less<>> replicas_;  // by name
+  std::map<std::uint64_t, Uuid> damaged_uuids_;  // by blob id; what faulted() shows
 };
 
 }  // namespace capstan::storage::lvs

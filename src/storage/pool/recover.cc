@@ -56,6 +56,7 @@ void keep_snapshot(StoreImage& image, BlobEntry& snapshot, BlobEntry& child) {
   snapshot.blob.drop_internal("SNAPTMP");
   snapshot.blob.flags.data_ro |= kFlagReadOnly;
   raise(snapshot, Rewrite::kSecond);
+  snapshot.depends_on = child.blob.id;
   image.notes.push_back("blob " + hex(snapshot.blob.id) + " kept as snapshot of " +
                         hex(child.blob.id) + " (" + std::to_string(dropped) +
                         " shared clusters dropped)");
@@ -89,6 +90,7 @@ void separate(StoreImage& image, BlobEntry& base, BlobEntry& top) {
   raise(base, Rewrite::kFirst);
   top.blob.drop_internal("SWAPTMP");
   raise(top, Rewrite::kSecond);
+  top.depends_on = base.blob.id;
   image.notes.push_back("blob " + hex(base.blob.id) + " ('" + old_name + "') kept read-only as '" +
                         name + "': another program wrote to its unfinished successor");
 }
@@ -145,23 +147,105 @@ void find_cross_links(StoreImage& image) {
   }
 }
 
-// Why the ancestors of `entry` make it unusable; empty when they do not.
-std::string ancestor_fault(StoreImage& image, const BlobEntry& entry) {
-  const BlobEntry* at = &entry;
-  for (std::size_t depth = 0; depth < limits::kReplicaChainDepthMax; ++depth) {
-    if (at->blob.external()) {
-      const std::string* value = at->blob.internal_xattr("EXTSNAP");
-      std::string base = value ? value->substr(0, value->find('\0')) : "?";
-      return "based on external snapshot " + base + ", which is not supported";
+// For each blob, why its ancestors make it unusable; empty when they do not. Every blob is looked
+// at once, however its parents are connected.
+class Ancestors {
+ public:
+  explicit Ancestors(StoreImage& image) : image_(image) {}
+  const std::string& fault_of(std::uint64_t id) {
+    std::vector<std::uint64_t> walk;  // the volumes up from `id` that are not judged yet
+    Verdict verdict;
+    for (std::uint64_t at = id;;) {
+      auto [place, fresh] = verdicts_.try_emplace(at);
+      if (!fresh) {
+        verdict = place->second;
+        if (!verdict.known) verdict = {too_deep(), 0, true};  // a circle
+        break;
+      }
+      walk.push_back(at);
+      auto next = step(image_.blobs.at(at), verdict);
+      if (!next) break;
+      at = *next;
     }
-    auto parent = at->blob.parent();
-    if (!parent) return {};
-    auto found = image.blobs.find(*parent);
-    if (found == image.blobs.end()) return "its parent, blob " + hex(*parent) + ", is missing";
-    at = &found->second;
-    if (at->unreadable) return "its parent, blob " + hex(*parent) + ": " + at->fault;
+    verdict.known = true;
+    for (; !walk.empty(); walk.pop_back()) {
+      if (verdict.fault.empty() && verdict.depth >= limits::kReplicaChainDepthMax)
+        verdict.fault = too_deep();
+      ++verdict.depth;
+      verdicts_[walk.back()] = verdict;
+    }
+    return verdicts_[id].fault;
   }
-  return "more than " + std::to_string(limits::kReplicaChainDepthMax) + " snapshots below it";
+
+ private:
+  struct Verdict {
+    std::string fault;
+    std::size_t depth = 0;
+    bool known = false;
+  };
+  static std::string too_deep() {
+    return "more than " + std::to_string(limits::kReplicaChainDepthMax) + " snapshots below it";
+  }
+  // The parent to look at next, or the verdict in which the walk ends.
+  std::optional<std::uint64_t> step(const BlobEntry& entry, Verdict& verdict) const {
+    if (entry.blob.external()) {
+      const std::string* value = entry.blob.internal_xattr("EXTSNAP");
+      const std::string base = value ? value->substr(0, value->find('\0')) : "?";
+      verdict.fault = "based on external snapshot " + base + ", which is not supported";
+      return std::nullopt;
+    }
+    auto parent = entry.blob.parent();
+    if (!parent) return std::nullopt;
+    auto found = image_.blobs.find(*parent);
+    if (found == image_.blobs.end())
+      verdict.fault = "its parent, blob " + hex(*parent) + ", is missing";
+    else if (found->second.unreadable)
+      verdict.fault = "its parent, blob " + hex(*parent) + ": " + found->second.fault;
+    else
+      return parent;
+    return std::nullopt;
+  }
+
+  StoreImage& image_;
+  std::map<std::uint64_t, Verdict> verdicts_;
+};
+
+// Whatever stands on a faulted blob is suspect as well, unless only its name is wrong (`data`
+// false). A repair that cannot be done leaves the marker that explains it.
+void spread_faults(StoreImage& image, bool data) {
+  std::multimap<std::uint64_t, std::uint64_t> children;
+  std::vector<std::uint64_t> faulted;
+  for (const auto& [id, entry] : image.blobs) {
+    if (auto parent = entry.blob.parent(); parent && data) children.emplace(*parent, id);
+    if (entry.depends_on) children.emplace(*entry.depends_on, id);
+    if (!entry.fault.empty()) faulted.push_back(id);
+  }
+  while (!faulted.empty()) {
+    const std::uint64_t id = faulted.back();
+    faulted.pop_back();
+    for (auto [at, end] = children.equal_range(id); at != end; ++at) {
+      BlobEntry& above = image.blobs.at(at->second);
+      if (!above.fault.empty()) continue;
+      above.fault = above.depends_on == id ? "an interrupted operation cannot be finished: blob "
+                                           : "its parent, blob ";
+      above.fault += hex(id) + ": " + image.blobs.at(id).fault;
+      faulted.push_back(at->second);
+    }
+  }
+}
+
+void find_names_used_twice(StoreImage& image) {
+  std::set<std::string> names;
+  std::set<Uuid> uuids;
+  for (auto& [id, entry] : image.blobs) {
+    if (!entry.fault.empty() || id == image.super.super_blob) continue;
+    if (entry.blob.name().empty())
+      entry.fault = "it has no name";
+    else if (!names.insert(entry.blob.name()).second)
+      entry.fault = "another volume has the same name";
+    else if (!entry.blob.uuid().is_nil() && !uuids.insert(entry.blob.uuid()).second)
+      entry.fault = "another volume has the same uuid";
+  }
 }
 
 }  // namespace
@@ -184,32 +268,13 @@ void resolve_interrupted(StoreImage& image) {
 
 void find_faults(StoreImage& image) {
   find_cross_links(image);
-  std::map<std::uint64_t, std::string> above;
+  Ancestors ancestors(image);
   for (auto& [id, entry] : image.blobs) {
-    if (entry.fault.empty()) above[id] = ancestor_fault(image, entry);
+    if (entry.fault.empty()) entry.fault = ancestors.fault_of(id);
   }
-  for (auto& [id, reason] : above) image.blobs.at(id).fault = reason;
-  // A cross-linked ancestor is found by its own fault: everything above it is suspect as well.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (auto& [id, entry] : image.blobs) {
-      auto parent = entry.blob.parent();
-      if (!entry.fault.empty() || !parent || image.blobs.at(*parent).fault.empty()) continue;
-      entry.fault = "its parent, blob " + hex(*parent) + ": " + image.blobs.at(*parent).fault;
-      changed = true;
-    }
-  }
-  std::set<std::string> names;
-  std::set<Uuid> uuids;
-  for (auto& [id, entry] : image.blobs) {
-    if (!entry.fault.empty() || id == image.super.super_blob) continue;
-    if (entry.blob.name().empty())
-      entry.fault = "it has no name";
-    else if (!names.insert(entry.blob.name()).second)
-      entry.fault = "another volume has the same name";
-    else if (!entry.blob.uuid().is_nil() && !uuids.insert(entry.blob.uuid()).second)
-      entry.fault = "another volume has the same uuid";
-  }
+  spread_faults(image, true);
+  find_names_used_twice(image);
+  spread_faults(image, false);
   for (auto& [id, entry] : image.blobs) {
     if (!entry.fault.empty()) entry.rewrite = Rewrite::kNone;
   }

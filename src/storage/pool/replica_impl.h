@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,9 +59,11 @@ class ReplicaImpl final : public Replica {
   };
 
   Result<IoGate::Pass> enter(bool change) const;
-  std::vector<Segment> split(std::uint64_t offset, std::uint64_t length, ByteView data) const;
+  // The part of [offset, offset+length) that lies in the cluster of `offset`.
+  Segment first_segment(std::uint64_t offset, std::uint64_t length) const;
   core::Task<Result<void>> change(Kind kind, std::uint64_t offset, std::uint64_t length,
                                   ByteView data);
+  core::Task<Result<void>> change_batch(Kind kind, std::span<const Segment> batch);
   core::Task<Result<void>> change_segment(Kind kind, Segment segment);
   static core::Task<void> run_segment(ReplicaImpl* self, Kind kind, Segment segment,
                                       Result<void>* result);

@@ -8,11 +8,15 @@
 
 #include "base/limits.h"
 #include "core/buffer.h"
+#include "core/reactor.h"
 #include "core/scope.h"
 #include "storage/device/io_timer.h"
 #include "storage/pool/replica_impl.h"
 
 namespace capstan::storage::lvs {
+namespace {
+constexpr std::size_t kSegmentsAtOnce = 4096;  // looked at before others have their turn
+}  // namespace
 
 Result<IoGate::Pass> ReplicaImpl::enter(bool change) const {
   TRY(store_->check_usable());
@@ -31,18 +35,9 @@ Result<IoGate::Pass> ReplicaImpl::enter(bool change) const {
   return volume_->gate.enter();
 }
 
-std::vector<ReplicaImpl::Segment> ReplicaImpl::split(std::uint64_t offset, std::uint64_t length,
-                                                     ByteView data) const {
+ReplicaImpl::Segment ReplicaImpl::first_segment(std::uint64_t offset, std::uint64_t length) const {
   const std::uint64_t size = store_->geometry().cluster_size;
-  std::vector<Segment> segments;
-  for (std::uint64_t done = 0; done < length;) {
-    const std::uint64_t at = offset + done;
-    Segment segment{at / size, at % size, std::min(size - at % size, length - done), {}};
-    if (!data.empty()) segment.data = data.subspan(done, segment.length);
-    segments.push_back(segment);
-    done += segment.length;
-  }
-  return segments;
+  return {offset / size, offset % size, std::min(size - offset % size, length), {}};
 }
 
 // --- reading -----------------------------------------------------------------------------------
@@ -74,7 +69,8 @@ core::Task<Result<void>> ReplicaImpl::read(std::uint64_t offset, MutableBytes in
   std::vector<ClusterLocks::Guard> guards;
   std::vector<Run> runs;
   std::uint64_t done = 0;
-  for (const Segment& segment : split(offset, into.size(), {})) {
+  while (done < into.size()) {
+    const Segment segment = first_segment(offset + done, into.size() - done);
     guards.push_back(co_await volume_->locks.lock_shared(segment.index));
     MutableBytes part = into.subspan(done, segment.length);
     done += segment.length;
@@ -100,9 +96,12 @@ core::Task<Result<std::vector<Device::Extent>>> ReplicaImpl::allocated(std::uint
   CO_TRY(check_range(offset, length));
   CO_TRY_SET(IoGate::Pass pass, enter(false));
   std::vector<Extent> extents;
-  for (const Segment& segment : split(offset, length, {})) {
+  std::size_t looked_at = 0;
+  for (const std::uint64_t end = offset + length; offset < end;) {
+    if (++looked_at % kSegmentsAtOnce == 0) co_await core::yield();
+    const Segment segment = first_segment(offset, end - offset);
+    const std::uint64_t at = std::exchange(offset, offset + segment.length);
     if (!Store::find_source(*volume_, segment.index)) continue;
-    const std::uint64_t at = segment.index * store_->geometry().cluster_size + segment.within;
     if (!extents.empty() && extents.back().offset + extents.back().length == at)
       extents.back().length += segment.length;
     else
@@ -154,19 +153,32 @@ core::Task<Result<void>> ReplicaImpl::change(Kind kind, std::uint64_t offset, st
                                              ByteView data) {
   CO_TRY(check_range(offset, length));
   CO_TRY_SET(IoGate::Pass pass, enter(true));
-  std::vector<Segment> segments = split(offset, length, data);
-  // Unmapping or zeroing a whole sparse disk is mostly nothing to do.
-  std::erase_if(segments, [&](const Segment& segment) { return needs_nothing(kind, segment); });
-  if (segments.size() == 1) co_return co_await change_segment(kind, segments.front());
-  for (std::size_t at = 0; at < segments.size();) {
-    std::vector<Result<void>> results(limits::kReplicaSegmentsInFlight);
-    core::Scope scope;
-    std::size_t started = 0;
-    for (; at < segments.size() && started < results.size(); ++at)
-      scope.spawn(run_segment(this, kind, segments[at], &results[started++]));
-    co_await scope.join();
-    for (Result<void>& result : results) CO_TRY(std::move(result));
+  std::vector<Segment> batch;
+  for (std::uint64_t done = 0; done < length;) {
+    // Unmapping or zeroing a whole sparse disk is mostly nothing to do.
+    batch.clear();
+    for (std::size_t looked_at = 0; done < length && looked_at < kSegmentsAtOnce &&
+                                    batch.size() < limits::kReplicaSegmentsInFlight;
+         ++looked_at) {
+      Segment segment = first_segment(offset + done, length - done);
+      if (!data.empty()) segment.data = data.subspan(done, segment.length);
+      done += segment.length;
+      if (!needs_nothing(kind, segment)) batch.push_back(segment);
+    }
+    CO_TRY(co_await change_batch(kind, batch));
+    if (done < length) co_await core::yield();
   }
+  co_return Result<void>{};
+}
+
+core::Task<Result<void>> ReplicaImpl::change_batch(Kind kind, std::span<const Segment> batch) {
+  if (batch.size() == 1) co_return co_await change_segment(kind, batch.front());
+  std::vector<Result<void>> results(batch.size());
+  core::Scope scope;
+  for (std::size_t i = 0; i < batch.size(); ++i)
+    scope.spawn(run_segment(this, kind, batch[i], &results[i]));
+  co_await scope.join();
+  for (Result<void>& result : results) CO_TRY(std::move(result));
   co_return Result<void>{};
 }
 
@@ -203,7 +215,10 @@ core::Task<Result<void>> ReplicaImpl::allocate(const Segment& segment, Kind kind
   if (auto source = Store::find_source(*volume_, segment.index)) ancestor = source->cluster;
   CO_TRY_SET(std::uint32_t cluster, store_->take_cluster());
   Result<void> done = co_await fill(segment, kind, cluster, ancestor);
-  if (done) done = co_await store_->change_map(*volume_, segment.index, cluster);
+  if (done) {
+    auto mapped = co_await store_->change_map(*volume_, segment.index, cluster);
+    if (!mapped) done = std::unexpected(std::move(mapped.error()));
+  }
   // After a failed commit the disk may name the cluster; then the store is faulted and it stays
   // reserved.
   if (!done && !store_->fault()) store_->allocator().free_cluster(cluster);
@@ -249,9 +264,10 @@ core::Task<Result<void>> ReplicaImpl::copy_and_merge(const Segment& segment, std
 
 core::Task<Result<void>> ReplicaImpl::give_back(std::uint64_t index, std::uint32_t cluster) {
   CO_TRY(co_await store_->begin_change());
-  CO_TRY(co_await store_->change_map(*volume_, index, 0));
+  CO_TRY_SET(const bool free, co_await store_->change_map(*volume_, index, 0));
   // Nobody may have the cluster while a crash can bring the old map back.
   CO_TRY(co_await store_->barrier());
+  if (!free) co_return Result<void>{};
   std::vector<std::uint32_t> freed{cluster};
   co_await store_->discard_and_free(std::move(freed));
   co_return Result<void>{};

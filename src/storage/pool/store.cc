@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "base/limits.h"
+
 namespace capstan::storage::lvs {
 
 Store::Store(std::shared_ptr<Device> device, StoreImage image, bool release_on_unmap)
@@ -40,19 +42,25 @@ void Store::adopt(StoreImage image) {
   }
   link_parents();
   rebuild_allocator();
-  changing_ = disk_dirty_ && rewrites_.empty() && restored_.empty() && shadow_pages_.empty() &&
-              dead_roots_.empty();
-  if (changing_) forget_disk_pages();
 }
 
+// Damaged metadata may have made a circle: its last edge is left out, or it could never be taken
+// apart again.
 void Store::link_parents() {
-  for (auto& [id, volume] : volumes_) {
-    auto parent = volume->blob.parent();
-    if (!parent) continue;
-    auto found = volumes_.find(*parent);
-    if (found == volumes_.end()) continue;
-    volume->parent = found->second;
-    ++found->second->clones;
+  std::map<std::uint64_t, std::uint64_t> walks;  // volume → the walk up that came by first
+  for (auto& [start, unused] : volumes_) {
+    for (std::uint64_t id = start;;) {
+      if (!walks.emplace(id, start).second) break;
+      Volume& volume = *volumes_.at(id);
+      auto parent = volume.blob.parent();
+      auto found = parent ? volumes_.find(*parent) : volumes_.end();
+      if (found == volumes_.end()) break;
+      auto seen = walks.find(*parent);
+      if (seen != walks.end() && seen->second == start) break;
+      volume.parent = found->second;
+      ++found->second->clones;
+      id = *parent;
+    }
   }
 }
 
@@ -60,21 +68,44 @@ void Store::link_parents() {
 // written, and, when a clean pool has unreadable volumes, what its masks say.
 void Store::rebuild_allocator() {
   allocator_ = Allocator(geometry_);
-  if (mask_pages_) allocator_.pages().merge(*mask_pages_);
-  if (mask_clusters_) allocator_.clusters().merge(*mask_clusters_);
-  auto mark = [&](const Volume& volume) {
-    for (std::uint32_t page : volume.blob.pages()) allocator_.pages().set(page);
-    for (std::uint32_t page : volume.disk_pages) allocator_.pages().set(page);
-    auto use = [&](std::uint32_t cluster) {
-      if (geometry_.is_data_cluster(cluster)) allocator_.clusters().set(cluster);
-    };
-    volume.blob.for_each_cluster([&](std::uint64_t, std::uint32_t cluster) { use(cluster); });
-    for (std::uint32_t cluster : volume.blob.excess) use(cluster);
-  };
-  if (super_volume_) mark(*super_volume_);
-  for (auto& [id, volume] : volumes_) mark(*volume);
+  Named named{Bitmap(geometry_.md_len), Bitmap(geometry_.total_clusters)};
+  if (super_volume_) collect(*super_volume_, named);
+  for (auto& [id, volume] : volumes_) collect(*volume, named);
+  allocator_.pages().merge(named.pages);
+  allocator_.clusters().merge(named.clusters);
   for (std::uint32_t page : reserved_pages_) allocator_.pages().set(page);
   for (std::uint32_t page : shadow_pages_) allocator_.pages().set(page);
+  if (mask_pages_ && mask_clusters_) {
+    unexplained_ = Named{*mask_pages_, *mask_clusters_};
+    unexplained_->pages.subtract(allocator_.pages());
+    unexplained_->clusters.subtract(allocator_.clusters());
+    allocator_.pages().merge(unexplained_->pages);
+    allocator_.clusters().merge(unexplained_->clusters);
+  }
+  hold_damaged();
+}
+
+void Store::collect(const Volume& volume, Named& into) const {
+  auto use = [&](std::uint64_t, std::uint32_t cluster) {
+    if (geometry_.is_data_cluster(cluster)) into.clusters.set(cluster);
+  };
+  for (std::uint32_t page : volume.blob.pages()) into.pages.set(page);
+  for (std::uint32_t page : volume.disk_pages) into.pages.set(page);
+  volume.blob.for_each_cluster(use);
+  for (std::uint32_t cluster : volume.blob.excess) use(0, cluster);
+}
+
+void Store::hold_damaged() {
+  held_.reset();
+  for (auto& [id, volume] : volumes_) {
+    if (volume->fault.empty()) continue;
+    if (!held_) held_ = Named{Bitmap(geometry_.md_len), Bitmap(geometry_.total_clusters)};
+    collect(*volume, *held_);
+  }
+}
+
+bool Store::held(std::uint32_t cluster) const {
+  return held_ && held_->clusters.test(cluster);
 }
 
 Result<void> Store::check_usable() const {
@@ -127,6 +158,7 @@ Result<std::uint32_t> Store::take_cluster() {
 }
 
 void Store::retire_pages(std::vector<std::uint32_t> pages) {
+  if (held_) std::erase_if(pages, [&](auto page) { return held_->pages.test(page); });
   if (pages.empty()) return;
   barrier_.after([this, pages = std::move(pages)] {
     for (std::uint32_t page : pages) allocator_.free_page(page);
@@ -150,9 +182,11 @@ core::Task<Result<void>> Store::begin_change() {
   if (!disk_dirty_) {
     super_.clean = 0;
     CO_TRY(co_await write_super());
-    CO_TRY(co_await barrier());
-    disk_dirty_ = true;
   }
+  // Also when it was dirty before: a killed process may have left in a cache what the load has
+  // seen, "not unloaded" or a volume that is gone, and this session builds upon it.
+  CO_TRY(co_await barrier());
+  disk_dirty_ = true;
   CO_TRY(co_await repair());
   changing_ = true;
   co_return Result<void>{};
@@ -193,9 +227,12 @@ core::Task<Result<void>> Store::repair_shadows() {
   std::vector<std::pair<std::uint32_t, Page>> roots(restored_.begin(), restored_.end());
   CO_TRY(co_await write_pages(std::move(roots)));
   CO_TRY(co_await barrier());
-  std::vector<std::pair<std::uint32_t, Page>> zeros;
-  for (std::uint32_t page : shadow_pages_) zeros.emplace_back(page, Page{});
-  CO_TRY(co_await write_pages(std::move(zeros)));
+  for (std::size_t at = 0; at < shadow_pages_.size();) {
+    std::vector<std::pair<std::uint32_t, Page>> zeros;
+    for (; at < shadow_pages_.size() && zeros.size() < limits::kPoolLoadReadsInFlight; ++at)
+      zeros.emplace_back(shadow_pages_[at], Page{});
+    CO_TRY(co_await write_pages(std::move(zeros)));
+  }
   CO_TRY(co_await barrier());
   restored_.clear();
   shadow_pages_.clear();

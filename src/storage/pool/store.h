@@ -34,9 +34,11 @@ struct MapRequest {
   std::uint32_t cluster = 0;
   Result<void> result;
   bool done = false;
+  bool gives_back = false;  // a cluster stood there before, and nobody else names it now
 };
 
-// A blob in use. A faulted one (fault not empty) is only listed and may be deleted.
+// A blob in use. A faulted one (fault not empty) is only listed and may be deleted; until then
+// nobody gets what it names, whoever else names it too.
 struct Volume {
   Blob blob;
   std::shared_ptr<Volume> parent;
@@ -99,6 +101,8 @@ class Store {
   core::Task<Result<std::vector<std::uint32_t>>> take_pages(std::size_t count);  // all or none
   Result<std::uint32_t> take_cluster();                 // ENOSPC when there is none
   void retire_pages(std::vector<std::uint32_t> pages);  // free once the present state is durable
+  // A damaged volume names it too: whoever stops naming it does not give it back.
+  bool held(std::uint32_t cluster) const;
 
   // --- metadata (store_commit.cc); the caller holds volume.meta ---
   // Writes new pages, a barrier, the root. Visible in memory when it succeeds. Durable after the
@@ -110,8 +114,9 @@ class Store {
   core::Task<Result<void>> write_pages(std::vector<std::pair<std::uint32_t, Page>> pages);
 
   // --- the map (store_map.cc) ---
-  // Sets one entry of the map, together with all other requests for this volume that wait.
-  core::Task<Result<void>> change_map(Volume& volume, std::uint64_t index, std::uint32_t cluster);
+  // Sets one entry of the map, together with all other requests for this volume that wait. True
+  // when the cluster that stood there may be given back after the next barrier.
+  core::Task<Result<bool>> change_map(Volume& volume, std::uint64_t index, std::uint32_t cluster);
   // Where a cluster's content lies: this volume or an ancestor; nothing = zeros.
   struct Source {
     std::uint32_t cluster;
@@ -130,6 +135,14 @@ class Store {
   void adopt(StoreImage image);
   void rebuild_allocator();
   void forget_disk_pages();
+  // Everything that a volume names, valid numbers only.
+  struct Named {
+    Bitmap pages, clusters;
+  };
+  void collect(const Volume& volume, Named& into) const;
+  void hold_damaged();
+  core::Task<Result<void>> let_go(Volume& volume);
+  void add_unexplained(Named& to);
   void link_parents();
   Error record_fault(Error error);
   core::Task<Result<void>> write_super();
@@ -168,6 +181,9 @@ class Store {
   std::map<std::uint32_t, Page> restored_;
   std::vector<std::uint32_t> shadow_pages_, dead_roots_, reserved_pages_;
   std::optional<Bitmap> mask_pages_, mask_clusters_;
+  std::optional<Named> held_;  // what faulted volumes name; nothing when there are none
+  // What only the masks of a clean pool say is used: it may be an unreadable volume's.
+  std::optional<Named> unexplained_;
   std::vector<std::string> notes_;
 };
 

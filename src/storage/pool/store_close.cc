@@ -26,8 +26,15 @@ Bitmap Store::used_blob_ids() const {
 
 core::Task<Result<void>> Store::write_mask(MaskType type, const Bitmap& bits, std::uint32_t start,
                                            std::uint32_t len) {
-  const std::vector<std::uint8_t> raw =
-      encode_mask(type, bits, std::size_t{len} * geometry_.page_stride);
+  // In full length, but what follows the bits is only zeros, however much a super block claims.
+  const std::uint64_t stride = geometry_.page_stride;
+  const std::uint64_t bytes = (mask_bytes(bits.size()) + stride - 1) / stride * stride;
+  const std::vector<std::uint8_t> raw = encode_mask(type, bits, bytes);
+  const std::uint64_t rest = len * stride - bytes;
+  if (rest != 0) {
+    auto zeroed = co_await device_->write_zeroes(geometry_.device_page(start) + bytes, rest);
+    if (!zeroed) co_return std::unexpected(record_fault(std::move(zeroed.error())));
+  }
   for (std::size_t at = 0; at < raw.size(); at += limits::kPoolScanReadBytes) {
     const std::size_t count = std::min(raw.size() - at, limits::kPoolScanReadBytes);
     auto written = co_await device_->write(geometry_.device_page(start) + at,
@@ -59,9 +66,14 @@ core::Task<Result<void>> Store::unload() {
   CO_TRY(check_usable());
   co_await close_gates();
   Result<void> written;
-  // A faulted pool stays as it is on disk: the next load recovers it. One that was clean and never
-  // changed is still clean.
-  if (!fault_ && (disk_dirty_ || recovered_)) written = co_await write_clean_state();
+  // A faulted pool stays as it is on disk: the next load recovers it. One that was clean and whose
+  // metadata never changed is still clean; its data may have been written over, though.
+  if (fault_)
+    (void)co_await barrier_.pass();  // for what can still be saved
+  else if (disk_dirty_ || recovered_)
+    written = co_await write_clean_state();
+  else
+    written = co_await barrier();
   closed_ = true;
   device_->release();
   co_return written;
@@ -78,9 +90,9 @@ core::Task<Result<void>> Store::destroy() {
     co_return std::unexpected(std::move(error));
   }
   std::vector<std::uint32_t> used;
-  for (std::uint64_t cluster : allocator_.clusters().set_bits()) {
+  allocator_.clusters().for_each_set([&](std::uint64_t cluster) {
     if (cluster >= geometry_.md_clusters) used.push_back(static_cast<std::uint32_t>(cluster));
-  }
+  });
   co_await discard_and_free(std::move(used));
   closed_ = true;
   device_->release();
@@ -106,32 +118,48 @@ core::Task<Result<void>> Store::remove_volume(std::shared_ptr<Volume> volume) {
   CO_TRY(co_await erase_root(volume->blob.root_page()));
   volumes_.erase(volume->blob.id);
   if (volume->parent) --volume->parent->clones;
-  // A faulted volume may name what belongs to others: only what nobody else names is free.
-  Bitmap pages(geometry_.md_len), clusters(geometry_.total_clusters);
-  auto collect = [&](const Volume& from, Bitmap& into_pages, Bitmap& into_clusters) {
-    for (std::uint32_t page : from.blob.pages()) into_pages.set(page);
-    for (std::uint32_t page : from.disk_pages) into_pages.set(page);
-    auto use = [&](std::uint64_t, std::uint32_t cluster) {
-      if (geometry_.is_data_cluster(cluster)) into_clusters.set(cluster);
-    };
-    from.blob.for_each_cluster(use);
-    for (std::uint32_t cluster : from.blob.excess) use(0, cluster);
-  };
-  collect(*volume, pages, clusters);
-  if (!volume->fault.empty()) {
-    Bitmap other_pages(geometry_.md_len), other_clusters(geometry_.total_clusters);
-    collect(*super_volume_, other_pages, other_clusters);
-    for (auto& [id, other] : volumes_) collect(*other, other_pages, other_clusters);
-    for (std::uint64_t page : other_pages.set_bits()) pages.clear(page);
-    for (std::uint64_t cluster : other_clusters.set_bits()) clusters.clear(cluster);
-  }
   guard.release();
-  for (std::uint64_t page : pages.set_bits())
-    allocator_.free_page(static_cast<std::uint32_t>(page));
-  std::vector<std::uint32_t> freed;
-  for (std::uint64_t cluster : clusters.set_bits())
-    freed.push_back(static_cast<std::uint32_t>(cluster));
-  co_await discard_and_free(std::move(freed));
+  co_return co_await let_go(*volume);
+}
+
+// With the last unreadable volume goes what may have been its own.
+void Store::add_unexplained(Named& to) {
+  for (const auto& [id, volume] : volumes_) {
+    if (volume->unreadable) return;
+  }
+  if (!unexplained_) return;
+  to.pages.merge(unexplained_->pages);
+  to.clusters.merge(unexplained_->clusters);
+  unexplained_.reset();
+}
+
+// The volume is gone, durably: what only it named is free.
+core::Task<Result<void>> Store::let_go(Volume& volume) {
+  Named named{Bitmap(geometry_.md_len), Bitmap(geometry_.total_clusters)};
+  collect(volume, named);
+  if (volume.fault.empty()) {
+    if (held_) {
+      named.pages.subtract(held_->pages);
+      named.clusters.subtract(held_->clusters);
+    }
+  } else {
+    // It may name what belongs to others.
+    Named others{Bitmap(geometry_.md_len), Bitmap(geometry_.total_clusters)};
+    collect(*super_volume_, others);
+    for (auto& [id, other] : volumes_) collect(*other, others);
+    named.pages.subtract(others.pages);
+    named.clusters.subtract(others.clusters);
+    hold_damaged();
+    add_unexplained(named);
+    // Another volume may have ceased to name the same only a moment ago.
+    CO_TRY(co_await barrier());
+  }
+  named.pages.for_each_set(
+      [&](auto page) { allocator_.free_page(static_cast<std::uint32_t>(page)); });
+  std::vector<std::uint32_t> clusters;
+  named.clusters.for_each_set(
+      [&](auto cluster) { clusters.push_back(static_cast<std::uint32_t>(cluster)); });
+  co_await discard_and_free(std::move(clusters));
   co_return Result<void>{};
 }
 

@@ -29,9 +29,9 @@ std::optional<Store::Source> Store::find_source(const Volume& volume, std::uint6
   return std::nullopt;
 }
 
-core::Task<Result<void>> Store::change_map(Volume& volume, std::uint64_t index,
+core::Task<Result<bool>> Store::change_map(Volume& volume, std::uint64_t index,
                                            std::uint32_t cluster) {
-  MapRequest request{index, cluster, {}, false};
+  MapRequest request{index, cluster, {}, false, false};
   volume.map_queue.push_back(&request);
   while (!request.done) {
     if (volume.map_running) {
@@ -43,13 +43,15 @@ core::Task<Result<void>> Store::change_map(Volume& volume, std::uint64_t index,
     volume.map_running = false;
     volume.map_changed.notify_all();
   }
-  co_return std::move(request.result);
+  CO_TRY(std::move(request.result));
+  co_return request.gives_back;
 }
 
 core::Task<void> Store::run_map_batch(Volume& volume) {
   core::Mutex::Guard guard = co_await volume.meta.lock();
   std::map<std::size_t, std::vector<MapRequest*>> in_place;
   std::vector<MapRequest*> through_root;
+  std::vector<std::uint32_t> before;
   BlobEdit edit;
   bool adds = false;
   for (MapRequest* request : std::exchange(volume.map_queue, {})) {
@@ -61,6 +63,7 @@ core::Task<void> Store::run_map_batch(Volume& volume) {
       continue;
     }
     through_root.push_back(request);
+    before.push_back(volume.blob.cluster_at(request->index));
     edit.map.push_back({request->index, request->cluster});
     if (volume.blob.extent_table) edit.copy_groups.push_back(group);
   }
@@ -71,7 +74,10 @@ core::Task<void> Store::run_map_batch(Volume& volume) {
     edit.copy_groups.erase(repeated.begin(), repeated.end());
     Result<void> committed = copy_of(ready);
     if (ready) committed = co_await commit(volume, std::move(edit));
-    for (MapRequest* request : through_root) finish(*request, copy_of(committed));
+    for (std::size_t i = 0; i < through_root.size(); ++i) {
+      through_root[i]->gives_back = before[i] != 0 && !held(before[i]);
+      finish(*through_root[i], copy_of(committed));
+    }
     // The barrier inside of commit() came before its root, so it covers these contents too; without
     // a root the contents still need one of their own.
     if (!committed && !fault_) ready = co_await barrier();
@@ -97,7 +103,11 @@ core::Task<Result<void>> Store::write_group_in_place(Volume& volume, std::size_t
       encode_extent_page(blob.id, static_cast<std::uint32_t>(group * kGroupClusters), clusters);
   std::vector<std::pair<std::uint32_t, Page>> writes{{blob.groups[group].page, page}};
   CO_TRY(co_await write_pages(std::move(writes)));
-  for (const MapRequest* request : requests) blob.set_cluster(request->index, request->cluster);
+  for (MapRequest* request : requests) {
+    const std::uint32_t before = blob.cluster_at(request->index);
+    request->gives_back = before != 0 && !held(before);
+    blob.set_cluster(request->index, request->cluster);
+  }
   co_return Result<void>{};
 }
 
