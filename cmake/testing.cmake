@@ -1,5 +1,6 @@
 # Why this file exists: how tests are declared. Every test program is a GoogleTest program that
-# CTest runs as a whole; test.sh adds up the cases of all of them.
+# CTest runs as a whole, or in a few parts when that takes long; test.sh adds up the cases of all of
+# them.
 find_package(GTest REQUIRED)   # libgtest-dev, libgmock-dev
 
 add_library(capstan_testing INTERFACE)
@@ -17,4 +18,17 @@ function(capstan_add_test name target)
   add_test(NAME ${name} COMMAND ${target}
     --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml ${ARGN})
   set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
+endfunction()
+
+# capstan_add_tests(<name> [<part>=<filter>…]): the program <name>_test as the test <name>_test and,
+# for what a GoogleTest filter selects, as tests <name>_<part>_test.
+function(capstan_add_tests name)
+  set(rest "")
+  foreach(split ${ARGN})
+    string(REGEX MATCH "^([a-z_]+)=(.+)$" matched "${split}")
+    capstan_add_test(${name}_${CMAKE_MATCH_1}_test ${name}_test --gtest_filter=${CMAKE_MATCH_2})
+    string(APPEND rest ":${CMAKE_MATCH_2}")
+  endforeach()
+  string(REGEX REPLACE "^:" "--gtest_filter=-" rest "${rest}")
+  capstan_add_test(${name}_test ${name}_test ${rest})
 endfunction()

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace capstan::sim {
 
@@ -46,7 +47,7 @@ bool crc_ok(ByteView page) {
   return u32(page, 4092) == own_crc32c(page.first(4092));
 }
 bool zero(ByteView page) {
-  return std::all_of(page.begin(), page.end(), [](std::uint8_t byte) { return byte == 0; });
+  return page[0] == 0 && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
 }
 
 class Reader {
@@ -108,6 +109,7 @@ bool Reader::super() {
   image_.md_start = u32(s, 48);
   image_.md_len = u32(s, 52);
   image_.io_unit_size = u32(s, 88);
+  image_.masks_start = std::min({u32(s, 32), u32(s, 40), u32(s, 72)});
   const auto size = u64(s, 80);
   if (size > device_ || image_.cluster_size == 0 || image_.cluster_size % kPage != 0) {
     return problem("super block: size or cluster size"), false;
@@ -266,6 +268,7 @@ LvsBlob Reader::blob(std::uint32_t root) {
     if (!descriptors(result, table, pages_[page])) return result;
     page = u32(pages_[page], 4088);
   }
+  result.chain_pages = result.pages.size();
   if (table.present && !extents(result, table)) return result;
   for (std::size_t i = 0; i < result.clusters.size(); ++i) {
     const auto cluster = result.clusters[i];

@@ -22,6 +22,7 @@ struct LvsBlob {
   std::map<std::string, std::string> xattrs, internal;  // raw values
   std::vector<std::uint32_t> clusters;                  // by index; 0 = hole
   std::vector<std::uint32_t> pages;                     // root, chain, extent pages
+  std::size_t chain_pages = 0;                          // how many of them are root and chain
   std::string fault;                                    // why it cannot be read; empty when it can
 
   std::string text(const std::string& key) const;  // an attribute cut at its first NUL
@@ -32,6 +33,7 @@ struct LvsImage {
   enum class State { kAbsent, kDamaged, kDirty, kClean } state = State::kAbsent;
   std::uint32_t cluster_size = 0, md_start = 0, md_len = 0, md_clusters = 0, io_unit_size = 0;
   std::uint64_t total_clusters = 0, super_blob = 0;
+  std::uint32_t masks_start = 0;  // the first page of any mask; they end at md_start
   std::vector<LvsBlob> blobs;         // without the super blob
   std::string name, uuid;             // of the pool
   std::uint64_t used_clusters = 0;    // data clusters reachable from blobs

@@ -14,7 +14,7 @@ struct Arguments {
   std::uint64_t seed = 1, seeds = 1;
   std::string workload = "mixed";
   std::optional<std::uint64_t> cut_at;
-  bool enumerate = false, kill = false, verbose = false, help = false;
+  bool enumerate = false, kill = false, strict = false, verbose = false, help = false;
 };
 
 constexpr const char* kHelp =
@@ -25,6 +25,7 @@ constexpr const char* kHelp =
     "  --enumerate     cut the power once at every I/O of the seed's first generation\n"
     "  --cut-at N      cut it only at I/O N of the first generation\n"
     "  --kill          with those two: kill the process instead\n"
+    "  --strict        watch the order of all writes as well (slow; not for 'faults')\n"
     "  --verbose       tell the story\n";
 
 bool parse(int argc, char** argv, Arguments& arguments) {
@@ -41,6 +42,8 @@ bool parse(int argc, char** argv, Arguments& arguments) {
       arguments.enumerate = true;
     } else if (flag == "--kill") {
       arguments.kill = true;
+    } else if (flag == "--strict") {
+      arguments.strict = true;
     } else if (flag == "--verbose") {
       arguments.verbose = true;
     } else if (flag == "--help") {
@@ -69,6 +72,7 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
   options.workload = find_workload(arguments.workload);
   options.cut_at = cut_at;
   options.kill = arguments.kill;
+  options.strict = arguments.strict;
   options.verbose = arguments.verbose;
   auto result = PoolSim(options).run();
   if (!result.failure.empty()) {
@@ -128,6 +132,10 @@ int main(int argc, char** argv) {
   if (!capstan::sim::parse(argc, argv, arguments)) return 2;
   if (arguments.help) {
     std::fputs(capstan::sim::kHelp, stdout);
+    std::fputs("workloads:", stdout);
+    for (const auto name : capstan::sim::workload_names())
+      std::printf(" %.*s", static_cast<int>(name.size()), name.data());
+    std::fputs("\n", stdout);
     return 0;
   }
   return capstan::sim::run(arguments);

@@ -14,6 +14,7 @@ constexpr Workload kWorkloads[] = {
     {"manage", 20, 14, 20, 10, 1, 1, 2, 2, 2, 4, 80, 6, 0},
     {"io", 3, 1, 1, 60, 8, 10, 20, 20, 0, 10, 250, 4, 0},
     {"faults", 6, 4, 6, 40, 5, 7, 12, 15, 1, 6, 120, 5, 60},
+    {"groups", 8, 4, 4, 45, 6, 14, 8, 8, 1, 6, 110, 4, 0},  // volumes of several extent pages
     {"small", 25, 15, 15, 40, 5, 5, 15, 5, 3, 2, 14, 2, 0},
 };
 
@@ -46,6 +47,7 @@ PoolSim::PoolSim(PoolSimOptions options)
 }
 
 PoolSim::~PoolSim() {
+  order_.reset();
   models_.clear();
   pool_.reset();
   unloaded_.clear();
@@ -66,6 +68,10 @@ void PoolSim::configure() {
   pool_options_.cluster_size_bytes = clusters[random.below(small ? 3 : 4)];
   pool_options_.md_resv_percent = static_cast<std::uint32_t>(random.between(50, 150));
   pool_options_.cluster_unmap = random.chance(50);
+  if (workload_.name == "groups") {
+    pool_options_.cluster_size_bytes = 4096;
+    pool_options_.md_resv_percent = static_cast<std::uint32_t>(random.between(4, 10));
+  }
   disk_options_.lying_sync = options_.lying_disk;
   disk_ = &env_->add_disk(kDisk, disk_options_);
 
@@ -75,6 +81,12 @@ void PoolSim::configure() {
     fill_sector(MutableBytes(old).subspan(i * kSector, kSector), 0xFFFF, i, 1);
   }
   disk_->poke(0, old);
+  if (options_.strict) {
+    const bool in_place =
+        std::max(disk_options_.block_bytes, disk_options_.physical_block_bytes) >= 4096;
+    order_ = std::make_unique<OrderWatch>(*disk_, in_place,
+                                          [this](std::string text) { fail(std::move(text)); });
+  }
   const char* modes[] = {"zeroes", "old data", "mixed"};
   result_.story = "disk " + size_text(disk_options_.size_bytes) + ", blocks " +
                   std::to_string(disk_options_.block_bytes) + "/" +
@@ -139,6 +151,7 @@ PoolSimResult PoolSim::run() {
   }
   result_.failure = failure_;
   result_.trace_hash = world_.trace_hash();
+  if (order_) result_.order_readings = order_->readings();
   return std::move(result_);
 }
 

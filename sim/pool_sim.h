@@ -22,6 +22,7 @@
 #include "core/sync.h"
 #include "sim/lvs_reader.h"
 #include "sim/oracle.h"
+#include "sim/order_watch.h"
 #include "storage/device/file_device.h"
 #include "storage/pool/pool.h"
 
@@ -48,12 +49,14 @@ struct PoolSimOptions {
   bool kill = false;  // with cut_at: kill -9 instead of a power cut
   bool verbose = false;
   bool lying_disk = false;  // syncs do nothing: the checks must notice
+  // The order of all writes is watched as well (order_watch.h); slow, and not for failing disks.
+  bool strict = false;
 };
 
 struct PoolSimResult {
   std::string failure;  // empty: passed
   std::string story;    // configuration, for the report of a failure
-  std::uint64_t first_generation_ios = 0, trace_hash = 0;
+  std::uint64_t first_generation_ios = 0, trace_hash = 0, order_readings = 0;
   unsigned cuts = 0, kills = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
            destroyed = 0;
 };
@@ -128,6 +131,7 @@ class PoolSim {
   core::SimWorld world_;
   std::unique_ptr<core::SimEnv> env_;
   core::SimDisk* disk_ = nullptr;
+  std::unique_ptr<OrderWatch> order_;
   core::SimDiskOptions disk_options_;
   storage::PoolOptions pool_options_;
 

@@ -100,7 +100,8 @@ core::Task<void> PoolSim::create() {
   if (static_cast<std::size_t>(alive) >= kReplicasMax) co_return;
   auto model = std::make_shared<Model>();
   const std::uint64_t cluster = pool_options_.cluster_size_bytes;
-  const std::uint64_t most = std::max<std::uint64_t>(1, disk_options_.size_bytes / cluster / 5);
+  const std::uint64_t share = workload_.name == "groups" ? 2 : 5;
+  const std::uint64_t most = std::max<std::uint64_t>(1, disk_options_.size_bytes / cluster / share);
   model->number = next_replica_++;
   model->uuid = env_->random_uuid();
   model->name = "replica" + std::to_string(model->number);
