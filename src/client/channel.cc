@@ -33,7 +33,6 @@ core::Task<void> Channel::close() {
   closed_ = true;
   scope_.cancel();
   changed_.notify_all();
-  if (session_) session_->abort("the channel was closed");
   co_await scope_.join();
 }
 
@@ -80,6 +79,9 @@ core::Task<void> Channel::connect() {
 
 core::Task<void> Channel::run_session(std::shared_ptr<wire::ClientSession> session) {
   const core::Nanos begun = reactor_.now();
+  // Also one that drains and is no longer session_.
+  const core::CancelCallback on_close(scope_.token(),
+                                      [session] { session->abort("the channel was closed"); });
   co_await session->run();
   if (session_ == session) session_.reset();
   // A server that accepts and drops at once is as unavailable as one that refuses.

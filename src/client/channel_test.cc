@@ -318,6 +318,32 @@ TEST(Channel, ShutdownDrainsAndCutsEndlessCalls) {
   run(drain_body);
 }
 
+Task<void> two_sessions_body(TestWorld& world, Channel& channel) {
+  auto import = co_await channel.stream<ImportImageRequest, ImportImageResponse>(kClientStream, {});
+  ImportImageRequest part;
+  EXPECT_TRUE(co_await import->send(part));
+  EXPECT_TRUE(co_await core::sleep_for(kSecond));
+  world.server->stop(3600 * kSecond);  // the import may go on for as long as it likes
+  EXPECT_TRUE(co_await core::sleep_for(kSecond));
+  wire::GrpcServer next(world.server_env, world.directory, world.log, {});
+  EXPECT_TRUE(next.listen(world.address()));
+  core::Scope scope;
+  scope.spawn(next.run());
+  HealthCheckResponse response;
+  const auto request = check_of("x");
+  EXPECT_TRUE(co_await channel.unary(kUnary, request, response, {}));
+  EXPECT_EQ(world.server->connections() + next.connections(), 2U);
+  const core::Nanos begun = core::Reactor::current()->now();
+  co_await channel.close();
+  EXPECT_LT(core::Reactor::current()->now() - begun, 5 * kSecond);
+  EXPECT_FALSE(co_await import->send(part));
+  next.stop(kSecond);
+  co_await scope.join();
+}
+TEST(Channel, CloseEndsDrainingSessionsToo) {
+  run(two_sessions_body);
+}
+
 Task<void> patience_body(TestWorld& world, Channel& channel) {
   auto call = co_await channel.stream<ServerReflectionRequest, ServerReflectionResponse>(
       kBidirectional, {});

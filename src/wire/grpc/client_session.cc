@@ -25,8 +25,7 @@ core::Task<void> ClientSession::run() {
 }
 
 void ClientSession::drain() {
-  connection_.http2().begin_drain();
-  connection_.wake();
+  connection_.drain();
 }
 
 void ClientSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers headers,

@@ -17,11 +17,15 @@ Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> str
       options_(options),
       http2_(role, events, options.http2),
       input_(std::make_unique_for_overwrite<std::uint8_t[]>(limits::kHttp2ReadBufferBytes)),
+      handshake_([this] { handshake_overdue(); }),
       keepalive_([this] { keep_alive(); }),
+      drain_([this] { drain_overdue(); }),
       linger_([this] { stream_->cancel(); }) {}
 
 core::Task<void> Connection::run() {
+  core::name_task("HTTP/2 connection");
   last_receive_ = reactor_.now();
+  if (options_.handshake != 0) handshake_.arm_at(reactor_, last_receive_ + options_.handshake);
   if (options_.keepalive != 0) keepalive_.arm_at(reactor_, last_receive_ + options_.keepalive);
   scope_.spawn(write_loop());
   co_await read_loop();
@@ -30,8 +34,7 @@ core::Task<void> Connection::run() {
   stream_->cancel();
   writer_.notify();
   co_await scope_.join();
-  keepalive_.disarm();
-  linger_.disarm();
+  for (auto* timer : {&handshake_, &keepalive_, &drain_, &linger_}) timer->disarm();
   http2_.abandon(Http2Error::kCancel);
 }
 
@@ -58,6 +61,7 @@ core::Task<void> Connection::read_loop() {
     pinged_ = false;
     if (closing_) continue;  // lingering: only the end of the stream is of interest
     const auto received = http2_.receive(ByteView(input_.get(), *got), last_receive_);
+    if (handshake_.armed() && http2_.peer_started()) handshake_.disarm();
     if (!received) {
       if (reason_.empty()) reason_ = received.error().text();
       co_return;
@@ -92,6 +96,25 @@ core::Task<void> Connection::write_loop() {
   closing_ = true;
   stream_->shutdown_write();
   linger_.arm_at(reactor_, reactor_.now() + limits::kHttp2LingerNanos);
+}
+
+void Connection::drain() {
+  if (http2_.draining()) return;
+  http2_.begin_drain();
+  drain_.arm_at(reactor_, reactor_.now() + limits::kHttp2DrainNanos);
+  wake();
+}
+
+// Nobody knows whether the PING arrived, and nobody may wait for a peer that is not there.
+void Connection::drain_overdue() {
+  if (!http2_.peer_started()) return cut("the peer never spoke HTTP/2");
+  http2_.seal();
+  wake();
+}
+
+// A connection costs memory and a descriptor: whoever says nothing may not keep it.
+void Connection::handshake_overdue() {
+  cut("the peer does not speak HTTP/2");
 }
 
 void Connection::keep_alive() {

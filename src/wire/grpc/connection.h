@@ -22,6 +22,7 @@ namespace capstan::wire {
 class Connection {
  public:
   struct Options {
+    core::Nanos handshake = limits::kHttp2HandshakeNanos;  // until the peer speaks HTTP/2
     core::Nanos keepalive = limits::kHttp2KeepaliveNanos;  // 0 = never
     core::Nanos keepalive_timeout = limits::kHttp2KeepaliveTimeoutNanos;
     Http2Session::Options http2;
@@ -37,6 +38,9 @@ class Connection {
   void wake() {
     if (http2_.wants_write() || http2_.finished()) writer_.notify();
   }
+  // Ends the connection once its streams have ended (Http2Session::begin_drain()), not much later
+  // when the peer does not take part.
+  void drain();
   // Ends the connection now; run() returns soon.
   void cut(std::string reason);
 
@@ -53,6 +57,8 @@ class Connection {
   core::Task<void> read_loop();
   core::Task<void> write_loop();
   void keep_alive();
+  void handshake_overdue();
+  void drain_overdue();
 
   core::Reactor& reactor_;
   std::unique_ptr<core::Stream> stream_;
@@ -62,7 +68,9 @@ class Connection {
   ByteQueue output_;
   Signal writer_;
   core::Scope scope_;
+  core::Timer handshake_;
   core::Timer keepalive_;
+  core::Timer drain_;
   core::Timer linger_;
   core::Nanos last_receive_ = 0;
   bool pinged_ = false, reading_ = true, closing_ = false, ended_ = false;

@@ -2,8 +2,10 @@
 // "HTTP2 error to status" of its HTTP/2 protocol description).
 #include "wire/grpc/error_map.h"
 
+#include <algorithm>
 #include <array>
 
+#include "base/limits.h"
 #include "rpc/error_text.h"
 #include "wire/grpc/grpc_codec.h"
 
@@ -17,8 +19,24 @@ std::string_view grpc_status_text(Code code) {
   return index < kStatusTexts.size() ? kStatusTexts[index] : kStatusTexts[2];
 }
 
+// Escapes triple the length of a text, and official clients refuse answers with more than 8 KiB of
+// headers: they would report that in place of the error.
 std::string grpc_status_message(const Error& error) {
-  return grpc_encode_message(rpc::error_text(error));
+  constexpr std::string_view kMore = "...";
+  const std::string text = rpc::error_text(error);
+  std::string encoded = grpc_encode_message(text);
+  if (encoded.size() <= limits::kGrpcStatusMessageBytes) return encoded;
+  std::size_t end = 0;
+  encoded.clear();
+  while (end < text.size()) {
+    const std::string_view rest = std::string_view(text).substr(end);
+    const std::string next =
+        grpc_encode_message(rest.substr(0, std::max<std::size_t>(rpc::utf8_character(rest), 1)));
+    if (encoded.size() + next.size() + kMore.size() > limits::kGrpcStatusMessageBytes) break;
+    encoded += next;
+    end += std::max<std::size_t>(rpc::utf8_character(rest), 1);
+  }
+  return encoded.append(kMore);
 }
 
 Code grpc_status_code(std::string_view text) {

@@ -9,6 +9,7 @@
 #include <random>
 #include <sstream>
 
+#include "base/limits.h"
 #include "wire/grpc/error_map.h"
 #include "wire/grpc/metadata.h"
 
@@ -212,6 +213,20 @@ TEST(GrpcErrorMap, BothDirections) {
   EXPECT_EQ(grpc_code_of_http2_error(Http2Error::kEnhanceYourCalm), Code::kResourceExhausted);
   Error error{Code::kNotFound, 0, "pool not found", {"import 100%"}};
   EXPECT_EQ(grpc_status_message(error), "import 100%25: pool not found");
+}
+
+TEST(GrpcErrorMap, LongMessagesFitOfficialClientsAlsoWhenEscaped) {
+  std::string text;
+  for (int i = 0; i < 1900; ++i) text += "\xC3\xBC";  // 3800 bytes, 11400 when escaped
+  const std::string sent = grpc_status_message({Code::kNotFound, 0, text, {}});
+  EXPECT_LE(sent.size(), limits::kGrpcStatusMessageBytes);
+  EXPECT_GT(sent.size(), limits::kGrpcStatusMessageBytes - 16);
+  const std::string read = grpc_decode_message(sent);
+  ASSERT_TRUE(read.ends_with("...")) << read;
+  EXPECT_TRUE(text.starts_with(read.substr(0, read.size() - 3)));
+  EXPECT_EQ((read.size() - 3) % 2, 0U);  // not within a character
+  const std::string plain(limits::kGrpcStatusMessageBytes, 'x');
+  EXPECT_EQ(grpc_status_message({Code::kNotFound, 0, plain, {}}), plain);
 }
 
 TEST(GrpcMetadata, SendsOnlyWhatMayBeSent) {

@@ -2,6 +2,7 @@
 // shape whose behaviour its request chooses, and a simulated world with a server in it. Test code.
 #pragma once
 
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -41,7 +42,8 @@ class TestService {
   rpc::Call last;         // a copy of what a handler saw
   core::Nanos pause = 0;  // between the messages that import_image takes
 
-  // "missing": NOT_FOUND; "wait": until cancelled; "large": nothing special, any other: SERVING.
+  // "missing": NOT_FOUND; "wait": until cancelled; "large": SERVING and two megabytes that no
+  // declared field holds; any other: SERVING.
   core::Task<Result<HealthCheckResponse>> check(rpc::Call& call,
                                                 const HealthCheckRequest& request) {
     ++started;
@@ -56,6 +58,10 @@ class TestService {
     if (request.service() == "wait") CO_TRY(co_await wait(call));
     HealthCheckResponse response;
     response.set_status(HealthCheckResponse::SERVING);
+    if (request.service() == "large") {
+      response.GetReflection()->MutableUnknownFields(&response)->AddLengthDelimited(
+          1000, std::string(2U << 20, 'l'));
+    }
     co_return response;
   }
 

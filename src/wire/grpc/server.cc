@@ -6,8 +6,12 @@
 namespace capstan::wire {
 
 namespace {
-constexpr core::Nanos kAcceptPause = 100 * core::kMillisecond;  // after a failed accept
+core::Task<void> until_cancelled(core::CancelToken token) {
+  constexpr core::Nanos kLong = 3600 * core::kSecond;
+  while (co_await core::sleep_for(kLong, token)) {
+  }
 }
+}  // namespace
 
 GrpcServer::GrpcServer(core::Env& env, const rpc::Directory& directory, const core::Log& log,
                        const ServerOptions& options)
@@ -36,10 +40,17 @@ Result<core::Address> GrpcServer::listen(const core::Address& address,
 }
 
 core::Task<void> GrpcServer::run() {
-  for (const auto& listening : listening_) scope_.spawn(accept_loop(listening.get()));
+  scope_.spawn(until_cancelled(scope_.token()));  // connections may be handed over until stop()
+  for (const auto& listening : listening_) scope_.spawn(listen_loop(listening.get()));
   co_await scope_.join();
   listening_.clear();
   patience_.disarm();
+}
+
+core::Task<void> GrpcServer::listen_loop(Listening* listening) {
+  co_await accept_loop(listening);
+  // At once, not after the last call: a new client must be refused, not left in the backlog.
+  listening->listener.reset();
 }
 
 core::Task<void> GrpcServer::accept_loop(Listening* listening) {
@@ -50,7 +61,7 @@ core::Task<void> GrpcServer::accept_loop(Listening* listening) {
       if (stream.error().code == Code::kCancelled) co_return;
       log_.warn("accept_failed", {{"address", listening->listener->local().text()},
                                   {"error", stream.error().text()}});
-      const auto slept = co_await core::sleep_for(kAcceptPause, scope_.token());
+      const auto slept = co_await core::sleep_for(limits::kAcceptPauseNanos, scope_.token());
       if (!slept) co_return;
       continue;
     }
@@ -92,7 +103,9 @@ void GrpcServer::stop(core::Nanos patience) {
   if (stopping_) return;
   stopping_ = true;
   scope_.cancel();
-  for (const auto& listening : listening_) listening->listener->cancel();
+  for (const auto& listening : listening_) {
+    if (listening->listener) listening->listener->cancel();
+  }
   for (auto* session : sessions_) session->drain();
   auto& reactor = *core::Reactor::current();
   patience_.arm_at(reactor, reactor.now() + patience);
@@ -117,6 +130,9 @@ void GrpcServer::publish(core::Metrics& metrics) {
   counter("wire_calls_total", "Calls that arrived, well-formed or not.", &counters_.calls_started);
   counter("wire_calls_refused_total", "Calls answered before they reached a handler.",
           &counters_.calls_refused);
+  metrics_.push_back(metrics.add(
+      Kind::kGauge, "request_bytes", "Bytes of requests of unary calls that have not ended.",
+      {{"wire", "grpc"}}, [this] { return static_cast<double>(counters_.request_bytes); }));
   metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
                                  {{"wire", "grpc"}},
                                  [this] { return static_cast<double>(sessions_.size()); }));

@@ -54,10 +54,11 @@ class GrpcServer {
 
  private:
   struct Listening {
-    std::unique_ptr<core::StreamListener> listener;
+    std::unique_ptr<core::StreamListener> listener;  // null once it is closed
     std::shared_ptr<const TlsContext> tls;
     std::size_t connections = 0;
   };
+  core::Task<void> listen_loop(Listening* listening);
   core::Task<void> accept_loop(Listening* listening);
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, Listening* listening);
 

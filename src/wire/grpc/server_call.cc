@@ -28,6 +28,7 @@ void ServerCall::begin(Http2Stream& stream, const rpc::Directory::Entry& entry) 
   stream_ = &stream;
   stream.context = this;
   entry_ = &entry;
+  stream.paced = !unary();
   cancel_.emplace();
   call_.operation = &entry.operation;
   call_.token = cancel_->token();
@@ -50,6 +51,9 @@ void ServerCall::reset() {
   decoder_.clear();
   input_error_.reset();
   held_bytes_ = 0;
+  session_.request_bytes_ -= charged_bytes_;
+  session_.counters_.request_bytes -= charged_bytes_;
+  charged_bytes_ = 0;
   readable_.clear();
   writable_.clear();
   written_bytes_ = 0;
@@ -121,11 +125,12 @@ Result<void> ServerCall::receive(ByteView data) {
   if (!unary()) {
     if (input_error_) return give_back(data.size()), Result<void>();
     if (auto added = decoder_.append(data); !added) input_error_ = std::move(added).error();
-    readable_.notify();
     if (input_error_ || readable_.waited_for()) give_back(held_bytes_);
+    readable_.notify();
     return {};
   }
   give_back(held_bytes_);
+  TRY(session_.charge(*this, data.size()));
   if (const auto frame = decoder_.whole(data)) return take_request(*frame);
   TRY(decoder_.append(data));
   while (true) {
@@ -148,6 +153,7 @@ Result<void> ServerCall::receive_end() {
     return fail(Code::kUnimplemented,
                 "operation " + entry_->operation.full_name() + " takes one request, none was sent");
   }
+  decoder_.clear();  // the message is in the arena
   return {};
 }
 
@@ -178,8 +184,12 @@ core::Task<Result<bool>> ServerCall::next(rpc::Message& into) {
 // --- out ----------------------------------------------------------------------------------------
 
 bool ServerCall::output_full() const {
-  return queued_count_ == queued_ends_.size() ||
-         stream_->unsent_bytes() >= limits::kHttp2StreamWindowBytes;
+  const std::size_t unsent = stream_->unsent_bytes();
+  if (queued_count_ == queued_ends_.size() || unsent >= limits::kHttp2StreamWindowBytes)
+    return true;
+  // With much unsent on the connection every stream keeps one message, so none waits for another.
+  return unsent != 0 &&
+         session_.connection_.http2().unsent_bytes() >= limits::kHttp2OutputBufferBytes;
 }
 
 void ServerCall::output_taken() {

@@ -62,7 +62,8 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
 
   GrpcDecoder decoder_;
   std::optional<Error> input_error_;
-  std::size_t held_bytes_ = 0;  // received, not yet given back to the windows
+  std::size_t held_bytes_ = 0;     // received, not yet given back to the windows
+  std::size_t charged_bytes_ = 0;  // see ServerSession::charge
   Signal readable_;
 
   Signal writable_;

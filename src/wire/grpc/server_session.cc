@@ -17,7 +17,7 @@ constexpr std::string_view kContentType = "application/grpc";
 constexpr std::string_view kAcceptEncoding = "identity,gzip";
 constexpr std::size_t kSpareCalls = 64;
 // Handlers whose client left still run; a client may not pile them up by leaving.
-constexpr std::size_t kRunningMax = 2 * std::size_t{limits::kHttp2MaxConcurrentStreams};
+static_assert(limits::kGrpcRunningCalls >= limits::kHttp2MaxConcurrentStreams);
 }  // namespace
 
 MethodTable::MethodTable(const rpc::Directory& directory) {
@@ -59,8 +59,7 @@ void ServerSession::drain() {
     call->drained_ = true;
     call->cancel(Code::kCancelled);
   }
-  connection_.http2().begin_drain();
-  connection_.wake();
+  connection_.drain();
 }
 
 void ServerSession::abort(std::string reason) {
@@ -116,7 +115,7 @@ void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers he
                        std::to_string(limits::kHttp2HeaderListBytes) + " bytes; send less metadata",
                    {}});
   }
-  if (running_ >= kRunningMax) {
+  if (running_ >= limits::kGrpcRunningCalls) {
     ++counters_.calls_refused;
     return connection_.http2().reset(stream, Http2Error::kRefusedStream);
   }
@@ -202,6 +201,7 @@ void ServerSession::on_end(Http2Stream& stream) {
 }
 
 void ServerSession::on_closed(Http2Stream& stream, Http2Error) {
+  if (output_room_.waiters() != 0) output_room_.notify_all();  // its unsent answer goes with it
   auto* call = static_cast<ServerCall*>(stream.context);
   if (!call) return;
   call->stream_closed();
@@ -211,17 +211,33 @@ void ServerSession::on_closed(Http2Stream& stream, Http2Error) {
 void ServerSession::on_sent(Http2Stream& stream) {
   if (auto* call = static_cast<ServerCall*>(stream.context)) call->output_taken();
   if (output_room_.waiters() != 0 &&
-      connection_.http2().unsent_bytes() < limits::kHttp2OutputBufferBytes) {
+      connection_.http2().unpaced_bytes() < limits::kHttp2OutputBufferBytes) {
     output_room_.notify_all();
   }
 }
 
 // --- calls --------------------------------------------------------------------------------------
 
+Result<void> ServerSession::charge(ServerCall& call, std::size_t bytes) {
+  if (request_bytes_ + bytes > limits::kGrpcRequestBytesPerConnection ||
+      counters_.request_bytes + bytes > limits::kGrpcRequestBytes) {
+    return fail(Code::kResourceExhausted,
+                "the node holds too many bytes of requests that have not ended; send large "
+                "requests one after another");
+  }
+  call.charged_bytes_ += bytes;
+  request_bytes_ += bytes;
+  counters_.request_bytes += bytes;
+  return {};
+}
+
 void ServerSession::start(ServerCall& call) {
   call.running_ = true;
   ++running_;
   scope_.spawn(run_call(&call));
+  if (!draining_ || call.entry_->operation.kind != rpc::Kind::kEndless) return;
+  call.drained_ = true;
+  call.cancel(Code::kCancelled);
 }
 
 void ServerSession::deadline_passed(ServerCall& call) {
@@ -236,12 +252,14 @@ void ServerSession::deadline_passed(ServerCall& call) {
 }
 
 core::Task<void> ServerSession::run_call(ServerCall* call) {
-  // A client that asks without reading its answers waits for itself.
-  while (connection_.http2().unsent_bytes() >= limits::kHttp2OutputBufferBytes &&
+  const auto& entry = *call->entry_;
+  core::name_task(entry.operation.full_name().c_str());
+  // A client that asks without reading its answers waits for itself. Streams do not count: how
+  // slowly one is read is no business of the other calls.
+  while (connection_.http2().unpaced_bytes() >= limits::kHttp2OutputBufferBytes &&
          !call->call_.token.fired()) {
     co_await output_room_.wait();
   }
-  const auto& entry = *call->entry_;
   if (call->unary()) {
     call->response_ = entry.new_response();
     answer(*call, co_await directory_.run(entry, call->call_, *call->request_, *call->response_));
@@ -342,11 +360,12 @@ ServerCall* ServerSession::take_call() {
 
 void ServerSession::release(ServerCall* call) {
   call->reset();
-  if (spare_.size() < kSpareCalls) {
-    spare_.push_back(call);
-    return;
-  }
-  std::erase_if(calls_, [call](const auto& owned) { return owned.get() == call; });
+  spare_.push_back(call);
+  if (spare_.size() <= kSpareCalls) return;
+  // Another one goes: this one's timer may be what we are called from.
+  const ServerCall* surplus = std::exchange(spare_.front(), spare_.back());
+  spare_.pop_back();
+  std::erase_if(calls_, [surplus](const auto& owned) { return owned.get() == surplus; });
 }
 
 }  // namespace capstan::wire

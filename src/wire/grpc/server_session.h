@@ -33,6 +33,7 @@ struct ServerOptions {
 struct ServerCounters {
   std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
   std::uint64_t calls_started = 0, calls_refused = 0;
+  std::uint64_t request_bytes = 0;  // now held for unary calls
 };
 
 // Paths to entries: a hash over the text of the request instead of a walk of the Directory's tree.
@@ -80,6 +81,8 @@ class ServerSession final : private Http2Events {
   // Answers without a handler.
   void refuse(Http2Stream& stream, const Error& error);
   void refuse_http(Http2Stream& stream, std::string_view status);
+  // Counts bytes of a unary request against the limits until the call is released.
+  Result<void> charge(ServerCall& call, std::size_t bytes);
   void start(ServerCall& call);
   void deadline_passed(ServerCall& call);
   core::Task<void> run_call(ServerCall* call);
@@ -102,6 +105,7 @@ class ServerSession final : private Http2Events {
   std::vector<std::unique_ptr<ServerCall>> calls_;  // all ever needed at once
   std::vector<ServerCall*> spare_;
   std::size_t running_ = 0;
+  std::size_t request_bytes_ = 0;
   bool draining_ = false;
 };
 

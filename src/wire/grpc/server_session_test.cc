@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <list>
 #include <map>
+#include <optional>
 
 #include "wire/grpc/connection.h"
 #include "wire/grpc/grpc_testing.h"
@@ -61,6 +64,7 @@ class RawClient final : private Http2Events {
 
   Connection connection;
   Signal changed;
+  bool consume = true;  // false: received bytes keep the windows closed
 
  private:
   static Answer& of(Http2Stream& stream) { return *static_cast<Answer*>(stream.context); }
@@ -70,7 +74,7 @@ class RawClient final : private Http2Events {
   }
   void on_data(Http2Stream& stream, ByteView data) override {
     of(stream).data += as_text(data);
-    connection.http2().consume(stream, data.size());
+    if (consume) connection.http2().consume(stream, data.size());
   }
   void on_end(Http2Stream& stream) override { of(stream).ended = true; }
   void on_closed(Http2Stream& stream, Http2Error error) override {
@@ -236,6 +240,215 @@ Task<void> garbage(TestWorld& world) {
 TEST(ServerSession, OtherProtocolsEndTheirConnectionOnly) {
   TestWorld world;
   world.run([](TestWorld& w) { return garbage(w); });
+}
+
+// --- limits and ends ----------------------------------------------------------------------------
+
+using WorldBody = Task<void> (*)(TestWorld&);
+void run_world(WorldBody body) {
+  TestWorld world;
+  world.run([body](TestWorld& w) { return body(w); });
+}
+
+// Several calls at once on one connection; answers are looked at after a while.
+class ManyCalls {
+ public:
+  explicit ManyCalls(TestWorld& world) : world_(world) {}
+  Task<void> connect() {
+    auto stream = co_await world_.client_env.network().connect(world_.address(), {});
+    EXPECT_TRUE(stream);
+    client_.emplace(*std::move(stream));
+    scope_.spawn(client_->connection.run());
+  }
+  Answer& begin(const std::string& path, const std::string& body, bool end) {
+    const std::array<Header, 6> headers{{{":method", "POST"},
+                                         {":scheme", "http"},
+                                         {":path", path},
+                                         {":authority", "x"},
+                                         {"te", "trailers"},
+                                         {"content-type", "application/grpc"}}};
+    auto& http2 = client_->connection.http2();
+    Answer& answer = answers_.emplace_back();
+    auto* stream = http2.open(headers, false, &answer);
+    streams_.push_back(stream);
+    std::memcpy(http2.reserve(*stream, body.size() + 1), body.data(), body.size());
+    http2.write(*stream, body.size());
+    if (end) http2.finish(*stream, {});
+    client_->connection.wake();
+    return answer;
+  }
+  void reset(std::size_t index) {
+    client_->connection.http2().reset(*streams_[index], Http2Error::kCancel);
+    client_->connection.wake();
+  }
+  RawClient& client() { return *client_; }
+  std::list<Answer>& answers() { return answers_; }
+  Task<void> close() {
+    client_->connection.cut("done");
+    co_await scope_.join();
+    client_.reset();
+  }
+
+ private:
+  TestWorld& world_;
+  std::optional<RawClient> client_;
+  core::Scope scope_;
+  std::list<Answer> answers_;
+  std::vector<Http2Stream*> streams_;
+};
+
+std::string unfinished_message(std::size_t bytes) {
+  std::string body = message(std::string(bytes, 'x'));
+  grpc_write_prefix(reinterpret_cast<std::uint8_t*>(body.data()), false,
+                    static_cast<std::uint32_t>(limits::kGrpcReceiveMessageBytes));
+  return body;
+}
+
+Task<void> unfinished_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  constexpr std::size_t kEach = 512U << 10;
+  for (int i = 0; i < 80; ++i) {
+    calls.begin(std::string("/") + kUnary, unfinished_message(kEach), false);
+    EXPECT_TRUE(co_await core::sleep_for(100 * core::kMillisecond));
+  }
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  const auto refused = std::ranges::count_if(
+      calls.answers(), [](const Answer& answer) { return answer.status() == "8"; });
+  EXPECT_EQ(refused, 80 - static_cast<int>(limits::kGrpcRequestBytesPerConnection / kEach) + 1);
+  EXPECT_LE(world.server->counters().request_bytes, limits::kGrpcRequestBytesPerConnection);
+  for (std::size_t i = 0; i < 20; ++i) calls.reset(i);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  const auto& later = calls.begin(std::string("/") + kUnary, message(""), true);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(later.status(), "0");
+  co_await calls.close();
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(world.server->counters().request_bytes, 0U);
+}
+TEST(ServerSession, UnfinishedRequestsAreBoundedTogether) {
+  run_world(unfinished_body);
+}
+
+Task<void> silent_body(TestWorld& world) {
+  auto silent = co_await world.client_env.network().connect(world.address(), {});
+  ManyCalls proper(world);
+  co_await proper.connect();
+  EXPECT_TRUE(co_await core::sleep_for(limits::kHttp2HandshakeNanos / 2));
+  EXPECT_EQ(world.server->connections(), 2U);
+  EXPECT_TRUE(co_await core::sleep_for(limits::kHttp2HandshakeNanos));
+  EXPECT_EQ(world.server->connections(), 1U);
+  co_await proper.close();
+}
+TEST(ServerSession, AConnectionThatSaysNothingIsClosed) {
+  run_world(silent_body);
+}
+
+Task<void> until_gone(TestWorld& world, core::Nanos within) {
+  const core::Nanos begun = core::Reactor::current()->now();
+  while (world.server->connections() != 0) {
+    if (!co_await core::sleep_for(10 * core::kMillisecond)) break;
+  }
+  EXPECT_LT(core::Reactor::current()->now() - begun, within);
+}
+
+Task<void> quick_stop_body(TestWorld& world) {
+  auto silent = co_await world.client_env.network().connect(world.address(), {});
+  auto sleeping = co_await world.client_env.network().connect(world.address(), {});
+  // A preface and SETTINGS, then nothing: no answer to any PING.
+  const std::string hello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  EXPECT_TRUE(co_await (*sleeping)->write(as_bytes(hello)));
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(world.server->connections(), 2U);
+  world.server->stop(60 * core::kSecond);
+  co_await until_gone(world, 5 * core::kSecond);
+}
+TEST(ServerSession, PeersThatDoNotAnswerDoNotHoldUpTheStop) {
+  run_world(quick_stop_body);
+}
+
+Task<void> late_watch_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  world.server->stop(60 * core::kSecond);
+  const auto& late = calls.begin(std::string("/") + kEndless, message("\x0A\x04slow"), true);
+  co_await until_gone(world, 5 * core::kSecond);
+  EXPECT_EQ(late.status(), "14");
+  co_await calls.close();
+}
+TEST(ServerSession, AnEndlessCallThatCrossesTheStopIsEnded) {
+  run_world(late_watch_body);
+}
+
+Task<void> slow_streams_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  calls.client().consume = false;
+  ExportImageRequest request;
+  request.set_offset(1U << 20);
+  request.set_length(8);
+  for (int i = 0; i < 6; ++i) {
+    calls.begin(std::string("/") + kServerStream, message(request.SerializeAsString()), true);
+  }
+  EXPECT_TRUE(co_await core::sleep_for(5 * core::kSecond));
+  EXPECT_LE(world.service.sent, 6 * 2);
+  calls.client().consume = true;
+  const auto& other = calls.begin(std::string("/") + kUnary, message(""), true);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(other.status(), "0");
+  co_await calls.close();
+}
+TEST(ServerSession, StreamsThatAreReadSlowlyDoNotHoldUpOtherCalls) {
+  run_world(slow_streams_body);
+}
+
+Task<void> many_unread_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  calls.client().consume = false;
+  ExportImageRequest request;
+  request.set_offset(256U << 10);
+  request.set_length(1000);
+  constexpr int kStreams = 32;
+  for (int i = 0; i < kStreams; ++i) {
+    calls.begin(std::string("/") + kServerStream, message(request.SerializeAsString()), true);
+  }
+  EXPECT_TRUE(co_await core::sleep_for(60 * core::kSecond));
+  // The client holds 16 MiB in its windows. Of what waits here, 4 MiB may be anybody's, and then
+  // each stream may add one message.
+  const std::uint64_t sent = static_cast<std::uint64_t>(world.service.sent) * request.offset();
+  const std::uint64_t most = limits::kHttp2ConnectionWindowBytes + limits::kHttp2OutputBufferBytes +
+                             kStreams * request.offset();
+  EXPECT_GT(sent, limits::kHttp2ConnectionWindowBytes);
+  EXPECT_LE(sent, most);
+  co_await calls.close();
+}
+TEST(ServerSession, ManyUnreadStreamsShareOneBound) {
+  run_world(many_unread_body);
+}
+
+Task<void> unread_answers_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  calls.client().consume = false;
+  constexpr int kLarge = 4;  // each leaves one megabyte unsent
+  for (int i = 0; i < kLarge; ++i) {
+    calls.begin(std::string("/") + kUnary, message("\x0A\x05large"), true);
+  }
+  EXPECT_TRUE(co_await core::sleep_for(5 * core::kSecond));
+  EXPECT_EQ(world.service.started, kLarge);
+  const auto& waiting = calls.begin(std::string("/") + kUnary, message(""), true);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(world.service.started,
+            kLarge);  // the client has four megabytes of answers to read first
+  for (std::size_t i = 0; i < kLarge; ++i) calls.reset(i);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(waiting.status(), "0");
+  co_await calls.close();
+}
+TEST(ServerSession, CallsThatWaitForRoomRunWhenAnswersAreThrownAway) {
+  run_world(unread_answers_body);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class Signal {
     bool await_ready() const noexcept { return std::exchange(signal.set_, false); }
     void await_suspend(std::coroutine_handle<> handle) {
       CAPSTAN_ASSERT(!signal.waiter_);
-      signal.waiter_ = handle;
+      signal.waiter_ = core::Suspended(handle);
     }
     void await_resume() const noexcept {}
   };
@@ -42,7 +42,7 @@ class Signal {
   Wait wait() { return Wait{*this}; }
 
  private:
-  std::coroutine_handle<> waiter_;
+  core::Suspended waiter_;
   bool set_ = false;
 };
 

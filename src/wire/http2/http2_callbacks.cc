@@ -109,16 +109,14 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
     }
     case NGHTTP2_RST_STREAM: self.spend_reset(); break;
     case NGHTTP2_SETTINGS:
-      if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) self.events_.on_settings();
+      if (frame->hd.flags & NGHTTP2_FLAG_ACK) break;
+      self.peer_started_ = true;
+      self.events_.on_settings();
       break;
     case NGHTTP2_PING: {
       if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) break;
       const auto opaque = load_le<std::uint64_t>(frame->ping.opaque_data);
-      if (is_drain_ping(opaque) && self.draining_ && !self.sealed_) {
-        self.sealed_ = true;
-        nghttp2_submit_goaway(session, 0, nghttp2_session_get_last_proc_stream_id(session), 0,
-                              nullptr, 0);
-      }
+      if (is_drain_ping(opaque)) self.seal();
       self.events_.on_ping_ack(opaque);
       break;
     }
@@ -217,7 +215,7 @@ int Http2Callbacks::send_data(nghttp2_session*, nghttp2_frame*, const std::uint8
   self.out_->append(stream.output_.view().first(length));
   stream.output_.pop(length);
   stream.sent_bytes_ += length;
-  self.unsent_bytes_ -= length;
+  self.took(stream, length);
   self.events_.on_sent(stream);
   return 0;
 }

@@ -150,7 +150,7 @@ void Http2Session::remove_stream(Http2Stream* raw) {
   if (stream->next_) stream->next_->previous_ = stream->previous_;
   if (first_ == raw) first_ = stream->next_;
   --open_streams_;
-  unsent_bytes_ -= stream->output_.size();
+  took(*stream, stream->output_.size());
   if (spare_.size() >= kSpareStreams) return;
   // Everything back to the start but the memory.
   ByteQueue output = std::move(stream->output_);
@@ -211,6 +211,12 @@ void Http2Session::respond(Http2Stream& stream, Headers headers, bool end) {
   if (rc != 0) reset(stream, Http2Error::kInternalError);
 }
 
+// Output that has been sent or will never be.
+void Http2Session::took(const Http2Stream& stream, std::size_t count) {
+  unsent_bytes_ -= count;
+  if (!stream.paced) unpaced_bytes_ -= count;
+}
+
 std::uint8_t* Http2Session::reserve(Http2Stream& stream, std::size_t count) {
   return stream.output_.reserve(count);
 }
@@ -219,6 +225,7 @@ void Http2Session::write(Http2Stream& stream, std::size_t count) {
   if (stream.finished_) return;  // reset meanwhile: nobody will read it
   stream.output_.commit(count);
   unsent_bytes_ += count;
+  if (!stream.paced) unpaced_bytes_ += count;
   if (stream.deferred_ && !abandoned_) {
     stream.deferred_ = false;
     nghttp2_session_resume_data(session_, stream.id_);
@@ -273,8 +280,19 @@ void Http2Session::consume(Http2Stream& stream, std::size_t count) {
 void Http2Session::begin_drain() {
   if (draining_ || abandoned_) return;
   draining_ = true;
-  if (role_ == Role::kServer) nghttp2_submit_shutdown_notice(session_);
+  if (role_ == Role::kClient) return goaway();  // it knows what it has asked for
+  nghttp2_submit_shutdown_notice(session_);
   ping(kDrainPing);
+}
+
+void Http2Session::seal() {
+  if (draining_ && !sealed_ && !abandoned_) goaway();
+}
+
+void Http2Session::goaway() {
+  sealed_ = true;
+  nghttp2_submit_goaway(session_, 0, nghttp2_session_get_last_proc_stream_id(session_), 0, nullptr,
+                        0);
 }
 
 void Http2Session::terminate(Http2Error error) {

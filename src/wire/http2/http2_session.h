@@ -61,6 +61,9 @@ class Http2Stream {
   // All output ever taken; on_sent() tells when it grows.
   std::uint64_t sent_bytes() const { return sent_bytes_; }
   void* context = nullptr;
+  // Whoever writes waits for this stream's output to be taken, so unpaced_bytes() leaves it out.
+  // Set before the first write.
+  bool paced = false;
 
  private:
   friend class Http2Session;
@@ -147,12 +150,18 @@ class Http2Session {
   std::size_t open_streams() const { return open_streams_; }
   // unsent_bytes() of all streams together.
   std::size_t unsent_bytes() const { return unsent_bytes_; }
+  // Those of them that belong to streams which are not `paced`.
+  std::size_t unpaced_bytes() const { return unpaced_bytes_; }
 
   // --- connection ---
-  // Announces the end (GOAWAY without a limit, then PING); the answer to the PING seals it, so a
-  // request already under way is still served.
+  // Announces the end. A client sends GOAWAY; a server sends it without a limit, then PING, and the
+  // answer to the PING seals it, so a request already under way is still served.
   void begin_drain();
+  // Server: does not wait for the answer to the PING any longer.
+  void seal();
   bool draining() const { return draining_; }
+  // The peer has sent its first SETTINGS.
+  bool peer_started() const { return peer_started_; }
   void terminate(Http2Error error);
   void ping(std::uint64_t opaque);
   bool goaway_received() const { return goaway_received_; }
@@ -168,6 +177,8 @@ class Http2Session {
   void close_stream(Http2Stream* stream, Http2Error error);
   void queue_trailers(Http2Stream& stream);
   void spend_reset();
+  void goaway();
+  void took(const Http2Stream& stream, std::size_t count);
 
   Role role_;
   Http2Events& events_;
@@ -176,7 +187,7 @@ class Http2Session {
   ByteQueue* out_ = nullptr;  // during collect()
   Http2Stream* first_ = nullptr;
   std::size_t open_streams_ = 0;
-  std::size_t unsent_bytes_ = 0;
+  std::size_t unsent_bytes_ = 0, unpaced_bytes_ = 0;
   std::vector<std::unique_ptr<Http2Stream>> spare_;
   std::string header_bytes_;  // of the header block being received
   std::vector<std::uint32_t> header_sizes_;
@@ -184,6 +195,7 @@ class Http2Session {
   std::size_t header_list_bytes_ = 0;
   bool headers_too_large_ = false;
   bool draining_ = false, goaway_received_ = false, abandoned_ = false, sealed_ = false;
+  bool peer_started_ = false;
   std::uint64_t now_ns_ = 0, reset_refill_ns_ = 0;
   std::uint64_t reset_tokens_;
   std::string last_complaint_;

@@ -287,6 +287,54 @@ TEST(Http2Session, DrainServesWhatIsUnderWay) {
   EXPECT_TRUE(pair.client.finished());
 }
 
+TEST(Http2Session, ADrainNobodyAnswersIsSealedByItsOwner) {
+  Http2Session::Options options;
+  Recorder events;
+  Http2Session server(Http2Session::Role::kServer, events, options);
+  events.session = &server;
+  server.begin_drain();
+  ByteQueue out;
+  ASSERT_TRUE(server.collect(out, 1U << 20));
+  EXPECT_FALSE(server.peer_started());
+  EXPECT_FALSE(server.wants_write());
+  server.seal();
+  ASSERT_TRUE(server.collect(out, 1U << 20));
+  EXPECT_TRUE(server.finished());
+}
+
+TEST(Http2Session, AClientDrainsAfterItsLastStream) {
+  Pair pair;
+  pair.echo("answer");
+  ASSERT_NE(pair.client.open(kRequest, true, nullptr), nullptr);
+  pair.client.begin_drain();
+  EXPECT_EQ(pair.client.open(kRequest, true, nullptr), nullptr);
+  pair.settle();
+  EXPECT_EQ(pair.at_client.streams.at(1).data, "answer");
+  EXPECT_TRUE(pair.client.finished());
+  EXPECT_TRUE(pair.server.finished());
+}
+
+TEST(Http2Session, PacedStreamsAreCountedApart) {
+  Pair pair;
+  pair.settle();
+  for (int i = 0; i < 2; ++i) ASSERT_NE(pair.client.open(kRequest, true, nullptr), nullptr);
+  pair.settle();
+  auto& paced = *pair.at_server.streams.at(1).stream;
+  auto& plain = *pair.at_server.streams.at(3).stream;
+  paced.paced = true;
+  Pair::put(pair.server, paced, std::string(100, 'p'));
+  Pair::put(pair.server, plain, std::string(10, 'q'));
+  EXPECT_EQ(pair.server.unsent_bytes(), 110U);
+  EXPECT_EQ(pair.server.unpaced_bytes(), 10U);
+  pair.server.respond(plain, kOk, false);
+  pair.settle();
+  EXPECT_EQ(pair.server.unsent_bytes(), 100U);
+  EXPECT_EQ(pair.server.unpaced_bytes(), 0U);
+  pair.server.reset(paced, Http2Error::kCancel);
+  pair.settle();
+  EXPECT_EQ(pair.server.unsent_bytes(), 0U);
+}
+
 TEST(Http2Session, AbandonClosesEveryStreamOnce) {
   Pair pair;
   pair.settle();

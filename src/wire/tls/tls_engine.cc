@@ -18,6 +18,7 @@ namespace capstan::wire {
 namespace {
 
 constexpr unsigned char kAlpnH2[] = {2, 'h', '2'};
+constexpr unsigned char kAlpnBoth[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 struct FreeBio {
   void operator()(BIO* bio) const { BIO_free(bio); }
@@ -98,9 +99,11 @@ Result<void> trust(SSL_CTX* context, const std::string& ca_pem, bool announce) {
 }
 
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
-                const unsigned char* offered, unsigned int offered_size, void*) {
+                const unsigned char* offered, unsigned int offered_size, void* http1) {
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, kAlpnH2, sizeof kAlpnH2, offered, offered_size) !=
+  const unsigned char* served = http1 ? kAlpnBoth : kAlpnH2;
+  const auto size = static_cast<unsigned>(http1 ? sizeof kAlpnBoth : sizeof kAlpnH2);
+  if (SSL_select_next_proto(&chosen, out_size, served, size, offered, offered_size) !=
       OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
@@ -132,8 +135,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsServerConf
   }
   static constexpr unsigned char kSessionId[] = "capstan";
   SSL_CTX_set_session_id_context(context.get(), kSessionId, sizeof kSessionId - 1);
-  SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
-  return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), true));
+  void* const http1 = config.http1 ? context.get() : nullptr;  // a flag: null or not
+  SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, http1);
+  return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), true, config.http1));
 }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConfig& config) {
@@ -148,7 +152,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConf
   }
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_alpn_protos(context.get(), kAlpnH2, sizeof kAlpnH2);
-  return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), false));
+  return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), false, false));
 }
 
 TlsContext::~TlsContext() {
@@ -162,6 +166,7 @@ TlsEngine::TlsEngine(const TlsContext& context, std::string_view host)
   BIO_set_mem_eof_return(output_, -1);
   SSL_set_bio(ssl_, input_, output_);
   if (context.is_server_) {
+    http1_ = context.http1_;
     SSL_set_accept_state(ssl_);
     return;
   }
@@ -193,7 +198,7 @@ Result<bool> TlsEngine::handshake() {
     const unsigned char* protocol = nullptr;
     unsigned int size = 0;
     SSL_get0_alpn_selected(ssl_, &protocol, &size);
-    if (size != sizeof kAlpnH2 - 1) {
+    if (!http1_ && size != sizeof kAlpnH2 - 1) {
       return fail(Code::kUnavailable, "TLS: the peer did not agree on HTTP/2 (ALPN \"h2\")");
     }
     established_ = true;

@@ -25,6 +25,8 @@ struct TlsServerConfig {
   std::string private_key_pem;
   std::string client_ca_pem;                // empty: clients are not asked for certificates
   bool client_certificate_required = true;  // with client_ca_pem
+  // Also takes clients that choose "http/1.1" by ALPN, or nothing.
+  bool http1 = false;
 };
 
 struct TlsClientConfig {
@@ -44,9 +46,10 @@ class TlsContext {
 
  private:
   friend class TlsEngine;
-  TlsContext(ssl_ctx_st* context, bool is_server) : context_(context), is_server_(is_server) {}
+  TlsContext(ssl_ctx_st* context, bool is_server, bool http1)
+      : context_(context), is_server_(is_server), http1_(http1) {}
   ssl_ctx_st* context_;
-  bool is_server_;
+  bool is_server_, http1_;
 };
 
 class TlsEngine {
@@ -82,7 +85,7 @@ class TlsEngine {
   ssl_st* ssl_ = nullptr;
   bio_st* input_ = nullptr;   // owned by ssl_
   bio_st* output_ = nullptr;  // owned by ssl_
-  bool established_ = false, closed_ = false, bad_host_ = false;
+  bool established_ = false, closed_ = false, bad_host_ = false, http1_ = false;
 };
 
 }  // namespace capstan::wire

@@ -70,6 +70,14 @@ TEST_F(TlsEngineTest, ShakesHandsAndCarriesBytes) {
   EXPECT_EQ(got, text);
 }
 
+// A port that several protocols share takes our clients as before.
+TEST_F(TlsEngineTest, SharedPortStillChoosesHttp2) {
+  server.http1 = true;
+  Pair pair(server, client, "node-1");
+  ASSERT_TRUE(pair.shake());
+  EXPECT_EQ(pair.server.alpn(), "h2");
+}
+
 TEST_F(TlsEngineTest, ChecksTheName) {
   Pair pair(server, client, "node-2");
   const auto shaken = pair.shake();
