@@ -1,0 +1,60 @@
+// Why this file exists: the head of an HTTP/1.1 request (request line and headers) from bytes, with
+// limits on all of it. Boost.Beast's parser does the work and no I/O. What comes after the head, a
+// body or the bytes of another protocol, stays with the caller.
+//
+// Thread-safety: one owner; one parser per request.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace capstan::wire {
+
+struct Http1Request {
+  std::string method, target;
+  bool http10 = false;                                       // HTTP/1.0; anything else is 1.1
+  bool keep_alive = false;                                   // what version and Connection say
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, as sent
+
+  // All values of `name` (lower case), joined by ", "; "" when there is none.
+  std::string header(std::string_view name) const;
+  // The target without its query.
+  std::string_view path() const;
+};
+
+class Http1RequestParser {
+ public:
+  Http1RequestParser();
+  ~Http1RequestParser();
+  Http1RequestParser(const Http1RequestParser&) = delete;
+  Http1RequestParser& operator=(const Http1RequestParser&) = delete;
+
+  // Takes bytes as they arrive; true once the head is complete (then request() and rest() are
+  // valid). kResourceExhausted: larger than the limits (answer 431); kInvalidArgument: not
+  // HTTP/1 (answer 400).
+  Result<bool> add(ByteView bytes);
+  const Http1Request& request() const { return request_; }
+  // What was added beyond the head.
+  ByteView rest() const { return as_bytes(buffer_).subspan(used_); }
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+  std::string buffer_;
+  std::size_t used_ = 0;
+  Http1Request request_;
+};
+
+// A short whole answer that ends the connection: status line, content-length, connection: close.
+// `headers` are whole lines. HEAD requests get no body.
+std::string http1_answer(unsigned status, std::string_view body, std::string_view headers = {},
+                         bool head_only = false);
+std::string_view http1_reason(unsigned status);
+
+}  // namespace capstan::wire

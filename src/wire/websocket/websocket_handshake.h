@@ -1,0 +1,50 @@
+// Why this file exists: the opening handshake of RFC 6455 as values: what an HTTP/1.1 request must
+// say to become a WebSocket, the answers, and both from the client's side. Parsing HTTP is
+// wire/http1's business; whoever composes the two copies the few headers over.
+//
+// The refusals and their order are those of the server that the DataStore clients know (muxio-wire
+// section 9.1): method, Connection, Upgrade, key, version. Subprotocols and extensions
+// (permessage-deflate) that a client offers are ignored, which refuses them politely: the answer
+// names none, so none is used.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace capstan::wire {
+
+// What a request says. `connection` and `upgrade` are header values, empty when absent.
+struct WebSocketRequest {
+  std::string_view method;
+  bool http10 = false;
+  std::string_view connection, upgrade, key, version;
+};
+
+struct WebSocketAnswer {
+  bool accepted = false;
+  unsigned status = 0;       // 101 when accepted
+  std::string_view headers;  // whole lines to add to a refusal, "" for most
+  std::string body;          // text/plain, of a refusal
+};
+
+// Decides on a request for the WebSocket's path.
+WebSocketAnswer websocket_answer(const WebSocketRequest& request);
+
+// base64(SHA-1(key + the RFC's GUID)).
+std::string websocket_accept(std::string_view key);
+// The whole 101 answer.
+std::string websocket_accept_response(std::string_view key);
+
+// A client's key from 16 random bytes, and its request.
+std::string websocket_key(const std::array<std::uint8_t, 16>& random);
+std::string websocket_request(std::string_view host, std::string_view path, std::string_view key);
+
+// Whether `head` (everything up to and with the empty line) accepts the request made with `key`.
+// kUnavailable, naming what the server said, when it does not.
+Result<void> websocket_check_response(std::string_view head, std::string_view key);
+
+}  // namespace capstan::wire
