@@ -68,13 +68,13 @@ if [ ! -e "$disk" ]; then
 fi
 
 capstan=("$bin/capstan" --bind "127.0.0.1:$port")
-"$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" &
+"$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
+  -r "$data/rpc.sock" &
 node=$!
-echo "$node" >"$data/io-engine.pid"
-stopping=false
+# Others may kill the process that this file names: it names a node that runs, and only as long.
+pid_file=$data/io-engine.pid
 stop() {
   trap '' INT TERM
-  stopping=true
   echo
   echo "==> stopping the node (its pools are unloaded cleanly)"
   kill -TERM "$node" 2>/dev/null || true
@@ -96,14 +96,19 @@ for attempt in $(seq 100); do
   fi
   sleep 0.1
 done
+echo "$node" >"$pid_file"
+trap 'rm -f "$pid_file"' EXIT
 
 prepare() {
-  if ! "${capstan[@]}" pool list -o json | grep -q '"pool0"'; then
+  local found
+  found=$("${capstan[@]}" -q pool list pool0) || return 1
+  if [ -z "$found" ]; then
     # On a disk that holds pool0 already this imports it.
-    "${capstan[@]}" pool create pool0 "$disk"
+    "${capstan[@]}" pool create pool0 "$disk" || return 1
   fi
-  if ! "${capstan[@]}" replica list -o json | grep -q '"replica0"'; then
-    "${capstan[@]}" replica create replica0 pool0 --size 512MiB --thin
+  found=$("${capstan[@]}" -q replica list replica0) || return 1
+  if [ -z "$found" ]; then
+    "${capstan[@]}" replica create replica0 pool0 --size 512MiB --thin || return 1
   fi
 }
 if ! prepare; then
@@ -113,10 +118,11 @@ if ! prepare; then
   exit 1
 fi
 
-cat <<TEXT
-
+# With echo, not with cat: Ctrl-C would end a child process and with it this script.
+echo "
 The node is running (process $node).
   gRPC    127.0.0.1:$port   Mayastor v1 (pools to hosts), capstan.node.v1, reflection, health
+  JSON    $data/rpc.sock   the same operations, and SPDK's methods
   disk    $disk   (pool0 with the thin replica0)
   state   $data/state
 
@@ -128,15 +134,12 @@ Try, in another terminal:
   grpcurl -plaintext 127.0.0.1:$port list
   grpcurl -plaintext 127.0.0.1:$port mayastor.v1.PoolRpc/ListPools
 
-Ctrl-C stops it.
-TEXT
+Ctrl-C stops it."
 
+# Not one long `wait`: when a signal interrupts it at the moment the node ends, bash 5.2 may wait
+# for ever or tell -1. This way it is asked only after the end.
+while kill -0 "$node" 2>/dev/null; do sleep 0.5 || true; done
 code=0
 wait "$node" || code=$?
-if $stopping; then
-  # The signal interrupted that wait; this one is for the node itself.
-  code=0
-  wait "$node" || code=$?
-fi
 echo "==> the node ended with exit code $code"
 exit "$code"

@@ -43,6 +43,30 @@ class Start(unittest.TestCase):
         self.refused('--ps-timeout', 'soon', says='soon')
         self.assertFalse(os.path.exists(self.node.state), 'refused before anything was touched')
 
+    def test_diagnosing_another_process_starts_no_node(self):
+        self.refused('-d', '1', says='gdb -p 1', code=2)
+        self.assertFalse(os.path.exists(self.node.state))
+
+    def test_features_that_do_not_exist_are_not_announced(self):
+        self.node.start('--enable-lvm', '--enable-rdma', '--enable-snapshot-rebuild',
+                        environment={'NEXUS_NVMF_ANA_ENABLE': '1'})
+        info = self.node.json('node', 'info')
+        self.assertEqual(info['registration_info']['features'], {
+            'asymmetricNamespaceAccess': False, 'logicalVolumeManager': False,
+            'snapshotRebuild': False, 'rdmaCapableIoEngine': False})
+        self.assertFalse(info['previous_features']['asymmetricNamespaceAccess'])
+        for option in ('enable-lvm', 'enable-rdma', 'enable-snapshot-rebuild', 'nexus-ana'):
+            self.assertRegex(self.node.log(), f'without effect here: .*{option}')
+
+    def test_one_api_version(self):
+        self.node.start('--api-versions', 'v0')
+        names = {o['full_name'] for o in self.node.json('node', 'operations')['operations']}
+        self.assertIn('capstan.node.v1.NodeRpc/GetVersion', names)
+        self.assertFalse([n for n in names if n.startswith('mayastor.v1.')])
+        said = self.node.cli('pool', 'list', check=False).stderr
+        self.assertIn("unknown service 'mayastor.v1.PoolRpc'", said)
+        self.assertNotIn('mayastor.v1.NexusRpc', said, 'it does not list what it does not serve')
+
     def test_wrong_port(self):
         self.node.port = 99999
         self.refused(says='99999')
@@ -74,7 +98,8 @@ class Start(unittest.TestCase):
         program = os.path.join(self.node.bin, 'io-engine')
         endpoint = f'127.0.0.1:{self.node.port}'
         for arguments in (['-g', endpoint], ['127.0.0.1', str(self.node.port)]):
-            process = subprocess.Popen([program, *arguments, '--state-dir', self.node.state],
+            process = subprocess.Popen([program, *arguments, '--state-dir', self.node.state, '-r',
+                                        self.node.path('rpc.sock')],
                                        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             self.node.process = process
             wait_until(self.node.answers, 60, f'{arguments} to answer')

@@ -175,7 +175,7 @@ class Story(unittest.TestCase):
         self.node.start()
         disk = self.make_pool()
         self.assertEqual(self.node.stop(), 0)
-        # Nobody listens there: registration is retried for ever and disturbs nothing.
+        # Nobody listens there, and nothing is sent there.
         self.node.start('-R', f'http://127.0.0.1:{support.free_port()}')
         self.assertEqual(self.node.pools(), {})
         self.node.cli('pool', 'import', 'pool0', disk)

@@ -56,6 +56,8 @@ class Node:
         self.log_path = os.path.join(self.folder, 'node.log')
         self.port = free_port()
         self.process = None
+        self.scheme = ''         # "https://" when the node speaks TLS
+        self.client_flags = []   # further flags of every capstan command
 
     # --- the process ---
     def command(self, *flags):
@@ -63,12 +65,14 @@ class Node:
                 '--grpc-port', str(self.port), '--state-dir', self.state,
                 '-r', os.path.join(self.folder, 'rpc.sock'), *flags]
 
-    def start(self, *flags, environment=None):
+    def start(self, *flags, environment=None, seconds=START_SECONDS):
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(self.command(*flags), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL,
-                                            env={**os.environ, **(environment or {})})
-        wait_until(self.answers, START_SECONDS, 'the node to answer; its log:\n' + self.log())
+                                            env={**os.environ,
+                                                 'CAPSTAN_DRPC_SOCKET': self.path('drpc.sock'),
+                                                 **(environment or {})})
+        wait_until(self.answers, seconds, 'the node to answer; its log:\n' + self.log())
         return self
 
     def answers(self):
@@ -106,8 +110,8 @@ class Node:
 
     # --- the command line client ---
     def cli_command(self, *arguments):
-        return [os.path.join(self.bin, 'capstan'), '--bind', f'127.0.0.1:{self.port}',
-                *map(str, arguments)]
+        return [os.path.join(self.bin, 'capstan'), '--bind',
+                f'{self.scheme}127.0.0.1:{self.port}', *self.client_flags, *map(str, arguments)]
 
     def cli(self, *arguments, check=True):
         done = subprocess.run(self.cli_command(*arguments), capture_output=True, text=True,

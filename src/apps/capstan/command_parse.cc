@@ -8,6 +8,7 @@
 #include "apps/capstan/command.h"
 #include "base/size_text.h"
 #include "capstan_version.h"
+#include "rpc/error_text.h"
 
 namespace capstan::apps {
 namespace {
@@ -78,6 +79,52 @@ Arguments collect(std::list<Slot>& slots) {
   return arguments;
 }
 
+// CLI11 says only that a command is missing; the user wants to know which word was no command, and
+// which words are.
+std::string explained(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* deepest = &app;
+  std::string path = "capstan";
+  while (!deepest->get_subcommands().empty()) {
+    deepest = deepest->get_subcommands().front();
+    path += " " + deepest->get_name();
+  }
+  const auto all = deepest->get_subcommands([](const CLI::App*) { return true; });
+  if (all.empty()) return error.what();
+  const auto unknown = app.remaining(true);
+  if (unknown.empty()) {
+    if (error.get_name() != "RequiredError") return error.what();
+  } else if (unknown.front().starts_with('-')) {
+    return "unknown option '" + unknown.front() + "'";
+  }
+  std::string known;
+  for (const CLI::App* one : all) known += (known.empty() ? "" : ", ") + one->get_name();
+  if (unknown.empty()) return "'" + path + "' needs a command: " + known;
+  return "'" + unknown.front() + "' is no command of '" + path + "'. Known are " + known;
+}
+
+// Everything but local paths travels in messages, whose text is UTF-8.
+Result<void> check_text(const std::list<Slot>& slots) {
+  for (const Slot& slot : slots) {
+    if (slot.name == "FILE" || slot.name.starts_with("tls-")) continue;
+    for (const std::string& value : slot.values) {
+      const std::string shown = rpc::valid_utf8(value);
+      if (shown == value) continue;
+      return fail(Code::kInvalidArgument,
+                  std::string(slot.name) + ": '" + shown + "' is not UTF-8 text");
+    }
+  }
+  return {};
+}
+
+constexpr char kVersion[] = "capstan version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
+constexpr char kCommonFooter[] =
+    "\nThe options of 'capstan --help' (--bind, --output, --units, --quiet, --timeout, --tls-…) "
+    "may\n"
+    "stand here too; where a short one has another meaning here, write the long one.";
+constexpr char kMainFooter[] =
+    "\nExit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be\n"
+    "reached. With -o json errors still go to standard error as text.";
+
 }  // namespace
 
 const std::vector<std::string>& Arguments::list(std::string_view name) const {
@@ -103,6 +150,7 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
   CLI::App app("capstan: talks to a Capstan storage node", "capstan");
   app.require_subcommand(1);
   app.fallthrough();
+  app.footer(kMainFooter);
   std::list<Slot> global;
   bool version = false;
   app.add_flag("-V,--version", version, "Print the version");
@@ -124,6 +172,7 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
     CLI::App* parent = command.group.empty() ? &app : parents[command.group];
     CLI::App* own = parent->add_subcommand(std::string(command.name), std::string(command.help));
     own->fallthrough();
+    own->footer(kCommonFooter);
     Declared& row = declared.emplace_back(Declared{&command, own, {}});
     for (const Parameter& parameter : command.parameters) {
       if (!parameter.name.empty()) add_parameter(*own, parameter, row.slots);
@@ -141,13 +190,19 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
     return invocation;
   } catch (const CLI::ParseError& error) {
     if (version) {
-      invocation.print = "capstan version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
+      invocation.print = kVersion;
       return invocation;
     }
-    return fail(Code::kInvalidArgument, error.what());
+    return fail(Code::kInvalidArgument, explained(app, error));
   }
+  if (version) {
+    invocation.print = kVersion;
+    return invocation;
+  }
+  TRY(check_text(global));
   for (Declared& row : declared) {
     if (!row.app->parsed()) continue;
+    TRY(check_text(row.slots));
     invocation.command = row.command;
     invocation.arguments = collect(row.slots);
   }

@@ -10,7 +10,7 @@ namespace {
 constexpr Flag kPoolUuid{"-u,--uuid", "UUID", "UUID of the pool", ""};
 constexpr Flag kPoolType{"-t,--type", "TYPE", "Kind of pool", "lvs|lvm", "lvs"};
 constexpr Parameter kPool{"POOL", "Name of the pool"};
-constexpr Parameter kReplica{"REPLICA", "UUID of the replica"};
+constexpr Parameter kReplica{"REPLICA", "Name or UUID of the replica"};
 constexpr Flag kAllowedHosts{
     "--allowed-host", "NQN", "Host that may connect; default: all", "", "", false, true};
 
@@ -149,7 +149,7 @@ constexpr Command kCommands[] = {
     {"bdev",
      "destroy",
      "Remove a block device",
-     {{{"URI", "The URI it was created with"}}},
+     {{{"BDEV", "Its name, or the URI it was created with"}}},
      {},
      bdev_destroy},
     {"bdev",

@@ -58,8 +58,9 @@ TEST(CommandLine, RepeatedAndOptionalParameters) {
 }
 
 TEST(CommandLine, WrongUsageIsExplained) {
-  EXPECT_NE(error_of({}).find("subcommand"), std::string::npos);
-  EXPECT_NE(error_of({"pool"}).find("subcommand"), std::string::npos);
+  EXPECT_EQ(error_of({}),
+            "'capstan' needs a command: node, pool, replica, bdev, image, completion");
+  EXPECT_EQ(error_of({"image"}), "'capstan image' needs a command: import, export");
   EXPECT_NE(error_of({"pool", "create", "p"}).find("DISK"), std::string::npos);
   EXPECT_NE(error_of({"replica", "create", "r", "p"}).find("--size"), std::string::npos);
   EXPECT_NE(error_of({"pool", "list", "-t", "zfs"}).find("'zfs' is not accepted. Give lvs lvm"),
@@ -72,6 +73,25 @@ TEST(CommandLine, WrongUsageIsExplained) {
   ASSERT_FALSE(size);
   EXPECT_NE(size.error().text().find("--offset"), std::string::npos);
   EXPECT_NE(size.error().text().find("Bad size '5 apples'"), std::string::npos);
+}
+
+TEST(CommandLine, TheWordThatIsWrongIsNamed) {
+  EXPECT_EQ(error_of({"frob"}),
+            "'frob' is no command of 'capstan'. Known are node, pool, replica, bdev, image, "
+            "completion");
+  EXPECT_EQ(error_of({"-q", "image", "convert", "a", "b"}),
+            "'convert' is no command of 'capstan image'. Known are import, export");
+  EXPECT_EQ(error_of({"--bogus"}), "unknown option '--bogus'");
+  EXPECT_EQ(error_of({"pool", "--bogus"}), "unknown option '--bogus'");
+  EXPECT_NE(error_of({"pool", "list", "--bogus"}).find("--bogus"), std::string::npos);
+}
+
+TEST(CommandLine, TextForTheNodeIsUtf8AndLocalPathsAreFree) {
+  EXPECT_EQ(error_of({"replica", "create", "a\xff", "p", "--size", "1"}),
+            "NAME: 'a\xEF\xBF\xBD' is not UTF-8 text");
+  EXPECT_NE(error_of({"pool", "list", "--uuid", "\xff"}).find("uuid: "), std::string::npos);
+  EXPECT_EQ(parse({"image", "import", "r", "a\xff"}).arguments.text("FILE"), "a\xff");
+  EXPECT_EQ(parse({"pool", "create", "p\xC3\xB6", "/d"}).arguments.text("POOL"), "p\xC3\xB6");
 }
 
 TEST(CommandLine, HelpAndVersionArePrinted) {
@@ -92,9 +112,14 @@ TEST(CommandLine, HelpAndVersionArePrinted) {
       EXPECT_NE(shown.print->find(flag.help.substr(0, 12)), std::string::npos) << flag.names;
     }
   }
-  const Invocation version = parse({"--version"});
-  ASSERT_TRUE(version.print);
-  EXPECT_TRUE(version.print->starts_with("capstan version "));
+  EXPECT_NE(help.print->find("Exit codes: 0 done"), std::string::npos);
+  EXPECT_NE(own.print->find("--bind"), std::string::npos) << "global options are mentioned";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--version"}, std::vector<std::string>{"-V", "pool", "list"}}) {
+    const Invocation version = parse(arguments);
+    ASSERT_TRUE(version.print);
+    EXPECT_TRUE(version.print->starts_with("capstan version "));
+  }
 }
 
 TEST(CommandLine, TableIsConsistent) {

@@ -17,11 +17,35 @@ Done bdev_create(Session& session, Arguments arguments) {
   co_return Result<void>();
 }
 
+namespace {
+
+// The URI that a device was created with, for a device known by name.
+core::Task<Result<std::string>> find_uri(Session& session, std::string text) {
+  if (text.find(":/") != std::string::npos) co_return text;
+  v1::ListBdevOptions request;
+  request.mutable_name()->set_value(text);
+  CO_TRY_SET(const v1::ListBdevResponse answer,
+             co_await session.call<v1::ListBdevResponse>("mayastor.v1.BdevRpc/List", request));
+  if (answer.bdevs().empty()) {
+    co_return fail(Code::kNotFound,
+                   "bdev '" + text + "' not found; 'capstan bdev list' shows what there is");
+  }
+  if (answer.bdevs(0).uri().empty()) {
+    co_return fail(Code::kFailedPrecondition,
+                   "'" + text +
+                       "' was not created as a bdev but is a replica: use 'capstan "
+                       "replica destroy'");
+  }
+  co_return answer.bdevs(0).uri();
+}
+
+}  // namespace
+
 Done bdev_destroy(Session& session, Arguments arguments) {
   v1::DestroyBdevRequest request;
-  request.set_uri(arguments.text("URI"));
+  CO_TRY_SET(*request.mutable_uri(), co_await find_uri(session, arguments.text("BDEV")));
   CO_TRY(co_await session.order("mayastor.v1.BdevRpc/Destroy", request));
-  session.done("bdev: " + request.uri() + " is removed");
+  session.done("bdev: " + arguments.text("BDEV") + " is removed");
   co_return Result<void>();
 }
 

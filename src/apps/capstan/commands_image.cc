@@ -98,8 +98,8 @@ Done image_import(Session& session, Arguments arguments) {
     size = *parsed;
   }
   const bool keep_rest = arguments.on("keep-rest");
-  CO_TRY_SET(auto source,
-             Session::usage(co_await ImageSource::open(session.env(), path, size, keep_rest)));
+  CO_TRY_SET(auto source, Session::usage(co_await ImageSource::open(session.env(), path, size,
+                                                                    keep_rest, session.token())));
   CO_TRY_SET(Upload upload,
              (co_await session.open_upload<node::ImportImageRequest, node::ImportImageResponse>(
                  "capstan.node.v1.ImageRpc/ImportImage")));
@@ -138,8 +138,8 @@ Done image_export(Session& session, Arguments arguments) {
     CO_TRY(Session::usage(length));
     request.set_length(*length);
   }
-  CO_TRY_SET(auto target, Session::usage(co_await ImageTarget::create(session.env(), path,
-                                                                      arguments.on("force"))));
+  CO_TRY_SET(auto target, Session::usage(co_await ImageTarget::create(
+                              session.env(), path, arguments.on("force"), session.token())));
   Result<Received> received = fail(Code::kUnknown, "");
   auto download = co_await session.open<node::ExportImageResponse>(
       "capstan.node.v1.ImageRpc/ExportImage", request);

@@ -29,6 +29,26 @@ Result<void> print_replica(Printer& out, const v1::Replica& replica) {
   return {};
 }
 
+// The calls take UUIDs, people know names.
+core::Task<Result<std::string>> find_uuid(Session& session, std::string text) {
+  if (Uuid::parse(text)) co_return text;
+  v1::ListReplicaOptions request;
+  request.mutable_name()->set_value(text);
+  CO_TRY_SET(const v1::ListReplicasResponse answer,
+             co_await session.call<v1::ListReplicasResponse>("mayastor.v1.ReplicaRpc/ListReplicas",
+                                                             request));
+  if (answer.replicas().empty()) {
+    co_return fail(Code::kNotFound,
+                   "replica '" + text + "' not found; 'capstan replica list' shows what there is");
+  }
+  if (answer.replicas_size() > 1) {
+    co_return fail(Code::kFailedPrecondition,
+                   "there are " + std::to_string(answer.replicas_size()) + " replicas named '" +
+                       text + "', in different pools; give the UUID of the one you mean");
+  }
+  co_return answer.replicas(0).uuid();
+}
+
 }  // namespace
 
 Done replica_create(Session& session, Arguments arguments) {
@@ -50,15 +70,15 @@ Done replica_create(Session& session, Arguments arguments) {
 }
 
 Done replica_destroy(Session& session, Arguments arguments) {
-  v1::DestroyReplicaRequest request;
-  request.set_uuid(arguments.text("REPLICA"));
   if (arguments.given("pool-uuid") && arguments.given("pool-name")) {
     co_return Session::usage_error("--pool-uuid and --pool-name exclude each other. Give one");
   }
+  v1::DestroyReplicaRequest request;
+  CO_TRY_SET(*request.mutable_uuid(), co_await find_uuid(session, arguments.text("REPLICA")));
   if (arguments.given("pool-uuid")) request.set_pool_uuid(arguments.text("pool-uuid"));
   if (arguments.given("pool-name")) request.set_pool_name(arguments.text("pool-name"));
   CO_TRY(co_await session.order("mayastor.v1.ReplicaRpc/DestroyReplica", request));
-  session.done("replica: " + request.uuid() + " is deleted");
+  session.done("replica: " + arguments.text("REPLICA") + " is deleted");
   co_return Result<void>();
 }
 
@@ -90,12 +110,12 @@ Done replica_list(Session& session, Arguments arguments) {
 }
 
 Done replica_share(Session& session, Arguments arguments) {
-  v1::ShareReplicaRequest request;
-  request.set_uuid(arguments.text("REPLICA"));
   const std::string protocol = arguments.given("PROTOCOL") ? arguments.text("PROTOCOL") : "nvmf";
   if (protocol != "nvmf" && protocol != "none") {
     co_return Session::usage_error("'" + protocol + "' is no protocol. Give nvmf");
   }
+  v1::ShareReplicaRequest request;
+  CO_TRY_SET(*request.mutable_uuid(), co_await find_uuid(session, arguments.text("REPLICA")));
   request.set_share(protocol == "nvmf" ? v1::NVMF : v1::NONE);
   for (const std::string& host : arguments.list("allowed-host")) request.add_allowed_hosts(host);
   CO_TRY_SET(const v1::Replica replica,
@@ -105,7 +125,7 @@ Done replica_share(Session& session, Arguments arguments) {
 
 Done replica_unshare(Session& session, Arguments arguments) {
   v1::UnshareReplicaRequest request;
-  request.set_uuid(arguments.text("REPLICA"));
+  CO_TRY_SET(*request.mutable_uuid(), co_await find_uuid(session, arguments.text("REPLICA")));
   CO_TRY_SET(const v1::Replica replica,
              co_await session.call<v1::Replica>("mayastor.v1.ReplicaRpc/UnshareReplica", request));
   co_return print_replica(session.out(), replica);
@@ -113,7 +133,7 @@ Done replica_unshare(Session& session, Arguments arguments) {
 
 Done replica_set_entity_id(Session& session, Arguments arguments) {
   v1::SetReplicaEntityIdRequest request;
-  request.set_uuid(arguments.text("REPLICA"));
+  CO_TRY_SET(*request.mutable_uuid(), co_await find_uuid(session, arguments.text("REPLICA")));
   request.set_entity_id(arguments.text("ID"));
   CO_TRY_SET(const v1::Replica replica, co_await session.call<v1::Replica>(
                                             "mayastor.v1.ReplicaRpc/SetReplicaEntityId", request));

@@ -77,21 +77,40 @@ void bash_values(std::span<const Flag> flags, std::string_view indent, std::stri
       std::ranges::replace(words, '|', ' ');
       action = "COMPREPLY=($(compgen -W '" + words + "' -- \"$cur\")); return";
     } else if (takes_file(flag.value)) {
-      action = "COMPREPLY=($(compgen -f -- \"$cur\")); return";
+      action = "_capstan_files; return";
     }
     out += std::string(indent) + pattern + ") " + action + " ;;\n";
   }
 }
 
+constexpr char kBashPrologue[] =
+    "# bash completion of capstan, made by: capstan completion bash\n"
+    "_capstan_files() {\n"
+    "  compopt -o filenames 2>/dev/null\n"
+    "  mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
+    "}\n"
+    "_capstan() {\n"
+    "  # bash takes words apart at ':' and '='; what the program will see is what counts.\n"
+    "  local line=\"${COMP_LINE:0:COMP_POINT}\" words cur prev last before\n"
+    "  read -ra words <<< \"$line\"\n"
+    "  if [[ $line == *[[:space:]] ]]; then words+=(''); fi\n"
+    "  last=$((${#words[@]} - 1)) cur=\"${words[last]}\" prev=\"${words[last-1]}\"\n"
+    "  if [[ $cur == --*=* ]]; then prev=\"${cur%%=*}\" cur=\"${cur#*=}\"; fi\n"
+    "  COMPREPLY=()\n"
+    "  _capstan_reply\n"
+    "  if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then\n"
+    "    before=\"${cur%\"${cur##*:}\"}\"\n"
+    "    COMPREPLY=(\"${COMPREPLY[@]#\"$before\"}\")\n"
+    "  fi\n"
+    "}\n"
+    "_capstan_reply() {\n";
+
 std::string bash_script() {
-  std::string out =
-      "# bash completion of capstan, made by: capstan completion bash\n"
-      "_capstan() {\n"
-      "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+  std::string out = kBashPrologue;
+  out +=
       "  local group='' name='' word skip='' i\n"
-      "  COMPREPLY=()\n"
-      "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-      "    word=\"${COMP_WORDS[i]}\"\n"
+      "  for ((i = 1; i < last; i++)); do\n"
+      "    word=\"${words[i]}\"\n"
       "    if [[ -n $skip ]]; then skip=''; continue; fi\n"
       "    case \"$word\" in\n";
   for (const Flag& flag : global_flags()) {
@@ -124,6 +143,7 @@ std::string bash_script() {
     out += "    '" + path_of(command) + (command.group.empty() ? " '*" : "'") + ")\n";
     out += "      case \"$prev\" in\n";
     bash_values(command.flags, "        ", out);
+    bash_values(global_flags(), "        ", out);
     out += "      esac\n";
     if (command.group.empty()) {
       out += "      COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")); return ;;\n";
@@ -131,8 +151,8 @@ std::string bash_script() {
     }
     const std::string own = flag_words(command.flags);
     out += "      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '" + own +
-           (own.empty() ? "" : " ") + "--help' -- \"$cur\"))";
-    if (files) out += "; else COMPREPLY=($(compgen -f -- \"$cur\"))";
+           (own.empty() ? "'" : " '") + "\"$flags\" -- \"$cur\"))";
+    if (files) out += "; else _capstan_files";
     out += "; fi; return ;;\n";
   }
   return out + "  esac\n}\ncomplete -F _capstan capstan\n";

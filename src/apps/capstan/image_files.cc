@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apps/capstan/printer.h"
 #include "base/assert.h"
 #include "base/limits.h"
 #include "core/os_stdio.h"
@@ -29,12 +30,20 @@ std::vector<ImageSource::Run> runs_of(ByteView piece, std::uint64_t offset, bool
   return runs;
 }
 
+core::Task<Result<void>> write_output(ByteView bytes, core::CancelToken token) {
+  auto written = co_await core::write_standard_output(bytes, std::move(token));
+  if (!written) co_return output_error(std::move(written).error());
+  co_return written;
+}
+
 }  // namespace
 
 core::Task<Result<std::unique_ptr<ImageSource>>> ImageSource::open(
-    core::Env& env, std::string path, std::optional<std::uint64_t> size, bool dense) {
+    core::Env& env, std::string path, std::optional<std::uint64_t> size, bool dense,
+    core::CancelToken token) {
   std::unique_ptr<ImageSource> source(new ImageSource());
   source->dense_ = dense;
+  source->token_ = std::move(token);
   source->buffer_ = core::Buffer(limits::kImageChunkBytes);
   if (path == kStandard) {
     if (!size) {
@@ -73,11 +82,26 @@ Result<void> ImageSource::find_extents(const std::string& path) {
 core::Task<Result<std::size_t>> ImageSource::read_piece(std::uint64_t offset, std::size_t length) {
   const MutableBytes into = buffer_.bytes().first(length);
   if (file_) co_return co_await file_->read(offset, into);
-  co_return co_await core::read_standard_input(into);
+  co_return co_await core::read_standard_input(into, token_);
+}
+
+core::Task<Result<void>> ImageSource::check_end() {
+  if (file_ || at_end_) co_return Result<void>();
+  CO_TRY_SET(const std::size_t more, co_await read_piece(size_, 1));
+  if (more != 0) {
+    co_return fail(Code::kDataLoss, "standard input goes on after the " + std::to_string(size_) +
+                                        " bytes of --size: what was written is not the whole "
+                                        "image. Give its real size");
+  }
+  at_end_ = true;
+  co_return Result<void>();
 }
 
 core::Task<Result<std::optional<std::vector<ImageSource::Run>>>> ImageSource::next() {
-  if (at_ == extents_.size()) co_return std::optional<std::vector<Run>>();
+  if (at_ == extents_.size()) {
+    CO_TRY(co_await check_end());
+    co_return std::optional<std::vector<Run>>();
+  }
   const core::FileExtent extent = extents_[at_];
   const std::uint64_t offset = extent.offset + within_;
   const auto length =
@@ -97,9 +121,9 @@ core::Task<Result<std::optional<std::vector<ImageSource::Run>>>> ImageSource::ne
 }
 
 core::Task<Result<std::unique_ptr<ImageTarget>>> ImageTarget::create(core::Env& env,
-                                                                     std::string path,
-                                                                     bool replace) {
-  std::unique_ptr<ImageTarget> target(new ImageTarget(env, path));
+                                                                     std::string path, bool replace,
+                                                                     core::CancelToken token) {
+  std::unique_ptr<ImageTarget> target(new ImageTarget(env, path, std::move(token)));
   if (path == kStandard) co_return target;
   auto existing = co_await env.files().open(path, {});
   if (existing && (*existing)->info().is_block_device) {
@@ -129,8 +153,7 @@ core::Task<Result<void>> ImageTarget::pad_to(std::uint64_t position) {
       std::min<std::uint64_t>(limits::kImageChunkBytes, position - position_)));
   while (position_ < position) {
     const auto step = std::min<std::uint64_t>(zeros.size(), position - position_);
-    CO_TRY(
-        co_await core::write_standard_output(zeros.view().first(static_cast<std::size_t>(step))));
+    CO_TRY(co_await write_output(zeros.view().first(static_cast<std::size_t>(step)), token_));
     position_ += step;
   }
   co_return Result<void>();
@@ -139,7 +162,7 @@ core::Task<Result<void>> ImageTarget::pad_to(std::uint64_t position) {
 core::Task<Result<void>> ImageTarget::write(std::uint64_t offset, ByteView bytes) {
   if (file_) co_return co_await file_->write(offset, bytes);
   CO_TRY(co_await pad_to(offset));
-  CO_TRY(co_await core::write_standard_output(bytes));
+  CO_TRY(co_await write_output(bytes, token_));
   position_ += bytes.size();
   co_return Result<void>();
 }

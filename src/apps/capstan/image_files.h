@@ -19,10 +19,11 @@ namespace capstan::apps {
 class ImageSource {
  public:
   // "-" is standard input, whose size must be given when it is a pipe. `dense`: zeros that stand
-  // in the file are data, only its holes are skipped.
+  // in the file are data, only its holes are skipped. `token` ends a wait for standard input.
   static core::Task<Result<std::unique_ptr<ImageSource>>> open(core::Env& env, std::string path,
                                                                std::optional<std::uint64_t> size,
-                                                               bool dense);
+                                                               bool dense,
+                                                               core::CancelToken token = {});
 
   std::uint64_t size_bytes() const { return size_; }
   std::uint64_t data_bytes() const { return data_; }  // at most; for progress
@@ -41,21 +42,26 @@ class ImageSource {
   ImageSource() : buffer_(0) {}
   Result<void> find_extents(const std::string& path);
   core::Task<Result<std::size_t>> read_piece(std::uint64_t offset, std::size_t length);
+  // Standard input must end where --size says that the image does.
+  core::Task<Result<void>> check_end();
 
   std::unique_ptr<core::File> file_;  // null: standard input
   std::uint64_t size_ = 0, data_ = 0, done_ = 0;
-  bool dense_ = false;
+  bool dense_ = false, at_end_ = false;
   std::vector<core::FileExtent> extents_;
   std::size_t at_ = 0;        // in extents_
   std::uint64_t within_ = 0;  // bytes of that extent already read
   core::Buffer buffer_;
+  core::CancelToken token_;
 };
 
 class ImageTarget {
  public:
-  // "-" is standard output. An existing file is refused unless `replace`.
+  // "-" is standard output. An existing file is refused unless `replace`. `token` ends a wait for
+  // whoever reads standard output.
   static core::Task<Result<std::unique_ptr<ImageTarget>>> create(core::Env& env, std::string path,
-                                                                 bool replace);
+                                                                 bool replace,
+                                                                 core::CancelToken token = {});
   ~ImageTarget();
 
   // Ascending offsets; what is left out is zeros.
@@ -66,12 +72,14 @@ class ImageTarget {
   core::Task<void> abandon();
 
  private:
-  ImageTarget(core::Env& env, std::string path) : env_(env), path_(std::move(path)) {}
+  ImageTarget(core::Env& env, std::string path, core::CancelToken token)
+      : env_(env), path_(std::move(path)), token_(std::move(token)) {}
   std::string part_path() const { return path_ + ".part"; }
   core::Task<Result<void>> pad_to(std::uint64_t position);
 
   core::Env& env_;
   std::string path_;
+  core::CancelToken token_;
   std::unique_ptr<core::File> file_;  // null: standard output
   std::uint64_t position_ = 0;        // standard output: bytes written
   bool open_ = true;

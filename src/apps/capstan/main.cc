@@ -8,6 +8,7 @@
 #include "apps/capstan/session.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
+#include "rpc/quiet_protobuf.h"
 
 namespace capstan::apps {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 
 int report(const Error& error, Exit exit) {
+  if (error.sys_errno == kReaderGone) return exit;  // it has seen enough
   if (exit == kUsage) {
     std::fprintf(stderr, "error: %s\n\nFor more information try --help\n", error.text().c_str());
   } else {
@@ -59,6 +61,7 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
 }
 
 int main(int argc, char** argv) {
+  rpc::quiet_protobuf();
   auto invocation = parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (!invocation) return report(invocation.error(), kUsage);
   if (!invocation->print && !invocation->command->run) {

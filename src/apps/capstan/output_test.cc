@@ -61,6 +61,12 @@ TEST(Progress, ShowsBytesRateAndTimeLeft) {
       "import f  [============>           ]  50%  1.00 GiB of 2.00 GiB  512.00 MiB/s  2s left");
   EXPECT_EQ(progress_line("x", 0, 0, 0, 200, SizeUnits::kBinary),
             "x  [========================]  100%  0 B of 0 B  0 B/s");
+  const std::string narrow = progress_line("import /long/path/to/some/disk.img", 1ULL << 30,
+                                           2ULL << 30, 2 * core::kSecond, 92, SizeUnits::kBinary);
+  EXPECT_EQ(narrow,
+            "…some/disk.img  [============>           ]  50%  1.00 GiB of 2.00 GiB  "
+            "512.00 MiB/s  2s left")
+      << "the numbers stay";
   EXPECT_LE(shown_width(progress_line("ä", 1, 2, 1, 10, SizeUnits::kBinary)), 10U);
 }
 

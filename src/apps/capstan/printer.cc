@@ -8,6 +8,11 @@
 
 namespace capstan::apps {
 
+std::unexpected<Error> output_error(Error error) {
+  if (error.sys_errno == EPIPE) error.sys_errno = kReaderGone;
+  return std::unexpected(std::move(error));
+}
+
 std::string pretty_json(std::string_view compact) {
   std::string out;
   std::size_t depth = 0;
@@ -81,7 +86,7 @@ void Printer::remark(std::string_view text) {
 Result<void> Printer::flush() {
   const std::string out = std::exchange(out_, {});
   if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size() || std::fflush(stdout) != 0) {
-    return fail_errno(errno, "write to standard output");
+    return output_error(fail_errno(errno, "write to standard output").error());
   }
   return {};
 }

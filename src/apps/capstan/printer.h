@@ -14,6 +14,10 @@
 
 namespace capstan::apps {
 
+// Marks the error of an output whose reader has left (`capstan … | head`): nothing to report.
+inline constexpr int kReaderGone = -3;
+std::unexpected<Error> output_error(Error error);
+
 class Printer {
  public:
   enum class Format { kDefault, kJson };

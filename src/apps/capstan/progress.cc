@@ -19,6 +19,19 @@ std::string time_text(std::uint64_t seconds) {
   return std::to_string(seconds / 3600) + "h " + std::to_string(seconds / 60 % 60) + "m";
 }
 
+// The numbers matter more than a long path, of which the end says most.
+std::string shortened(std::string_view what, std::size_t columns, std::size_t numbers) {
+  const std::size_t room = std::max<std::size_t>(columns > numbers ? columns - numbers : 0, 1);
+  if (shown_width(what) <= room) return std::string(what);
+  while (shown_width(what) >= room && !what.empty()) {  // one column is the ellipsis's
+    what.remove_prefix(1);
+    while (!what.empty() && (static_cast<unsigned char>(what.front()) & 0xC0) == 0x80) {
+      what.remove_prefix(1);
+    }
+  }
+  return "…" + std::string(what);
+}
+
 }  // namespace
 
 std::string progress_line(std::string_view what, std::uint64_t done, std::uint64_t total,
@@ -31,7 +44,7 @@ std::string progress_line(std::string_view what, std::uint64_t done, std::uint64
   std::string bar(filled, '=');
   if (filled < kBarWidth) bar += '>';
   bar.resize(kBarWidth, ' ');
-  std::string line(what);
+  std::string line;
   line += "  [" + bar + "]  " + std::to_string(static_cast<int>(share * 100)) + "%  " +
           format_size(done, units) + " of " + format_size(total, units) + "  " +
           format_size(static_cast<std::uint64_t>(rate), units) + "/s";
@@ -39,6 +52,7 @@ std::string progress_line(std::string_view what, std::uint64_t done, std::uint64
     line += "  " + time_text(static_cast<std::uint64_t>(static_cast<double>(total - done) / rate)) +
             " left";
   }
+  line = shortened(what, columns, shown_width(line)) + line;
   while (shown_width(line) > columns && !line.empty()) {  // cut whole characters
     while (!line.empty() && (static_cast<unsigned char>(line.back()) & 0xC0) == 0x80)
       line.pop_back();

@@ -1,5 +1,7 @@
 #include "apps/capstan/session.h"
 
+#include "base/duration_text.h"
+
 namespace capstan::apps {
 
 client::CallOptions Session::within_timeout() const {
@@ -12,6 +14,11 @@ client::CallOptions Session::without_timeout() const {
   client::CallOptions options;
   options.token = token_;
   return options;
+}
+
+Error Session::timed_out(Error error) const {
+  if (error.code != Code::kDeadlineExceeded) return error;
+  return std::move(error).within("no answer within --timeout " + format_duration(timeout_));
 }
 
 void Session::done(std::string_view sentence) {

@@ -45,7 +45,8 @@ class Session {
     Response response;
     client::CallOptions options = within_timeout();
     options.metadata = std::move(metadata);
-    CO_TRY(co_await channel_.unary(std::move(method), request, response, std::move(options)));
+    auto done = co_await channel_.unary(std::move(method), request, response, std::move(options));
+    if (!done) co_return std::unexpected(timed_out(std::move(done).error()));
     heard_ = true;
     co_return response;
   }
@@ -89,6 +90,8 @@ class Session {
 
  private:
   client::CallOptions within_timeout() const;
+  // Names what ran out of time; any other error stays what it is.
+  Error timed_out(Error error) const;
   client::CallOptions without_timeout() const;
 
   core::Env& env_;

@@ -31,6 +31,42 @@ Result<void> read_listen(const Settings& settings, NodeConfig& config) {
   return {};
 }
 
+Result<std::string> read_pem(const Surroundings& surroundings, const Settings& settings,
+                             std::string_view name) {
+  if (!settings.given(name)) return std::string();
+  auto text = surroundings.read_file(settings.text(name));
+  return named(std::move(text), "--" + std::string(name), settings.at(name));
+}
+
+Result<void> read_tls(const Surroundings& surroundings, const Settings& settings,
+                      NodeConfig& config) {
+  if (settings.given("tls-cert") != settings.given("tls-key")) {
+    return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together. Give both");
+  }
+  if (!settings.given("tls-cert")) {
+    if (!settings.given("tls-client-ca")) return {};
+    return fail(Code::kInvalidArgument,
+                "--tls-client-ca needs an encrypted server. Give --tls-cert and --tls-key too");
+  }
+  wire::TlsServerConfig tls;
+  tls.http1 = true;  // WebSockets come to the same port
+  TRY_SET(tls.certificate_pem, read_pem(surroundings, settings, "tls-cert"));
+  TRY_SET(tls.private_key_pem, read_pem(surroundings, settings, "tls-key"));
+  TRY_SET(tls.client_ca_pem, read_pem(surroundings, settings, "tls-client-ca"));
+  // An empty file must not turn the check of clients off.
+  if (settings.given("tls-client-ca") && tls.client_ca_pem.empty()) {
+    return fail(Code::kInvalidArgument,
+                "option --tls-client-ca: '" + settings.text("tls-client-ca") + "' is empty");
+  }
+  auto context = wire::TlsContext::server(tls);
+  if (!context) {
+    return std::unexpected(
+        std::move(context).error().within("options --tls-cert, --tls-key and --tls-client-ca"));
+  }
+  config.tls = *std::move(context);
+  return {};
+}
+
 Result<void> read_api_versions(const Settings& settings, NodeConfig& config) {
   config.api_v0 = config.api_v1 = false;
   std::string text = settings.text("api-versions");
@@ -47,6 +83,61 @@ Result<void> read_api_versions(const Settings& settings, NodeConfig& config) {
     if (comma == std::string_view::npos) return {};
     rest = rest.substr(comma + 1);
   }
+}
+
+Result<void> read_json_rpc(const Settings& settings, NodeConfig& config) {
+  config.rpc_socket = settings.text("rpc-socket");
+  if (config.rpc_socket.empty() || config.rpc_socket.size() > core::kSocketPathBytesMax) {
+    return fail(Code::kInvalidArgument, "option -r: '" + config.rpc_socket + "' has " +
+                                            std::to_string(config.rpc_socket.size()) +
+                                            " bytes. The path of a socket has 1 to " +
+                                            std::to_string(core::kSocketPathBytesMax));
+  }
+  config.wait_for_rpc = settings.on("wait-for-rpc");
+  const std::string names = settings.text("rpcs-allowed");
+  for (std::string_view rest = names; !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    if (comma != 0) config.rpcs_allowed.emplace(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  if (settings.given("rpcs-allowed") && config.rpcs_allowed.empty()) {
+    return fail(Code::kInvalidArgument,
+                "option --rpcs-allowed: it names no method. Name at least one, or leave it out");
+  }
+  return {};
+}
+
+Result<void> read_access(const Settings& settings, NodeConfig& config) {
+  const Setting& setting = settings.at("access");
+  if (setting.values.empty()) return {};
+  const std::string text = setting.text();  // rules joined by commas, as the variable has them
+  for (std::string_view rest = text;;) {
+    const auto comma = rest.find(',');
+    TRY_SET(const rpc::AccessRule rule,
+            named(rpc::AccessRule::parse(rest.substr(0, comma)), "--access", setting));
+    config.access.push_back(rule);
+    if (comma == std::string_view::npos) return {};
+    rest = rest.substr(comma + 1);
+  }
+}
+
+// Beside the JSON-RPC socket, which is a node's own where several run on one machine.
+std::string default_drpc_socket(std::string path) {
+  constexpr std::string_view kEnding = ".sock";
+  const bool ending = path.ends_with(kEnding);
+  if (ending) path.resize(path.size() - kEnding.size());
+  path += "-drpc";
+  if (ending) path += kEnding;
+  return path;
+}
+
+void read_drpc(Settings& settings, NodeConfig& config) {
+  if (!settings.given("drpc-socket")) {
+    settings.set("drpc-socket", default_drpc_socket(settings.text("rpc-socket")), Source::kDefault);
+  }
+  config.drpc_socket = settings.text("drpc-socket");
+  config.drpc_hello = settings.on("drpc-hello");
+  if (!settings.text("muxio-socket").empty()) config.muxio_socket = settings.text("muxio-socket");
 }
 
 // eal_opts of the configuration file win over the flags.
@@ -105,7 +196,17 @@ Result<void> read_log(const Settings& settings, NodeConfig& config) {
   return {};
 }
 
-void read_names(const Settings& settings, NodeConfig& config) {
+Result<void> check_not_empty(const Settings& settings, std::string_view name, std::string_view flag,
+                             std::string_view remedy) {
+  if (!settings.given(name) || !settings.text(name).empty()) return {};
+  return fail(
+      Code::kInvalidArgument,
+      "option " + std::string(flag) + ": an empty value is not accepted. " + std::string(remedy));
+}
+
+Result<void> read_names(const Settings& settings, NodeConfig& config) {
+  TRY(check_not_empty(settings, "node-name", "-N", "Give a name, or leave -N out"));
+  TRY(check_not_empty(settings, "registration", "-R", "Write it as in http://10.1.1.1:50051"));
   config.node_name = "mayastor-node";
   if (settings.given("hostname")) config.node_name = settings.text("hostname");
   if (settings.given("node-name")) {
@@ -113,6 +214,8 @@ void read_names(const Settings& settings, NodeConfig& config) {
     config.registration_name = config.node_name;
   }
   if (settings.given("hostnqn")) config.host_nqn = settings.text("hostnqn");
+  if (settings.given("registration")) config.registration_uri = settings.text("registration");
+  return {};
 }
 
 Result<std::string> default_state_dir(const Surroundings& surroundings) {
@@ -141,6 +244,7 @@ Result<void> read_files(const Surroundings& surroundings, Settings& settings, No
     }
     TRY(config.engine.load(text ? *text : std::string(), path));
     apply_file(config.engine, settings);
+    config.config_file = path;
   }
   if (settings.given("pool-file")) {
     const std::string path = settings.text("pool-file");
@@ -187,20 +291,29 @@ void warn_of_compatible(const Settings& settings, NodeConfig& config) {
 }  // namespace
 
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings) {
+  if (settings.given("diagnose-stack")) {  // and by no means a node
+    const std::string pid = settings.text("diagnose-stack");
+    return fail(Code::kInvalidArgument,
+                "option -d: this program does not show the stacks of other processes. Use gdb -p " +
+                    pid + " -batch -ex 'thread apply all bt'");
+  }
   NodeConfig config(surroundings.variables);
   config.warnings = config.engine.warnings();
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
   TRY(read_api_versions(settings, config));
+  TRY(read_json_rpc(settings, config));
+  TRY(read_access(settings, config));
+  read_drpc(settings, config);
   TRY(read_cores(settings, config));
   TRY(read_log(settings, config));
-  read_names(settings, config);
+  TRY(read_names(settings, config));
+  TRY(read_tls(surroundings, settings, config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));
     settings.set("state-dir", std::move(dir), Source::kDefault);
   }
   config.state_dir = settings.text("state-dir");
-  if (settings.given("registration")) config.registration_uri = settings.text("registration");
   if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
   config.ana = settings.text("nexus-ana") == "1";
   config.lvm = settings.on("enable-lvm");

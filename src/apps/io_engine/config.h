@@ -5,7 +5,9 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,8 @@
 #include "base/result.h"
 #include "core/env.h"
 #include "core/log.h"
+#include "rpc/interceptors/access.h"
+#include "wire/tls/tls_engine.h"
 
 namespace capstan::apps {
 
@@ -36,8 +40,19 @@ struct NodeConfig {
   explicit NodeConfig(const Variables& variables) : engine(variables) {}
 
   core::Address listen;
-  bool listen_is_default = true;  // nobody asked for this address
+  bool listen_is_default = true;                // nobody asked for this address
+  std::shared_ptr<const wire::TlsContext> tls;  // null: clear text
   bool api_v0 = true, api_v1 = true;
+
+  std::string drpc_socket;
+  bool drpc_hello = false;
+  std::optional<std::string> muxio_socket;
+
+  std::string rpc_socket;              // JSON-RPC
+  bool wait_for_rpc = false;           // start the engine when JSON-RPC asks for it
+  std::set<std::string> rpcs_allowed;  // JSON-RPC methods; empty: all
+
+  std::vector<rpc::AccessRule> access;  // empty: whoever connects may call everything
 
   std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
   std::optional<std::string> registration_name;  // -N only
@@ -51,10 +66,11 @@ struct NodeConfig {
   core::LogFormat log_format;
   core::LogLevel log_level = core::LogLevel::kInfo;
 
-  bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // announced features
+  bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // asked for
   std::optional<std::string> ptpl_dir;
 
   EngineConfig engine;
+  std::string config_file;  // -y; empty: none was given
   std::vector<PoolFileEntry> pools;
   std::vector<std::string> warnings;  // to be logged once there is a log
   std::vector<ConfigRow> rows;        // every value with its source

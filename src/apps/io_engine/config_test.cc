@@ -8,6 +8,7 @@
 #include <set>
 
 #include "apps/io_engine/engine_config_keys.h"
+#include "wire/tls/tls_testing.h"
 
 namespace capstan::apps {
 namespace {
@@ -101,7 +102,16 @@ TEST(NodeConfig, ErrorsNameOptionValueAndRemedy) {
       {{"--tgt-crdt", "101"}, "--tgt-crdt", "'101'", "up to 100"},
       {{"--tgt-crdt", "1,2"}, "--tgt-crdt", "'1,2'", "one or three"},
       {{"-s", "1XB"}, "-s", "'1XB'", "1.5GiB"},
+      {{"--access", "uid:x=read"}, "--access", "'x'", "numeric id"},
+      {{"--access", "any=all", "--access", "root=all"}, "--access", "'root'", "uid:N"},
       {{"--api-versions", "v2"}, "--api-versions", "'V2'", "V0,V1"},
+      {{"-N", ""}, "-N", "empty", "leave -N out"},
+      {{"-R", ""}, "-R", "empty", "http://10.1.1.1:50051"},
+      {{"-d", "17"}, "-d", "stacks", "gdb -p 17"},
+      {{"--tls-cert", "/c"}, "--tls-key", "--tls-cert", "Give both"},
+      {{"--tls-key", "/k"}, "--tls-key", "--tls-cert", "Give both"},
+      {{"--tls-client-ca", "/a"}, "--tls-client-ca", "encrypted", "--tls-cert"},
+      {{"--tls-cert", "/c", "--tls-key", "/k"}, "--tls-cert", "open '/c'", "/c"},
   };
   for (const auto& [arguments, option, value, remedy] : cases) {
     const std::string text = error_of(arguments);
@@ -129,6 +139,35 @@ TEST(NodeConfig, SwitchesInTheEnvironmentAcceptFourWordsOnly) {
   }
 }
 
+TEST(NodeConfig, TlsIsCheckedBeforeAnythingIsOpened) {
+  const wire::testing::TestAuthority authority("test authority");
+  const auto server = authority.issue("node"), other = authority.issue("other");
+  const Files files = {{"/cert", server.certificate_pem},
+                       {"/key", server.key_pem},
+                       {"/other", other.key_pem},
+                       {"/ca", authority.pem()},
+                       {"/empty", ""}};
+  auto plain = configure({"--tls-cert", "/cert", "--tls-key", "/key"}, {}, files);
+  ASSERT_TRUE(plain) << plain.error().text();
+  EXPECT_TRUE(plain->tls);
+  EXPECT_FALSE(configure({}, {}, files)->tls);
+  auto variables = configure({"--tls-client-ca", "/ca"},
+                             {{"CAPSTAN_TLS_CERT", "/cert"}, {"CAPSTAN_TLS_KEY", "/key"}}, files);
+  ASSERT_TRUE(variables) << variables.error().text();
+  EXPECT_TRUE(variables->tls);
+  const std::tuple<const char*, const char*, const char*> wrong[] = {
+      {"/other", "/ca", "key values mismatch"},
+      {"/ca", "/ca", "private key cannot be used"},
+      {"/key", "/key", "no CA certificate"},
+      {"/key", "/empty", "'/empty' is empty"},
+  };
+  for (const auto& [key, ca, says] : wrong) {
+    const std::string text =
+        error_of({"--tls-cert", "/cert", "--tls-key", key, "--tls-client-ca", ca}, {}, files);
+    EXPECT_NE(text.find(says), std::string::npos) << text;
+  }
+}
+
 TEST(NodeConfig, FlagsWinOverEnvironmentOverDefault) {
   const Environment environment = {{"API_VERSIONS", "v1"}, {"CAPSTAN_STATE_DIR", "/env"}};
   auto plain = configure({}, environment);
@@ -145,6 +184,48 @@ TEST(NodeConfig, FlagsWinOverEnvironmentOverDefault) {
   EXPECT_EQ(flags->state_dir, "/flag");
   EXPECT_EQ(row(*flags, "state-dir").source, Source::kFlag);
   EXPECT_EQ(row(*flags, "state-dir").value, "/flag");
+}
+
+TEST(NodeConfig, AccessRulesFromFlagsOrTheEnvironment) {
+  EXPECT_TRUE(configure({})->access.empty());
+  auto flags = configure({"--access", "uid:7=all", "--access", "any=none"});
+  ASSERT_TRUE(flags) << flags.error().text();
+  ASSERT_EQ(flags->access.size(), 2U);
+  EXPECT_EQ(flags->access[0].id, 7U);
+  auto variable = configure({}, {{"CAPSTAN_ACCESS", "uid:7=all,any=none"}});
+  ASSERT_TRUE(variable) << variable.error().text();
+  EXPECT_EQ(variable->access.size(), 2U);
+  EXPECT_EQ(configure({"--access", "tcp=read"}, {{"CAPSTAN_ACCESS", "uid:7=all,any=none"}})
+                ->access.size(),
+            1U);
+}
+
+TEST(NodeConfig, DrpcSocketBesideTheOtherOne) {
+  EXPECT_EQ(configure({})->drpc_socket, "/var/tmp/mayastor-drpc.sock");
+  EXPECT_EQ(configure({"-r", "/run/a.sock"})->drpc_socket, "/run/a-drpc.sock");
+  EXPECT_EQ(configure({"-r", "/run/a"})->drpc_socket, "/run/a-drpc");
+  auto given = configure({"-r", "/run/a.sock", "--drpc-socket", "/run/b", "--drpc-hello"});
+  EXPECT_EQ(given->drpc_socket, "/run/b");
+  EXPECT_TRUE(given->drpc_hello);
+  EXPECT_EQ(row(*configure({}), "drpc-socket").value, "/var/tmp/mayastor-drpc.sock");
+  EXPECT_EQ(configure({}, {{"CAPSTAN_DRPC_SOCKET", "/run/c"}})->drpc_socket, "/run/c");
+}
+
+TEST(NodeConfig, JsonRpcOptions) {
+  const auto plain = configure({});
+  EXPECT_EQ(plain->rpc_socket, "/var/tmp/mayastor.sock");
+  EXPECT_FALSE(plain->wait_for_rpc);
+  EXPECT_TRUE(plain->rpcs_allowed.empty());
+  const auto given = configure({"--rpc-socket", "/run/a.sock", "--wait-for-rpc", "--rpcs-allowed",
+                                "b,a", "--rpcs-allowed", "c"});
+  ASSERT_TRUE(given) << given.error().text();
+  EXPECT_EQ(given->rpc_socket, "/run/a.sock");
+  EXPECT_TRUE(given->wait_for_rpc);
+  EXPECT_EQ(given->rpcs_allowed, (std::set<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(configure({"-r", "/" + std::string(106, 'x')}));
+  EXPECT_NE(configure({"-r", "/" + std::string(107, 'x')}).error().text().find("107"),
+            std::string::npos);
+  EXPECT_FALSE(configure({"--rpcs-allowed", ","}));
 }
 
 TEST(NodeConfig, NameAndStateDirectoryRules) {

@@ -5,6 +5,8 @@
 
 #include "capstan_version.h"
 #include "core/os_file.h"
+#include "core/os_thread.h"
+#include "rpc/interceptors/access.h"
 #include "rpc/interceptors/concurrency.h"
 #include "rpc/interceptors/deadline.h"
 #include "rpc/interceptors/log.h"
@@ -15,7 +17,9 @@
 namespace capstan::apps {
 namespace {
 
-constexpr core::Nanos kPatience = 10 * core::kSecond;  // for calls in flight at shutdown
+// A control plane makes use of the features that a node announces, so a node announces what it was
+// asked for only as far as this build has it.
+constexpr bool kHasAna = false, kHasLvm = false, kHasSnapshotRebuild = false, kHasRdma = false;
 
 services::NodeInfo node_info(core::Env& env, const NodeConfig& config) {
   services::NodeInfo info;
@@ -35,10 +39,10 @@ services::NodeInfo node_info(core::Env& env, const NodeConfig& config) {
   info.registers = config.registration_uri.has_value();
   info.api_v0 = config.api_v0;
   info.api_v1 = config.api_v1;
-  info.ana = config.ana;
-  info.lvm = config.lvm;
-  info.snapshot_rebuild = config.snapshot_rebuild;
-  info.rdma = config.rdma;
+  info.ana = kHasAna && config.ana;
+  info.lvm = kHasLvm && config.lvm;
+  info.snapshot_rebuild = kHasSnapshotRebuild && config.snapshot_rebuild;
+  info.rdma = kHasRdma && config.rdma;
   return info;
 }
 
@@ -61,16 +65,29 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
     : env_(env),
       log_(log),
       config_(config),
+      reactors_(env, metrics_),
       info_(node_info(env, config)),
       engine_(env, log, config.state_dir),
       pools_(engine_),
       replicas_(engine_),
       bdevs_(engine_),
       host_(info_),
-      node_(engine_, directory_, info_, metrics_, config_values(config)),
+      node_(engine_, directory_, info_, metrics_, reactors_, config_values(config)),
       images_(engine_),
       health_(engine_, directory_),
-      reflection_(directory_) {}
+      reflection_(directory_),
+      spdk_(engine_, log_, info_, directory_, config.rpcs_allowed, spdk_options()),
+      jsonrpc_(env, log, directory_, config, [this] { return start_engine(); }) {}
+
+services::SpdkOptions Daemon::spdk_options() {
+  services::SpdkOptions options;
+  options.signal = &core::signal_self;
+  if (config_.config_file.empty()) return options;
+  options.write_config = [this] {
+    return env_.files().replace_file(config_.config_file, config_.engine.yaml());
+  };
+  return options;
+}
 
 Result<void> Daemon::bind_services() {
   if (config_.api_v1) {
@@ -83,7 +100,9 @@ Result<void> Daemon::bind_services() {
   TRY(services::bind_image(directory_, images_));
   TRY(services::bind_health(directory_, health_));
   TRY(services::bind_reflection(directory_, reflection_));
-  TRY(services::declare_absent(directory_, config_.api_v0));
+  TRY(spdk_.bind(directory_, config_.api_v1, config_.api_v0));
+  TRY(jsonrpc_.bind(directory_));
+  TRY(services::declare_absent(directory_, config_.api_v0, config_.api_v1));
   return directory_.check_complete();
 }
 
@@ -91,34 +110,21 @@ Result<void> Daemon::assemble() {
   TRY(bind_services());
   directory_.add_interceptor(std::make_unique<rpc::LogInterceptor>(log_.child("call")));
   directory_.add_interceptor(std::make_unique<rpc::MetricsInterceptor>(metrics_));
+  directory_.add_interceptor(std::make_unique<rpc::AccessInterceptor>(config_.access));
   directory_.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
   directory_.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
   server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, wire::ServerOptions());
   server_->publish(metrics_);
-  publish_reactor();
+  TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));
+  wire::muxio::ServerOptions muxio;
+  muxio.listen.existing = core::ExistingPath::kReplaceStale;
+  muxio_ = std::make_unique<wire::muxio::Server>(env_, directory_, muxio_methods_, log_, muxio);
+  muxio_->publish(metrics_);
+  door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_);
+  door_->publish(metrics_);
+  jsonrpc_.assemble(metrics_);
+  TRY_SET(drpc_, DrpcService::create(env_, log_, config_, directory_, metrics_));
   return {};
-}
-
-void Daemon::publish_reactor() {
-  using Counters = core::Reactor::Counters;
-  const std::tuple<const char*, const char*, std::uint64_t Counters::*> counters[] = {
-      {"reactor_turns_total", "Turns of the loop", &Counters::turns},
-      {"reactor_resumed_total", "Coroutines resumed", &Counters::resumed},
-      {"reactor_sleeps_total", "Times the core went to sleep", &Counters::sleeps},
-      {"reactor_spins_total", "Times the core looked for work before sleeping", &Counters::spins},
-      {"reactor_spin_hits_total", "Times that found work", &Counters::spin_hits},
-      {"reactor_stalls_total", "Turns that held the core too long", &Counters::stalls},
-  };
-  const core::Reactor* reactor = &env_.reactor(0);
-  const core::Labels labels = {{"core", "0"}};
-  for (const auto& [name, help, field] : counters) {
-    reactor_metrics_.push_back(
-        metrics_.add(core::Metrics::Kind::kCounter, name, help, labels,
-                     [reactor, field] { return static_cast<double>(reactor->counters().*field); }));
-  }
-  reactor_metrics_.push_back(metrics_.add(
-      core::Metrics::Kind::kCounter, "reactor_busy_seconds_total", "Time spent working", labels,
-      [reactor] { return static_cast<double>(reactor->counters().busy_ns) / 1e9; }));
 }
 
 core::Task<void> Daemon::open_pool_file() {
@@ -146,16 +152,25 @@ core::Task<void> Daemon::open_pool_file() {
 }
 
 Result<core::Address> Daemon::listen() {
-  auto bound = server_->listen(config_.listen);
+  auto bound = door_->listen(config_.listen, config_.tls);
   if (!bound && config_.listen_is_default &&
       (bound.error().sys_errno == EAFNOSUPPORT || bound.error().sys_errno == EADDRNOTAVAIL)) {
     log_.warn("no_ipv6", {{"instead", "0.0.0.0"}});
-    bound = server_->listen(core::Address::tcp("0.0.0.0", config_.listen.port));
+    bound = door_->listen(core::Address::tcp("0.0.0.0", config_.listen.port), config_.tls);
   }
   return bound;
 }
 
 core::Task<Result<void>> Daemon::start() {
+  core::name_task("start of the node");
+  CO_TRY(jsonrpc_.reserve());
+  if (!config_.wait_for_rpc) CO_TRY(co_await start_engine());
+  CO_TRY(jsonrpc_.listen());
+  scope_.spawn(jsonrpc_.run());
+  co_return Result<void>();
+}
+
+core::Task<Result<void>> Daemon::start_engine() {
   if (config_.ptpl_dir) {
     if (auto made = core::make_directories_now(*config_.ptpl_dir); !made) {
       log_.warn("no_ptpl_dir", {{"error", made.error().text()}});
@@ -167,12 +182,24 @@ core::Task<Result<void>> Daemon::start() {
   CO_TRY_SET(const core::Address address, listen());
   info_.grpc_endpoint = address.text();
   scope_.spawn(server_->run());  // listen() has logged the address
+  if (config_.muxio_socket) {
+    CO_TRY(muxio_->listen(core::Address::unix_path(*config_.muxio_socket)));
+  }
+  scope_.spawn(muxio_->run());
+  scope_.spawn(door_->run());
+  CO_TRY(drpc_->start());
   co_return Result<void>();
 }
 
 core::Task<void> Daemon::stop() {
-  server_->stop(kPatience);
+  core::name_task("stop of the node");
+  door_->stop();
+  server_->stop(limits::kShutdownNanos);
+  muxio_->stop(limits::kShutdownNanos);
+  scope_.spawn(drpc_->stop());
+  jsonrpc_.stop(limits::kShutdownNanos);
   co_await scope_.join();
+  co_await jsonrpc_.release();
   co_await engine_.stop();
 }
 

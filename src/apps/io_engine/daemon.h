@@ -5,12 +5,15 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "apps/io_engine/config.h"
+#include "apps/io_engine/door.h"
+#include "apps/io_engine/drpc_service.h"
+#include "apps/io_engine/jsonrpc.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/reactor_metrics.h"
 #include "core/scope.h"
 #include "rpc/directory.h"
 #include "services/bdev_v1.h"
@@ -23,7 +26,9 @@
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
+#include "services/spdk.h"
 #include "wire/grpc/server.h"
+#include "wire/muxio/server.h"
 
 namespace capstan::apps {
 
@@ -35,22 +40,24 @@ class Daemon {
   Result<void> assemble();
   const rpc::Directory& directory() const { return directory_; }
 
-  // Opens pools, then listens. An error names what is in the way; stop() must follow in any case.
+  // Opens pools, then listens; with --wait-for-rpc both once JSON-RPC asks for it. An error names
+  // what is in the way; stop() must follow in any case.
   core::Task<Result<void>> start();
   // Ends calls, then closes every pool cleanly.
   core::Task<void> stop();
 
  private:
   Result<void> bind_services();
+  core::Task<Result<void>> start_engine();
   core::Task<void> open_pool_file();
+  services::SpdkOptions spdk_options();
   Result<core::Address> listen();
-  void publish_reactor();
 
   core::Env& env_;
   core::Log log_;
   const NodeConfig& config_;
   core::Metrics metrics_;
-  std::vector<core::Metrics::Handle> reactor_metrics_;
+  core::ReactorMetrics reactors_;
   services::NodeInfo info_;
   services::Engine engine_;
   rpc::Directory directory_;
@@ -62,8 +69,14 @@ class Daemon {
   services::ImageService images_;
   services::HealthService health_;
   services::ReflectionService reflection_;
-  std::unique_ptr<wire::GrpcServer> server_;  // once the directory is complete
-  core::Scope scope_;                         // runs the server
+  services::SpdkServices spdk_;
+  JsonRpcWire jsonrpc_;
+  std::unique_ptr<wire::GrpcServer> server_;  // these four once the directory is complete
+  wire::muxio::MethodTable muxio_methods_;
+  std::unique_ptr<wire::muxio::Server> muxio_;
+  std::unique_ptr<Door> door_;
+  std::unique_ptr<DrpcService> drpc_;
+  core::Scope scope_;  // runs the servers
 };
 
 }  // namespace capstan::apps

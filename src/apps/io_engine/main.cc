@@ -10,9 +10,11 @@
 #include "capstan_version.h"
 #include "core/os_file.h"
 #include "core/os_lock.h"
+#include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 #include "rpc/describe.h"
+#include "rpc/quiet_protobuf.h"
 
 namespace capstan::apps {
 namespace {
@@ -85,6 +87,9 @@ int run(const NodeConfig& config, bool print_operations) {
   if (auto assembled = daemon.assemble(); !assembled) return report(assembled.error(), kFailed);
   if (print_operations) return print(rpc::operations_page(daemon.directory().operations()));
 
+  if (auto raised = core::raise_descriptor_limit(); !raised) {
+    log.warn("descriptor_limit", {{"error", raised.error().text()}});
+  }
   auto lock = lock_state(config.state_dir);
   if (!lock) return report(lock.error(), kFailed);
   log.info("starting", {{"release", CAPSTAN_RELEASE},
@@ -99,6 +104,7 @@ int run(const NodeConfig& config, bool print_operations) {
 }
 
 int main(int argc, char** argv) {
+  rpc::quiet_protobuf();
   const Surroundings surroundings = system_surroundings();
   auto line =
       parse_command_line(std::vector<std::string>(argv + 1, argv + argc), surroundings.variables);

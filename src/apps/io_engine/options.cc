@@ -26,6 +26,32 @@ constexpr OptionSpec kOptions[] = {
      "Address and port of the gRPC server in one; wins over --grpc-ip and --grpc-port"},
     {"api-versions", "--api-versions", "API_VERSIONS", kText, "LIST", "V0,V1", 0, 0, kActs, true,
      "API versions to serve"},
+    {"tls-cert", "--tls-cert", "CAPSTAN_TLS_CERT", kPath, "FILE", "", 0, 0, kActs, true,
+     "Certificate of the TCP port with its chain (PEM): it then speaks TLS only"},
+    {"tls-key", "--tls-key", "CAPSTAN_TLS_KEY", kPath, "FILE", "", 0, 0, kActs, true,
+     "Key of that certificate (PEM)"},
+    {"tls-client-ca", "--tls-client-ca", "CAPSTAN_TLS_CLIENT_CA", kPath, "FILE", "", 0, 0, kActs,
+     true, "Only clients with a certificate of one of these authorities (PEM) may connect"},
+    {"drpc-socket", "--drpc-socket", "CAPSTAN_DRPC_SOCKET", kPath, "PATH", "", 0, 0, kActs, true,
+     "Unix socket (SOCK_SEQPACKET) for dRPC; else beside that of -r: x-drpc.sock for x.sock"},
+    {"muxio-socket", "--muxio-socket", "CAPSTAN_MUXIO_SOCKET", kText, "PATH", "", 0, 0, kActs, true,
+     "Unix socket for Muxio without WebSocket (IPC); @NAME is a name in the abstract namespace, "
+     "which any local user can connect to"},
+    {"drpc-hello", "--drpc-hello", "", kSwitch, "", "false", 0, 0, kActs, true,
+     "Serve the greeting of DAOS's dRPC test tools (module 0, method 0)"},
+
+    {"access", "--access", "CAPSTAN_ACCESS", kList, "RULE", "", 0, 0, kActs, true,
+     "Who may call what: uid:N, gid:N, unix, tcp or any, then '=', then all, none or some of "
+     "read, monitor, write, data, admin joined by '+'. The first rule that names the caller "
+     "decides, with rules but none for the caller it may nothing; without rules everybody may "
+     "everything"},
+
+    {"rpc-socket", "-r,--rpc-socket", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kActs,
+     true, "JSON-RPC Unix socket; PATH.lock beside it says that it is taken"},
+    {"rpcs-allowed", "--rpcs-allowed", "", kList, "METHODS", "", 0, 0, kActs, true,
+     "The JSON-RPC methods that may be called, joined by commas; the others are unknown then"},
+    {"wait-for-rpc", "--wait-for-rpc", "", kSwitch, "", "false", 0, 0, kActs, true,
+     "Answer JSON-RPC only, until framework_start_init opens the pools and the other ports"},
 
     // --- who the node is, where it keeps its things ---
     {"node-name", "-N", "", kText, "NAME", "", 0, 0, kActs, true,
@@ -65,25 +91,25 @@ constexpr OptionSpec kOptions[] = {
 
     // --- features shown to the control plane ---
     {"enable-lvm", "--enable-lvm", "ENABLE_LVM", kSwitch, "", "false", 0, 0, kCompatible, true,
-     "Pools on LVM volume groups"},
+     "Pools on LVM volume groups; announced once they exist here"},
     {"enable-snapshot-rebuild", "--enable-snapshot-rebuild", "ENABLE_SNAPSHOT_REBUILD", kSwitch, "",
-     "false", 0, 0, kActs, true, "Announce the snapshot-rebuild feature"},
+     "false", 0, 0, kCompatible, true, "Rebuild of snapshots; announced once it exists here"},
     {"enable-rdma", "--enable-rdma", "ENABLE_RDMA", kSwitch, "", "false", 0, 0, kCompatible, true,
-     "RDMA transport of the target"},
-    {"nexus-ana", "", "NEXUS_NVMF_ANA_ENABLE", kText, "1", "", 0, 0, kActs, true,
-     "1 announces asymmetric namespace access"},
+     "RDMA transport of the target; announced once it exists here"},
+    {"nexus-ana", "", "NEXUS_NVMF_ANA_ENABLE", kText, "1", "", 0, 0, kCompatible, true,
+     "1: asymmetric namespace access; announced once it exists here"},
 
     // --- commands ---
     {"check-config", "--check-config", "", kSwitch, "", "false", 0, 0, kCommand, true,
      "Check options and configuration files, then exit"},
     {"print-operations", "--print-operations", "", kSwitch, "", "false", 0, 0, kCommand, true,
      "Print the table of all operations as Markdown, then exit"},
+    {"diagnose-stack", "-d,--diagnose-stack", "DIAGNOSE_STACK", kInteger, "PID", "", 1, kU32,
+     kCommand, true, "Refused: a debugger shows the stacks of a process"},
 
     // --- accepted for compatibility ---
     {"bs-cluster-unmap", "--bs-cluster-unmap", "ENABLE_BS_CLUSTER_UNMAP", kSwitch, "", "false", 0,
      0, kCompatible, true, "Unmapping gives clusters back to the pool; this node always does"},
-    {"rpc-socket", "-r", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kCompatible, true,
-     "JSON-RPC Unix socket"},
     {"huge-limit", "-s", "", kMebibytes, "SIZE", "0", 0, kBig, kCompatible, true,
      "Memory limit in MiB or with a unit; this node needs no huge pages"},
     {"no-pci", "-u", "", kSwitch, "", "false", 0, 0, kCompatible, true, "Do not use PCI devices"},
@@ -107,8 +133,6 @@ constexpr OptionSpec kOptions[] = {
      true, "Network interface of the NVMe target"},
     {"tgt-crdt", "--tgt-crdt", "NVMF_TGT_CRDT", kText, "N[,N,N]", "0", 0, 0, kCompatible, true,
      "Command retry delays of the NVMe target, each at most 100 (unit 100 ms)"},
-    {"diagnose-stack", "-d,--diagnose-stack", "DIAGNOSE_STACK", kInteger, "PID", "", 1, kU32,
-     kCompatible, true, "Show the stacks of another process"},
     {"reactor-freeze-detection", "--reactor-freeze-detection", "", kSwitch, "", "false", 0, 0,
      kCompatible, true, "Watch reactors for stalls; this node always does"},
     {"reactor-freeze-timeout", "--reactor-freeze-timeout", "REACTOR_FREEZE_TIMEOUT", kInteger,

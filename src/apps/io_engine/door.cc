@@ -1,0 +1,203 @@
+// Why this file exists: see door.h.
+#include "apps/io_engine/door.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/os_socket.h"
+#include "wire/http1/http1_request.h"
+
+namespace capstan::apps {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr std::size_t kDeciding = 3;  // bytes of it that no HTTP/1.1 method shares
+constexpr std::string_view kWebSocketPath = "/ws";
+
+// A stream of which somebody has read the beginning. Afterwards it costs nothing: reads are passed
+// on as they are.
+class Reread final : public core::Stream {
+ public:
+  Reread(std::unique_ptr<core::Stream> inner, std::string first)
+      : inner_(std::move(inner)), first_(std::move(first)) {}
+  const core::PeerInfo& peer() const override { return inner_->peer(); }
+  core::Task<Result<std::size_t>> read(MutableBytes into) override {
+    return first_.empty() ? inner_->read(into) : again(into);
+  }
+  core::Task<Result<void>> write(ByteView from) override { return inner_->write(from); }
+  void shutdown_write() override { inner_->shutdown_write(); }
+  void cancel() override { inner_->cancel(); }
+
+ private:
+  core::Task<Result<std::size_t>> again(MutableBytes into) {
+    const std::size_t size = std::min(into.size(), first_.size());
+    std::memcpy(into.data(), first_.data(), size);
+    first_.erase(0, size);
+    co_return size;
+  }
+  std::unique_ptr<core::Stream> inner_;
+  std::string first_;
+};
+
+}  // namespace
+
+Door::Kind Door::kind_of(std::string_view first) {
+  const std::size_t compared = std::min(first.size(), kDeciding);
+  if (first.substr(0, compared) != kPreface.substr(0, compared)) return Kind::kHttp1;
+  return compared == kDeciding ? Kind::kHttp2 : Kind::kUnknown;
+}
+
+Door::Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::muxio::Server& muxio)
+    : env_(env), log_(log.child("door")), grpc_(grpc), muxio_(muxio) {}
+
+Result<core::Address> Door::listen(const core::Address& address,
+                                   std::shared_ptr<const wire::TlsContext> tls) {
+  auto listener = env_.network().listen(address);
+  if (!listener) {
+    return std::unexpected(std::move(listener).error().within("listen on " + address.text()));
+  }
+  auto listening = std::make_unique<Listening>();
+  listening->listener = *std::move(listener);
+  listening->tls = std::move(tls);
+  listening_.push_back(std::move(listening));
+  const auto& local = listening_.back()->listener->local();
+  log_.info("listening", {{"address", local.text()}, {"tls", listening_.back()->tls != nullptr}});
+  return local;
+}
+
+core::Task<void> Door::run() {
+  for (const auto& listening : listening_) scope_.spawn(accept_loop(listening.get()));
+  co_await scope_.join();
+  listening_.clear();
+}
+
+void Door::stop() {
+  if (std::exchange(stopping_, true)) return;
+  scope_.cancel();
+  for (const auto& listening : listening_) {
+    if (listening->listener) listening->listener->cancel();
+  }
+}
+
+core::Task<void> Door::accept_loop(Listening* listening) {
+  while (!stopping_) {
+    auto stream = co_await listening->listener->accept();
+    if (stopping_) break;
+    if (!stream) {
+      if (stream.error().code == Code::kCancelled) break;
+      log_.warn("accept_failed", {{"address", listening->listener->local().text()},
+                                  {"error", stream.error().text()}});
+      const auto slept = co_await core::sleep_for(limits::kAcceptPauseNanos, scope_.token());
+      if (!slept) break;
+      continue;
+    }
+    if (waiting_ + grpc_.connections() + muxio_.connections() >= limits::kConnectionsMax) {
+      ++refused_;
+      log_.warn("connection_refused",
+                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnectionsMax}});
+      continue;
+    }
+    core::acknowledge_at_once(**stream);
+    if (listening->tls) *stream = wire::make_tls_stream(*std::move(stream), *listening->tls, {});
+    ++waiting_;
+    scope_.spawn(welcome(*std::move(stream)));
+  }
+  // At once: a new client must be refused, not left in the backlog.
+  listening->listener.reset();
+}
+
+core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream) {
+  core::CancelSource late(scope_.token());
+  core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
+  auto& reactor = *core::Reactor::current();
+  timer.arm_at(reactor, reactor.now() + limits::kDoorNanos);
+  std::string first;
+  Kind kind = Kind::kUnknown;
+  {
+    core::Stream* const reading = stream.get();
+    core::CancelCallback on_late(late.token(), [reading] { reading->cancel(); });
+    std::array<std::uint8_t, 4096> buffer;
+    while (kind == Kind::kUnknown) {
+      const auto got = co_await stream->read(buffer);
+      if (!got || *got == 0) {
+        ++silent_;
+        --waiting_;
+        co_return;
+      }
+      first.append(as_text(ByteView(buffer).first(*got)));
+      kind = kind_of(first);
+    }
+  }
+  if (kind == Kind::kHttp2) {
+    --waiting_;
+    grpc_.adopt(std::make_unique<Reread>(std::move(stream), std::move(first)));
+    co_return;
+  }
+  co_await serve_http1(std::move(stream), std::move(first), late.token());
+  --waiting_;
+}
+
+core::Task<void> Door::serve_http1(std::unique_ptr<core::Stream> stream, std::string first,
+                                   core::CancelToken late) {
+  wire::Http1RequestParser parser;
+  auto complete = parser.add(as_bytes(first));
+  std::array<std::uint8_t, 4096> buffer;
+  while (complete && !*complete) {
+    core::Stream* const reading = stream.get();
+    core::CancelCallback on_late(late, [reading] { reading->cancel(); });
+    const auto got = co_await stream->read(buffer);
+    if (!got || *got == 0) {
+      ++silent_;
+      co_return;
+    }
+    complete = parser.add(ByteView(buffer).first(*got));
+  }
+  if (!complete) {
+    const bool large = complete.error().code == Code::kResourceExhausted;
+    co_return co_await answer(
+        *stream, wire::http1_answer(large ? 431 : 400, complete.error().message + "\n"));
+  }
+  const wire::Http1Request& request = parser.request();
+  if (request.path() == kWebSocketPath) {
+    std::string rest(as_text(parser.rest()));
+    const auto refusal = muxio_.refusal(request);
+    if (!refusal) co_return co_await muxio_.upgrade(std::move(stream), request, std::move(rest));
+    co_return co_await answer(*stream, *refusal);
+  }
+  co_await answer(*stream,
+                  wire::http1_answer(404,
+                                     "Nothing is served here over HTTP/1.1. gRPC is spoken over "
+                                     "HTTP/2 on this port, Muxio over a WebSocket at /ws.\n",
+                                     {}, request.method == "HEAD"));
+}
+
+// Says it, and gives the client a moment to read it: closing with unread bytes would destroy it.
+core::Task<void> Door::answer(core::Stream& stream, std::string text) {
+  ++answered_;
+  const auto written = co_await stream.write(as_bytes(text));
+  if (!written) co_return;
+  stream.shutdown_write();
+  core::Timer timer([&stream] { stream.cancel(); });
+  auto& reactor = *core::Reactor::current();
+  timer.arm_at(reactor, reactor.now() + limits::kMuxioLingerNanos);
+  std::array<std::uint8_t, 4096> buffer;
+  while (true) {
+    const auto got = co_await stream.read(buffer);
+    if (!got || *got == 0) co_return;
+  }
+}
+
+void Door::publish(core::Metrics& metrics) {
+  using Kind = core::Metrics::Kind;
+  const auto counter = [&](const char* name, const char* help, const std::uint64_t* value) {
+    metrics_.push_back(metrics.add(Kind::kCounter, name, help, {},
+                                   [value] { return static_cast<double>(*value); }));
+  };
+  counter("door_refused_total", "Connections closed because of the limit.", &refused_);
+  counter("door_http_answers_total", "HTTP/1.1 requests that are no WebSocket, answered shortly.",
+          &answered_);
+  counter("door_silent_total", "Connections that ended without saying what they are.", &silent_);
+}
+
+}  // namespace capstan::apps

@@ -1,0 +1,71 @@
+// Why this file exists: one TCP port for all protocols. The door accepts connections and looks at
+// their first bytes until it knows what they are: HTTP/2 goes to gRPC, a WebSocket upgrade at /ws
+// to Muxio, other HTTP/1.1 requests get a short answer. Adapters do not know each other, so this is
+// the daemon's business. Nobody waits for bytes that do not decide: HTTP/2 is known by three bytes,
+// everything else is HTTP/1.1 from the first byte that is no part of HTTP/2's preface.
+//
+//     Door door(env, log, grpc, muxio);
+//     CO_TRY(door.listen(core::Address::tcp("0.0.0.0", 10124)));
+//     scope.spawn(door.run());
+//     …
+//     door.stop();   // and both servers
+//
+// Thread-safety: one core. Both servers run beside it and outlive it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/env.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/scope.h"
+#include "wire/grpc/server.h"
+#include "wire/muxio/server.h"
+
+namespace capstan::apps {
+
+class Door {
+ public:
+  Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::muxio::Server& muxio);
+  Door(const Door&) = delete;
+  Door& operator=(const Door&) = delete;
+
+  // May be called for several addresses before run(); answers the address with the real port.
+  // With `tls`, whose configuration should allow http1, every connection of this address is TLS.
+  Result<core::Address> listen(const core::Address& address,
+                               std::shared_ptr<const wire::TlsContext> tls = nullptr);
+  // Accepts until stop().
+  core::Task<void> run();
+  void stop();
+  void publish(core::Metrics& metrics);
+
+  // What the first bytes of a connection say.
+  enum class Kind { kUnknown, kHttp2, kHttp1 };
+  static Kind kind_of(std::string_view first);
+
+ private:
+  struct Listening {
+    std::unique_ptr<core::StreamListener> listener;  // null once it is closed
+    std::shared_ptr<const wire::TlsContext> tls;
+  };
+  core::Task<void> accept_loop(Listening* listening);
+  core::Task<void> welcome(std::unique_ptr<core::Stream> stream);
+  core::Task<void> serve_http1(std::unique_ptr<core::Stream> stream, std::string first,
+                               core::CancelToken late);
+  core::Task<void> answer(core::Stream& stream, std::string text);
+
+  core::Env& env_;
+  core::Log log_;
+  wire::GrpcServer& grpc_;
+  wire::muxio::Server& muxio_;
+  std::vector<std::unique_ptr<Listening>> listening_;
+  std::size_t waiting_ = 0;  // connections that nobody has got yet
+  std::uint64_t refused_ = 0, answered_ = 0, silent_ = 0;
+  core::Scope scope_;
+  std::vector<core::Metrics::Handle> metrics_;
+  bool stopping_ = false;
+};
+
+}  // namespace capstan::apps

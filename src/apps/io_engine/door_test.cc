@@ -1,0 +1,257 @@
+// Why this file exists: one port, all guests: each protocol in one piece and byte by byte, those
+// who say nothing or nonsense, TLS, and shutting down, in the simulator.
+#include "apps/io_engine/door.h"
+
+#include <gtest/gtest.h>
+
+#include "core/sim_env.h"
+#include "grpc/health/v1/health.pb.h"
+#include "rpc/directory.h"
+#include "wire/grpc/client_session.h"
+#include "wire/muxio/client.h"
+#include "wire/tls/tls_testing.h"
+#include "wire/websocket/websocket_handshake.h"
+
+namespace capstan::apps {
+namespace {
+
+using core::Task;
+using ::grpc::health::v1::HealthCheckRequest;
+using ::grpc::health::v1::HealthCheckResponse;
+constexpr char kCheck[] = "grpc.health.v1.Health/Check";
+
+class NoLog final : public core::LogSink {
+ public:
+  void write(const core::LogRecord&) override {}
+};
+
+struct Service {
+  Task<Result<HealthCheckResponse>> check(rpc::Call&, const HealthCheckRequest&) {
+    HealthCheckResponse response;
+    response.set_status(HealthCheckResponse::SERVING);
+    co_return response;
+  }
+};
+
+struct World {
+  World() : world(1), server_env(world), client_env(world) {
+    const auto* health = HealthCheckRequest::descriptor()->file()->FindServiceByName("Health");
+    EXPECT_TRUE(directory.declare(health, {"Watch"}));
+    EXPECT_TRUE(rpc::bind_unary(directory, kCheck, service, &Service::check));
+    methods = *wire::muxio::MethodTable::make(directory);
+    grpc = std::make_unique<wire::GrpcServer>(server_env, directory, log, wire::ServerOptions());
+    muxio = std::make_unique<wire::muxio::Server>(server_env, directory, methods, log,
+                                                  wire::muxio::ServerOptions());
+    door = std::make_unique<Door>(server_env, log, *grpc, *muxio);
+  }
+  core::Address address() const { return core::Address::tcp(server_env.address(), 10124); }
+  template <class Body>
+  void run(Body body) {
+    world.run(whole(this, body));
+  }
+
+  core::SimWorld world;
+  core::SimEnv server_env, client_env;
+  NoLog sink;
+  core::Log log{sink, core::LogLevel::kError, [](const void*) -> std::uint64_t { return 0; },
+                nullptr};
+  Service service;
+  rpc::Directory directory;
+  wire::muxio::MethodTable methods;
+  std::unique_ptr<wire::GrpcServer> grpc;
+  std::unique_ptr<wire::muxio::Server> muxio;
+  std::unique_ptr<Door> door;
+  std::shared_ptr<const wire::TlsContext> tls;
+
+ private:
+  template <class Body>
+  static Task<void> whole(World* self, Body body) {
+    EXPECT_TRUE(self->door->listen(self->address(), self->tls));
+    core::Scope scope;
+    scope.spawn(self->grpc->run());
+    scope.spawn(self->muxio->run());
+    scope.spawn(self->door->run());
+    co_await body(*self);
+    self->door->stop();
+    self->grpc->stop(core::kSecond);
+    self->muxio->stop(core::kSecond);
+    co_await scope.join();
+  }
+};
+
+// Sends `bytes` in pieces, then takes everything until the server closes or `enough` is there.
+Task<std::string> talk(World* world, std::string bytes, std::size_t part, std::size_t enough) {
+  auto connected = co_await world->client_env.network().connect(world->address(), {});
+  CAPSTAN_ASSERT(connected.has_value());
+  auto stream = *std::move(connected);
+  for (std::size_t at = 0; at < bytes.size(); at += part) {
+    const auto piece = std::string_view(bytes).substr(at, part);
+    if (!co_await stream->write(as_bytes(piece))) break;
+    if (part < bytes.size()) EXPECT_TRUE(co_await core::sleep_for(core::kMillisecond));
+  }
+  std::string answer;
+  std::array<std::uint8_t, 4096> buffer;
+  while (answer.size() < enough) {
+    const auto got = co_await stream->read(buffer);
+    if (!got || *got == 0) break;
+    answer.append(as_text(ByteView(buffer).first(*got)));
+  }
+  co_return answer;
+}
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// The preface and an empty SETTINGS frame; the server's first frame is SETTINGS as well (type 4).
+const std::string kHttp2 = std::string(kPreface) + std::string("\0\0\0\4\0\0\0\0\0", 9);
+
+TEST(Door, KnowsItsGuests) {
+  EXPECT_EQ(Door::kind_of(""), Door::Kind::kUnknown);
+  EXPECT_EQ(Door::kind_of("P"), Door::Kind::kUnknown);
+  EXPECT_EQ(Door::kind_of("PR"), Door::Kind::kUnknown);
+  EXPECT_EQ(Door::kind_of("PRI"), Door::Kind::kHttp2);
+  EXPECT_EQ(Door::kind_of(kPreface), Door::Kind::kHttp2);
+  for (const char* text : {"G", "GET /ws HTTP/1.1", "POST", "PUT", "PO", "PA", "\x16\x03"}) {
+    EXPECT_EQ(Door::kind_of(text), Door::Kind::kHttp1) << text;
+  }
+}
+
+TEST(Door, Http2HoweverCut) {
+  for (const std::size_t part : {1U, 2U, 5U, 100U}) {
+    World world;
+    world.run([part](World& in) -> Task<void> {
+      return [](World* at, std::size_t size) -> Task<void> {
+        const std::string answer = co_await talk(at, kHttp2, size, 9);
+        EXPECT_GE(answer.size(), 9U);
+        EXPECT_EQ(answer[3], 4) << "a SETTINGS frame";
+        EXPECT_EQ(at->grpc->counters().connections_opened, 1U);
+      }(&in, part);
+    });
+  }
+}
+
+TEST(Door, WebSocketHoweverCut) {
+  const std::string request = wire::websocket_request("x", "/ws?a=b", "dGhlIHNhbXBsZSBub25jZQ==");
+  for (const std::size_t part : {1U, 7U, 1000U}) {
+    World world;
+    world.run([part, &request](World& in) -> Task<void> {
+      return [](World* at, std::string bytes, std::size_t size) -> Task<void> {
+        const std::string answer = co_await talk(at, bytes, size, 129);
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 101 ")) << answer;
+        EXPECT_NE(answer.find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), std::string::npos);
+        EXPECT_EQ(at->muxio->counters().connections_opened, 1U);
+      }(&in, request, part);
+    });
+  }
+}
+
+TEST(Door, ShortAnswers) {
+  struct Row {
+    const char* request;
+    const char* answer;
+  };
+  const Row rows[] = {
+      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found\r\n"},
+      {"GET /ws/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found\r\n"},
+      {"POST /v1/pools HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", "HTTP/1.1 404 "},
+      {"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"},
+      {"POST /ws HTTP/1.1\r\nHost: x\r\n\r\n",
+       "HTTP/1.1 405 Method Not Allowed\r\nallow: GET,HEAD"},
+      {"GET /ws HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+       "Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+       "HTTP/1.1 426 Upgrade Required\r\n"},
+      {"\x16\x03\x01\x02\x03nonsense\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"},
+      {"PRO nonsense\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"},
+  };
+  for (const Row& row : rows) {
+    World world;
+    world.run([row](World& in) -> Task<void> {
+      return [](World* at, Row one) -> Task<void> {
+        const std::string answer = co_await talk(at, one.request, 1000, 100'000);
+        EXPECT_TRUE(answer.starts_with(one.answer)) << one.request << answer;
+      }(&in, row);
+    });
+  }
+}
+
+TEST(Door, EndlessHeadersAreRefused) {
+  World world;
+  world.run([](World& in) -> Task<void> {
+    const std::string head = "GET / HTTP/1.1\r\nx: " + std::string(100'000, 'y');
+    const std::string answer = co_await talk(&in, head, 1000, 100'000);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 431 ")) << answer.substr(0, 100);
+  });
+}
+
+TEST(Door, WhoSaysNothingIsSentAway) {
+  for (const char* first : {"", "PR", "GET / HT"}) {
+    World world;
+    world.run([first](World& in) -> Task<void> {
+      return [](World* at, std::string bytes) -> Task<void> {
+        const auto before = core::Reactor::current()->now();
+        EXPECT_EQ(co_await talk(at, bytes, 100, 1), "");
+        const auto waited = core::Reactor::current()->now() - before;
+        EXPECT_GE(waited, limits::kDoorNanos);
+        EXPECT_LE(waited, limits::kDoorNanos + core::kSecond);
+      }(&in, first);
+    });
+  }
+}
+
+// Through TLS, with the ALPN that our clients send; the bytes decide.
+Task<void> over_tls(World& world, const wire::TlsContext& context) {
+  auto connected = co_await world.client_env.network().connect(world.address(), {});
+  CAPSTAN_ASSERT(connected.has_value());
+  auto stream = wire::make_tls_stream(*std::move(connected), context, "node-1");
+  core::Scope scope;
+  std::string answer;
+  std::array<std::uint8_t, 4096> buffer;
+  const std::string request = wire::websocket_request("x", "/ws", "dGhlIHNhbXBsZSBub25jZQ==");
+  struct Writing {
+    static Task<void> run(core::Stream* to, std::string bytes) {
+      EXPECT_TRUE(co_await to->write(as_bytes(bytes)));
+    }
+  };
+  scope.spawn(Writing::run(stream.get(), request));
+  while (answer.size() < 129) {
+    const auto got = co_await stream->read(buffer);
+    CAPSTAN_ASSERT(got && *got != 0);
+    answer.append(as_text(ByteView(buffer).first(*got)));
+  }
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 101 ")) << answer;
+  co_await scope.join();
+}
+
+TEST(Door, Tls) {
+  wire::testing::TestAuthority authority("test authority");
+  const auto identity = authority.issue("node-1");
+  World world;
+  world.tls = *wire::TlsContext::server({.certificate_pem = identity.certificate_pem,
+                                         .private_key_pem = identity.key_pem,
+                                         .client_ca_pem = {},
+                                         .http1 = true});
+  const auto client = *wire::TlsContext::client(
+      {.ca_pem = authority.pem(), .certificate_pem = {}, .private_key_pem = {}});
+  world.run([&client](World& in) { return over_tls(in, *client); });
+}
+
+Task<void> call_on_both(World& world) {
+  wire::muxio::Client muxio(world.client_env, {.address = world.address()});
+  EXPECT_TRUE(co_await muxio.connect({}));
+  HealthCheckRequest request;
+  HealthCheckResponse response;
+  EXPECT_TRUE(co_await muxio.unary(kCheck, request, response, {}));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  EXPECT_EQ(world.muxio->connections(), 1U);
+  // Stopping while guests are there.
+  world.door->stop();
+  world.muxio->stop(core::kSecond);
+  while (muxio.connected()) EXPECT_TRUE(co_await core::sleep_for(core::kMillisecond));
+  co_await muxio.close();
+}
+
+TEST(Door, CallsAndStops) {
+  World world;
+  world.run(call_on_both);
+}
+
+}  // namespace
+}  // namespace capstan::apps

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""TLS from end to end: certificates by openssl, our client, the official one, wrong ones."""
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
+import grpc  # noqa: E402
+from node import MIB, Node, sha256  # noqa: E402
+
+
+class Tls(unittest.TestCase):
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+        self.node.scheme = 'https://'
+        for authority in ('ca', 'stranger'):
+            self.openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+                         '-nodes', '-subj', f'/CN={authority}', '-days', '2',
+                         '-keyout', f'{authority}.key', '-out', f'{authority}.pem')
+        self.issue('node', 'ca', 'IP:127.0.0.1,DNS:node.example')
+        self.issue('elsewhere', 'ca', 'DNS:elsewhere.example')
+        self.issue('client', 'ca', 'DNS:client')
+        self.issue('intruder', 'stranger', 'DNS:client')
+
+    def openssl(self, *arguments):
+        done = subprocess.run(['openssl', *arguments], cwd=self.node.folder, capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def issue(self, name, authority, names):
+        with open(self.node.path(f'{name}.ext'), 'w', encoding='ascii') as file:
+            file.write(f'subjectAltName={names}\n')
+        self.openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
+                     '-subj', f'/CN={name}', '-keyout', f'{name}.key', '-out', f'{name}.csr')
+        self.openssl('x509', '-req', '-in', f'{name}.csr', '-CA', f'{authority}.pem', '-CAkey',
+                     f'{authority}.key', '-CAcreateserial', '-days', '2', '-extfile',
+                     f'{name}.ext', '-out', f'{name}.pem')
+
+    def server_flags(self, name='node', *more):
+        return ['--tls-cert', self.node.path(f'{name}.pem'),
+                '--tls-key', self.node.path(f'{name}.key'), *more]
+
+    def trust(self, authority='ca', client=None):
+        flags = ['--tls-ca', self.node.path(f'{authority}.pem')]
+        if client:
+            flags += ['--tls-cert', self.node.path(f'{client}.pem'),
+                      '--tls-key', self.node.path(f'{client}.key')]
+        return flags
+
+    def refused(self, *flags, says):
+        self.node.client_flags = list(flags)
+        done = self.node.cli('--timeout', '10s', 'node', 'version', check=False)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, says)
+        self.assertEqual(done.stdout, '')
+
+    def test_encrypted_and_authenticated_server(self):
+        self.node.client_flags = self.trust()
+        self.node.start(*self.server_flags())
+        self.assertIn('tls=true', self.node.log())
+        self.node.cli('pool', 'create', 'p', self.node.disk(mebibytes=64))
+        self.node.cli('replica', 'create', 'r', 'p', '--size', '16MiB', '--thin')
+        image = self.node.path('image')
+        with open(image, 'wb') as file:
+            file.write(os.urandom(5 * MIB))
+            file.truncate(16 * MIB)
+        self.node.cli('image', 'import', 'r', image)
+        self.node.cli('image', 'export', 'r', self.node.path('copy'))
+        self.assertEqual(sha256(self.node.path('copy')), sha256(image))
+
+        with open(self.node.path('ca.pem'), 'rb') as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        with grpc.secure_channel(f'127.0.0.1:{self.node.port}', credentials) as channel:
+            call = channel.unary_unary('/capstan.node.v1.NodeRpc/GetVersion')
+            self.assertIn(b'mayastor-node', call(b'', timeout=30))
+
+        self.refused(*self.trust('stranger'), says='(?i)certificate')
+        self.refused(says='(?i)certificate')   # the system's authorities do not know ours
+        self.node.scheme = 'http://'
+        self.refused(says='(?i)lost|closed|reset|HTTP')
+        self.node.scheme, self.node.client_flags = 'https://', self.trust()
+        self.assertEqual(self.node.cli('node', 'version').returncode, 0, 'nobody was disturbed')
+        self.assertEqual(self.node.stop(), 0)
+
+    def test_a_certificate_for_another_host(self):
+        self.node.client_flags = self.trust()
+        with self.assertRaisesRegex(AssertionError, 'waited'):
+            # Nobody but the right host convinces the client, however long it asks.
+            self.node.start(*self.server_flags('elsewhere'), seconds=2)
+        self.refused(*self.trust(), says='127.0.0.1')
+
+    def test_clients_need_a_certificate(self):
+        self.node.client_flags = self.trust(client='client')
+        self.node.start(*self.server_flags('node', '--tls-client-ca', self.node.path('ca.pem')))
+        self.refused(*self.trust(), says='(?i)certificate|closed|lost')
+        self.refused(*self.trust(client='intruder'), says='(?i)unknown|certificate|closed|lost')
+        self.node.client_flags = self.trust(client='client')
+        self.assertEqual(self.node.cli('node', 'version').returncode, 0)
+
+    def test_wrong_files_are_refused_before_anything_is_opened(self):
+        missing = self.node.path('missing.pem')
+        for flags, says in (
+                (['--tls-cert', self.node.path('node.pem')], 'Give both'),
+                (['--tls-cert', missing, '--tls-key', missing], 'missing.pem'),
+                (['--tls-cert', self.node.path('node.pem'),
+                  '--tls-key', self.node.path('client.key')], 'mismatch'),
+                (self.server_flags('node', '--tls-client-ca', self.node.path('node.key')),
+                 'no CA certificate')):
+            code, text = self.node.run_to_end(*flags)
+            self.assertEqual(code, 2, text)
+            self.assertIn(says, text)
+        self.assertFalse(os.path.exists(self.node.state))
+
+
+if __name__ == '__main__':
+    unittest.main()
