@@ -32,6 +32,13 @@
 #include "rpc/options.pb.h"
 #include "snapshot-rebuild.pb.h"
 #include "snapshot.pb.h"
+#include "spdk/bdev.pb.h"
+#include "spdk/bdev_modules.pb.h"
+#include "spdk/framework.pb.h"
+#include "spdk/log.pb.h"
+#include "spdk/lvol.pb.h"
+#include "spdk/mayastor.pb.h"
+#include "spdk/notify.pb.h"
 #include "stats.pb.h"
 #include "test.pb.h"
 #include "v1-alpha/registration.pb.h"
@@ -215,7 +222,15 @@ std::vector<const pb::MethodDescriptor*> all_methods() {
       ::grpc::health::v1::HealthCheckRequest::descriptor()->file(),
       ::grpc::reflection::v1::ServerReflectionRequest::descriptor()->file(),
       ::grpc::reflection::v1alpha::ServerReflectionRequest::descriptor()->file(),
-      node::v1::Version::descriptor()->file(), node::v1::Extent::descriptor()->file()};
+      node::v1::Version::descriptor()->file(),
+      node::v1::Extent::descriptor()->file(),
+      ::spdk::Version::descriptor()->file(),
+      ::spdk::LogLevel::descriptor()->file(),
+      ::spdk::Notification::descriptor()->file(),
+      ::spdk::Bdevs::descriptor()->file(),
+      ::spdk::BdevName::descriptor()->file(),
+      ::spdk::Lvols::descriptor()->file(),
+      ::spdk::NexusShareRequest::descriptor()->file()};
   for (const auto& [folder, file] : mayastor_files()) files.push_back(file);
   std::vector<const pb::MethodDescriptor*> methods;
   for (const auto* file : files) {
@@ -238,9 +253,11 @@ TEST(ApiTable, EveryMethodHasOptionsAndUniqueNames) {
     if (operation.has_jsonrpc()) {
       EXPECT_TRUE(jsonrpc.insert(operation.jsonrpc().name()).second) << operation.jsonrpc().name();
     }
+    EXPECT_TRUE(operation.has_drpc());
     if (operation.has_drpc()) {
       EXPECT_GE(operation.drpc().module(), 100U);
-      EXPECT_GE(operation.drpc().method(), 1U);
+      EXPECT_EQ(operation.drpc().method() / 100, operation.drpc().module());
+      EXPECT_NE(operation.drpc().method() % 100, 0U);
       EXPECT_TRUE(drpc.insert(std::to_string(operation.drpc().module()) + "." +
                               std::to_string(operation.drpc().method()))
                       .second);

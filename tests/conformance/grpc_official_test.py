@@ -147,6 +147,14 @@ class Reflection(Case):
             call(b'\xff\xff\xff', timeout=30)
         self.assertIn(caught.exception.code(), (Code.INTERNAL, Code.INVALID_ARGUMENT))
 
+    def test_text_that_is_not_utf8(self):
+        call = self.client.channel.unary_unary('/' + POOL + 'CreatePool')
+        with self.assertRaises(grpc.RpcError) as caught:
+            call(b'\x0a\x01\xff', timeout=30)
+        self.assertEqual(caught.exception.code(), Code.INTERNAL)
+        # The log is the log's: a library that prints by itself would break it.
+        self.assertNotIn('libprotobuf', self.node.log())
+
     def test_a_request_beyond_the_size_limit(self):
         call = self.client.channel.unary_unary('/' + POOL + 'CreatePool')
         with self.assertRaises(grpc.RpcError) as caught:
@@ -215,6 +223,12 @@ class Pools(Case):
         other = self.node.disk('other.img', 100)
         self.refuse(Code.INVALID_ARGUMENT, create, {'name': 'p', 'disks': [other]})
         self.refuse(Code.INVALID_ARGUMENT, create, {'name': 'q', 'disks': list(made.disks)})
+
+    def test_one_uuid_is_open_once(self):
+        made = self.pool('p')
+        other = self.node.disk('twin.img', 100)
+        self.refuse(Code.ALREADY_EXISTS, POOL + 'CreatePool',
+                    {'name': 'q', 'disks': [other], 'uuid': made.uuid}, "pool 'p'")
 
     def test_create_imports_what_is_there(self):
         made = self.pool('p')
@@ -407,6 +421,13 @@ class Devices(Case):
         self.call(BDEV + 'Unshare', {'name': 'n'})
         self.call(BDEV + 'Unshare', {'name': 'missing'})
 
+    def test_letting_go_of_a_reference_leaves_the_pool_alone(self):
+        self.pool('p')
+        disk = next(d.name for d in self.call(BDEV + 'List').bdevs if d.name.endswith('.img'))
+        for scheme in ('bdev', 'BDEV', 'loopback', 'LoopBack'):
+            self.call(BDEV + 'Destroy', {'uri': f'{scheme}:///{disk}'})
+            self.assertEqual(len(self.call(POOL + 'ListPools').pools), 1, scheme)
+
     def test_pools_claim_their_device(self):
         self.pool('p')
         replica = self.replica('r', 4 * MIB)
@@ -532,6 +553,16 @@ class OwnApi(Case):
             list(export(self.client.request(IMAGE + 'ExportImage', {'replica': 'missing'}),
                         timeout=60))
         self.assertEqual(caught.exception.code(), Code.NOT_FOUND)
+
+
+    def test_unknown_event_categories(self):
+        path = NODE + 'MonitorEvents'
+        stream = self.client.rpc(path, 'unary_stream')(
+            self.client.request(path, {'categories': ['pool', 'pools']}), timeout=30)
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(stream)
+        self.assertEqual(caught.exception.code(), Code.INVALID_ARGUMENT)
+        self.assertIn("'pools'", caught.exception.details())
 
 
 class NoLeftovers(unittest.TestCase):
