@@ -154,6 +154,7 @@ if needed "build release" tools/build.sh release; then
   export CAPSTAN_BIN=$PWD/build/asan/bin CAPSTAN_RELEASE_BIN=$PWD/build/release/bin
   counted "end to end" tools/run-python-tests tests/e2e/*_test.py
   counted "conformance" tools/run-python-tests tests/conformance/*_test.py
+  counted "released clients" tools/run-python-tests tests/interop/*_test.py
 fi
 if needed "build tsan" tools/build.sh tsan core_test; then
   counted "threads under TSan" thread_tests
