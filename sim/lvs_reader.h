@@ -33,7 +33,7 @@ struct LvsImage {
   enum class State { kAbsent, kDamaged, kDirty, kClean } state = State::kAbsent;
   std::uint32_t cluster_size = 0, md_start = 0, md_len = 0, md_clusters = 0, io_unit_size = 0;
   std::uint64_t total_clusters = 0, super_blob = 0;
-  std::uint32_t masks_start = 0;  // the first page of any mask; they end at md_start
+  std::uint32_t masks_start = 0;      // the first page of any mask; they end at md_start
   std::vector<LvsBlob> blobs;         // without the super blob
   std::string name, uuid;             // of the pool
   std::uint64_t used_clusters = 0;    // data clusters reachable from blobs

@@ -65,7 +65,7 @@ void OrderWatch::report(std::string text) {
 void OrderWatch::begins(std::uint64_t offset, std::uint64_t length) {
   if (!report_ || length == 0) return;
   const State& safe = durable();
-  (void)now();  // to compare with when this write is complete
+  (void)now();                                // to compare with when this write is complete
   if (!safe.usable() || offset == 0) return;  // no pool, or its super block: see completed()
   const std::uint64_t end = offset + length, start = safe.image.md_start * kPage;
   const std::uint64_t masks = safe.image.masks_start * kPage;
@@ -115,8 +115,7 @@ bool OrderWatch::same(std::uint64_t offset, std::uint64_t length) const {
 
 void OrderWatch::completed(std::uint64_t offset, std::uint64_t length) {
   if (!report_ || length == 0) return;
-  const std::uint64_t end =
-      now_ && now_->usable() ? metadata_end(now_->image) : disk_.size();
+  const std::uint64_t end = now_ && now_->usable() ? metadata_end(now_->image) : disk_.size();
   if (offset >= end) return;  // data
   const std::optional<State> before = std::exchange(now_, std::nullopt);
   if (!now().usable() || !durable().usable()) return;

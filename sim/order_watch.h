@@ -26,8 +26,7 @@ namespace capstan::sim {
 class OrderWatch final : public core::SimDiskWatcher {
  public:
   // `report` hears of the first break. `extents_in_place`: extent pages may be written over.
-  OrderWatch(core::SimDisk& disk, bool extents_in_place,
-             std::function<void(std::string)> report);
+  OrderWatch(core::SimDisk& disk, bool extents_in_place, std::function<void(std::string)> report);
   ~OrderWatch() override;
 
   void begins(std::uint64_t offset, std::uint64_t length) override;

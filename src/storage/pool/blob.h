@@ -84,7 +84,8 @@ std::string uuid_value(const Uuid& uuid);
 // Collects one blob: its chain page by page, then its map group by group, so that no more than a
 // few pages need to be in memory at once. Every check of section 7.1 that needs no other blob.
 //
-//     take()… until kNoPage;  begin_map();  take_group() for every non-zero group_pages();  end_map()
+//     take()… until kNoPage;  begin_map();  take_group() for every non-zero group_pages();
+//     end_map()
 //
 // After an error the volume is damaged: salvage() then keeps what its extent pages name.
 class BlobReader {

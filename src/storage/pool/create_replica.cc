@@ -42,9 +42,10 @@ Result<void> PoolImpl::check_new(const ReplicaOptions& options) const {
   for (const auto& [id, volume] : store_->volumes()) groups += volume->blob.groups.size() + 1;
   if (groups > limits::kPoolMapGroupsMax) {
     return fail(Code::kResourceExhausted,
-                "the replicas of pool '" + store_->name() + "' would be larger together than a "
-                "pool may promise (" + std::to_string(limits::kPoolMapGroupsMax) +
-                    " times 512 clusters): delete some",
+                "the replicas of pool '" + store_->name() +
+                    "' would be larger together than a "
+                    "pool may promise (" +
+                    std::to_string(limits::kPoolMapGroupsMax) + " times 512 clusters): delete some",
                 ENOSPC);
   }
   const std::uint64_t free = now.capacity_bytes - now.used_bytes;

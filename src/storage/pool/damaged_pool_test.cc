@@ -129,9 +129,8 @@ TEST_F(Damaged, SharedClustersAndPagesAreGivenBackOnce) {
 // One bad extent page made the clusters of all others free, and the next writer got them.
 TEST_F(Damaged, FixedBugClustersOfADamagedVolumeWereGivenToOthers) {
   constexpr std::uint32_t kCluster = 16U << 10;
-  auto device = make(kCluster, [&](Pool& pool) {
-    must_add(pool, "big", 1600ULL * kCluster, false);
-  });
+  auto device =
+      make(kCluster, [&](Pool& pool) { must_add(pool, "big", 1600ULL * kCluster, false); });
   const auto image = image_of(*device);
   const lvs::Blob& big = blob_named(image, "big");
   ASSERT_EQ(big.groups.size(), 4U);
@@ -186,8 +185,9 @@ TEST_F(Damaged, FixedBugUnreadableVolumesCouldNotBeDeleted) {
   });
   const auto image = image_of(*device);
   // One has no first page any more, the other lost what names it.
-  edit_page(*device, blob_named(image, "a").root_page(),
-            [](Bytes& page) { std::ranges::fill(page, 0); }, false);
+  edit_page(
+      *device, blob_named(image, "a").root_page(), [](Bytes& page) { std::ranges::fill(page, 0); },
+      false);
   edit_page(*device, blob_named(image, "b").root_page(), [](Bytes& page) { page[45] = 9; });
   auto pool = must_load(device);
   auto faulted = pool->faulted();
@@ -256,8 +256,7 @@ TEST_F(Damaged, FixedBugCirclesOfParents) {
 
 // The mask of volumes has no checksum; with all its bits set it made everything a damaged volume.
 TEST_F(Damaged, FixedBugAMaskOfNonsenseIsNotBelieved) {
-  auto device = make(
-      16U << 10, [&](Pool& pool) { must_add(pool, "a", kMiB, true); }, 100 * kMiB);
+  auto device = make(16U << 10, [&](Pool& pool) { must_add(pool, "a", kMiB, true); }, 100 * kMiB);
   const auto image = image_of(*device);
   ASSERT_GT(image.geometry.md_len, limits::kPoolDamagedVolumesMax + 100);
   const std::uint64_t at = image.geometry.device_page(image.super.blobid_mask_start);

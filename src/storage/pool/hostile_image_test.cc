@@ -80,11 +80,12 @@ class HostileImage : public PoolTest, public testing::WithParamInterface<Sample>
     for (const auto& [id, entry] : image->blobs)
       pages.insert(pages.end(), entry.disk_pages.begin(), entry.disk_pages.end());
     for (auto count = random() % 4; count != 0; --count) {
-      const std::uint64_t page = random() % 8 == 0 ? random() % image->geometry.md_len
-                                                   : pages[random() % pages.size()];
+      const std::uint64_t page =
+          random() % 8 == 0 ? random() % image->geometry.md_len : pages[random() % pages.size()];
       const std::uint64_t at = image->geometry.md_page(static_cast<std::uint32_t>(page));
       if (random() % 8 == 0)  // a copy of another page in its place
-        write(device, at, read_all(device, image->geometry.md_page(pages[random() % pages.size()]), 4096));
+        write(device, at,
+              read_all(device, image->geometry.md_page(pages[random() % pages.size()]), 4096));
       change_page(device, at, random);
     }
   }
@@ -114,8 +115,8 @@ class HostileImage : public PoolTest, public testing::WithParamInterface<Sample>
 };
 
 TEST_P(HostileImage, IsOpenedUsedAndTakenApart) {
-  const auto original = unpack(std::string(GetParam().file) + ".img.zst", GetParam().block,
-                               GetParam().bytes);
+  const auto original =
+      unpack(std::string(GetParam().file) + ".img.zst", GetParam().block, GetParam().bytes);
   unsigned opened = 0;
   const char* first = std::getenv("HOSTILE_FIRST");
   const char* many = std::getenv("HOSTILE_COUNT");

@@ -142,9 +142,9 @@ core::Task<Result<void>> read_scanned(PageSource& source, StoreImage& image) {
                    "its first metadata page " + std::to_string(number) + " is torn");
   }
   if (image.damaged < limits::kPoolDamagedVolumesMax) co_return Result<void>{};
-  co_return damaged("more than " + std::to_string(limits::kPoolDamagedVolumesMax) +
-                        " volumes cannot be read",
-                    EILSEQ);
+  co_return damaged(
+      "more than " + std::to_string(limits::kPoolDamagedVolumesMax) + " volumes cannot be read",
+      EILSEQ);
 }
 
 }  // namespace

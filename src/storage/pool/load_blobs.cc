@@ -123,8 +123,7 @@ void add_unreadable(StoreImage& image, Blob blob, std::vector<std::uint32_t> pag
 
 core::Task<Result<void>> read_blobs(PageSource& source, StoreImage& image,
                                     std::vector<std::uint32_t> roots) {
-  for (std::size_t at = 0;
-       at < roots.size() && image.damaged < limits::kPoolDamagedVolumesMax;) {
+  for (std::size_t at = 0; at < roots.size() && image.damaged < limits::kPoolDamagedVolumesMax;) {
     std::vector<Pending> batch;
     for (; at < roots.size() && batch.size() < limits::kPoolLoadBlobsAtOnce; ++at)
       batch.push_back({BlobReader(roots[at], image.geometry), roots[at]});

@@ -131,9 +131,9 @@ class PoolTest : public DeviceTest {
     Bytes all;
     for (const auto& extent : *run(device.allocated(0, device.size_bytes()))) {
       for (std::uint64_t at = 0; at < extent.length; at += MemoryDevice::kChunkBytes) {
-        const Bytes part = read_all(device, extent.offset + at,
-                                    std::min<std::uint64_t>(MemoryDevice::kChunkBytes,
-                                                            extent.length - at));
+        const Bytes part =
+            read_all(device, extent.offset + at,
+                     std::min<std::uint64_t>(MemoryDevice::kChunkBytes, extent.length - at));
         if (all_zero(part)) continue;
         all.resize(all.size() + 8);
         store_le<std::uint64_t>(all.data() + all.size() - 8, extent.offset + at);

@@ -260,8 +260,8 @@ TEST_P(PowerCut, AtEveryIoLeavesASoundPool) {
 }
 
 // Copy-on-write: volumes above snapshots are written to, on an image that SPDK made, and the power
-// fails at the n-th I/O. Snapshots never change; each 4 KiB of the others is what it was or what was
-// written, and all of them are still there.
+// fails at the n-th I/O. Snapshots never change; each 4 KiB of the others is what it was or what
+// was written, and all of them are still there.
 class ClonePowerCut : public PoolTest, public testing::WithParamInterface<std::uint32_t> {
  protected:
   static constexpr std::uint64_t kImageBytes = 64U << 20, kClone = 1U << 20;
