@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 
 #include "core/buffer.h"
 #include "core/os_map.h"
+#include "core/untorn.h"
 #include "core/uring_reactor.h"
 
 namespace capstan::core {
@@ -32,15 +34,21 @@ UringReactor& ring() {
   return static_cast<UringReactor&>(*Reactor::current());
 }
 
+// What sysfs says of a disk or partition; nothing when it does not know it.
+std::string disk_attribute(dev_t device, const std::string& name) {
+  std::ifstream in("/sys/dev/block/" + std::to_string(major(device)) + ":" +
+                   std::to_string(minor(device)) + "/" + name);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
 // A number from the queue directory of the disk that holds `device`, or `fallback`. A partition
 // has its queue one level up.
 std::string queue_attribute(dev_t device, const char* name) {
-  const std::string base =
-      "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device));
-  for (const char* queue : {"/queue/", "/../queue/"}) {
-    std::ifstream in(base + queue + name);
-    std::string line;
-    if (in && std::getline(in, line)) return line;
+  for (const char* queue : {"queue/", "../queue/"}) {
+    std::string line = disk_attribute(device, queue + std::string(name));
+    if (!line.empty()) return line;
   }
   return {};
 }
@@ -66,14 +74,20 @@ Result<FileInfo> inspect(int fd, bool direct) {
     ioctl(fd, BLKPBSZGET, &physical);
     info.size_bytes = bytes;
     info.logical_block_bytes = static_cast<std::uint32_t>(logical);
-    info.physical_block_bytes = physical;
+    const std::string offset = disk_attribute(st.st_rdev, "alignment_offset");
+    info.physical_block_bytes = untorn_bytes({info.logical_block_bytes, physical, offset, 0});
     info.volatile_cache = queue_attribute(st.st_rdev, "write_cache") != "write through";
     info.discard = queue_number(st.st_rdev, "discard_max_bytes", 0) != 0;
   } else if (S_ISREG(st.st_mode)) {
     info.size_bytes = static_cast<std::uint64_t>(st.st_size);
     info.unlinked = st.st_nlink == 0;
     info.logical_block_bytes = queue_number(st.st_dev, "logical_block_size", 512);
-    info.physical_block_bytes = queue_number(st.st_dev, "physical_block_size", 512);
+    const std::uint32_t physical = queue_number(st.st_dev, "physical_block_size", 512);
+    const std::string offset = disk_attribute(st.st_dev, "alignment_offset");
+    struct statfs fs{};
+    if (fstatfs(fd, &fs) != 0) return fail_errno(errno, "look at the file system");
+    info.physical_block_bytes = untorn_bytes(
+        {info.logical_block_bytes, physical, offset, static_cast<std::uint32_t>(fs.f_bsize)});
   } else {
     return fail(Code::kInvalidArgument, "neither a regular file nor a block device", EINVAL);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/task.h"
 #include "host.pb.h"
 
 namespace capstan::services {
@@ -34,7 +35,8 @@ std::vector<mayastor::v1::BlockDevice> describe_block_devices(const std::vector<
                                                               const std::vector<Mount>& mounts,
                                                               bool all);
 
-// Asks udev for the disks of this machine, partitions below them.
-Result<std::vector<UdevDevice>> read_udev();
+// Asks udev for the disks of this machine, partitions below them. Reading its files is not
+// asynchronous, so others of the core have their turn after each device.
+core::Task<Result<std::vector<UdevDevice>>> read_udev();
 
 }  // namespace capstan::services

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/sim_env.h"
+
 namespace capstan::services {
 namespace {
 
@@ -134,8 +136,14 @@ TEST(BlockDevices, MountTable) {
   EXPECT_EQ(mounts[2].source, "proc");
 }
 
+core::Task<void> ask_udev(Result<std::vector<UdevDevice>>* disks) {
+  *disks = co_await read_udev();
+}
+
 TEST(BlockDevices, UdevAnswersOnThisMachine) {
-  const auto disks = read_udev();
+  core::SimWorld world(1);
+  Result<std::vector<UdevDevice>> disks = fail(Code::kUnknown, "never asked");
+  world.run(ask_udev(&disks));
   ASSERT_TRUE(disks) << disks.error().text();
   for (const auto& one : *disks) EXPECT_EQ(one.property("DEVTYPE"), "disk");
 }

@@ -41,7 +41,7 @@ core::Task<Result<v1::ListBlockDevicesResponse>> HostServiceV1::list_block_devic
     rpc::Call&, const v1::ListBlockDevicesRequest& request) {
   CO_TRY_SET(const std::string mounts,
              core::read_small_file("/proc/self/mounts", limits::kMountTableBytes));
-  CO_TRY_SET(const auto disks, read_udev());
+  CO_TRY_SET(const auto disks, co_await read_udev());
   v1::ListBlockDevicesResponse out;
   for (auto& device : describe_block_devices(disks, parse_mounts(mounts), request.all())) {
     *out.add_devices() = std::move(device);

@@ -285,6 +285,35 @@ TEST_F(PoolV1Test, ForeignDataIsNotOverwrittenUnlessForced) {
   EXPECT_TRUE(forced) << text_of(forced);
 }
 
+TEST_F(PoolV1Test, ADamagedPoolIsNotOverwrittenUnlessForced) {
+  ASSERT_TRUE(create(request()));
+  ASSERT_TRUE(create_replica("r1", "p", 8 * kMiB, true));
+  ASSERT_TRUE(export_pool("p"));
+  std::vector<std::uint8_t> super(4096);
+  env_.disk("/disk0").peek(0, super);
+  super[40] ^= 1;
+  env_.disk("/disk0").poke(0, super);
+  const auto refused = create(request());
+  ASSERT_EQ(code_of(refused), Code::kFailedPrecondition) << text_of(refused);
+  EXPECT_NE(text_of(refused).find("damaged pool"), std::string::npos);
+  EXPECT_NE(text_of(refused).find("--force"), std::string::npos);
+  EXPECT_TRUE(node_->engine.devices().list().empty());
+  EXPECT_EQ(code_of(import("p", "aio:///disk0")), Code::kInvalidArgument);
+  std::vector<std::uint8_t> after(4096);
+  env_.disk("/disk0").peek(0, after);
+  EXPECT_EQ(after, super);
+
+  call_.metadata.request = {{"capstan-force", "true"}};
+  const auto forced = create(request());
+  ASSERT_TRUE(forced) << text_of(forced);
+  EXPECT_EQ(forced->used(), 0U);
+  EXPECT_FALSE(node_->engine.find_pool("p")->pool->find("r1"));
+  // Forcing gives up what is damaged, never a pool that can be opened.
+  ASSERT_TRUE(export_pool("p"));
+  EXPECT_EQ(code_of(create(request("other"))), Code::kInvalidArgument);
+  EXPECT_TRUE(create(request()));
+}
+
 TEST_F(PoolV1Test, GrowPoolIsNotServed) {
   const auto grown =
       call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool", v1::GrowPoolRequest());

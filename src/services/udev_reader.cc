@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "core/reactor.h"
 #include "services/block_devices.h"
 
 namespace capstan::services {
@@ -39,20 +40,21 @@ std::string text(const char* value) {
 
 }  // namespace
 
-Result<std::vector<UdevDevice>> read_udev() {
+core::Task<Result<std::vector<UdevDevice>>> read_udev() {
   const Handle<udev> context(udev_new());
-  if (!context) return fail_errno(ENOMEM, "udev");
+  if (!context) co_return fail_errno(ENOMEM, "udev");
   const Handle<udev_enumerate> list(udev_enumerate_new(context.get()));
-  if (!list) return fail_errno(ENOMEM, "udev enumeration");
+  if (!list) co_return fail_errno(ENOMEM, "udev enumeration");
   int error = udev_enumerate_add_match_subsystem(list.get(), "block");
   if (error >= 0) error = udev_enumerate_scan_devices(list.get());
-  if (error < 0) return fail_errno(-error, "list block devices of udev");
+  if (error < 0) co_return fail_errno(-error, "list block devices of udev");
 
   std::vector<UdevDevice> disks;
   std::map<std::string, std::vector<UdevDevice>> partitions;  // by the disk's path in sysfs
   std::vector<std::string> paths;                             // of `disks`
   udev_list_entry* entry = nullptr;
   udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(list.get())) {
+    co_await core::yield();
     const char* path = udev_list_entry_get_name(entry);
     const Handle<udev_device> device(udev_device_new_from_syspath(context.get(), path));
     if (!device) continue;  // it went away meanwhile
@@ -69,7 +71,7 @@ Result<std::vector<UdevDevice>> read_udev() {
   for (std::size_t i = 0; i < disks.size(); ++i) {
     disks[i].partitions = std::move(partitions[paths[i]]);
   }
-  return disks;
+  co_return disks;
 }
 
 }  // namespace capstan::services

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/untorn.h"
 #include "core/uring_env.h"
 #include "storage/device/test_support.h"
 
@@ -206,6 +207,19 @@ TEST(FileDevice, RealFiles) {
   std::filesystem::resize_file(path, 8U << 20);
   (*env)->run(real_round_trip(**env, path));
   std::filesystem::remove(path);
+}
+
+// A file on a file system of 1 KiB blocks, and a partition that begins at sector 63, were taken for
+// as untearable as the disk below: pools on them left shadow pages out.
+TEST(FileDevice, FixedBugWhatADiskKeepsTogetherMayBeSpreadAbove) {
+  EXPECT_EQ(core::untorn_bytes({512, 4096, "0", 0}), 4096U);
+  EXPECT_EQ(core::untorn_bytes({512, 4096, "0", 4096}), 4096U);
+  EXPECT_EQ(core::untorn_bytes({512, 4096, "0", 1024}), 1024U);
+  EXPECT_EQ(core::untorn_bytes({512, 512, "0", 4096}), 512U);
+  EXPECT_EQ(core::untorn_bytes({512, 4096, "3584", 0}), 512U);
+  EXPECT_EQ(core::untorn_bytes({512, 4096, "-1", 4096}), 512U);
+  EXPECT_EQ(core::untorn_bytes({512, 512, "", 4096}), 512U);
+  EXPECT_EQ(core::untorn_bytes({4096, 4096, "0", 0}), 4096U);
 }
 
 }  // namespace
