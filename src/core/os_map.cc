@@ -26,6 +26,10 @@ Result<MemoryMap> MemoryMap::of_zeros(std::uint64_t bytes) {
   return make(-1, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
+void MemoryMap::prefer_large_pages() const {
+  if (data_) ::madvise(data_, size_, MADV_HUGEPAGE);
+}
+
 MemoryMap::~MemoryMap() {
   if (data_) ::munmap(data_, size_);
 }

@@ -18,6 +18,8 @@ class MemoryMap {
   static Result<MemoryMap> of_file(int descriptor, std::uint64_t bytes);
   // Zeros, writable, given memory page by page when written.
   static Result<MemoryMap> of_zeros(std::uint64_t bytes);
+  // Asks for large pages below it, for memory that is read here and there: a hint.
+  void prefer_large_pages() const;
 
   MemoryMap(MemoryMap&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

@@ -3,9 +3,10 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <string>
+#include <climits>
 
 namespace capstan::core {
 
@@ -24,6 +25,21 @@ Result<ProcessUsage> process_usage() {
   out.voluntary_switches = usage.ru_nvcsw;
   out.involuntary_switches = usage.ru_nivcsw;
   return out;
+}
+
+Error become_sibling(const std::string& name, const std::vector<std::string>& arguments) {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  if (length <= 0) return fail_errno(errno, "find the folder of this program").error();
+  std::string path(self, static_cast<std::size_t>(length));
+  path = path.substr(0, path.rfind('/') + 1) + name;
+  std::vector<std::string> words = {path};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  ::execv(path.c_str(), pointers.data());
+  return fail_errno(errno, "run '" + path + "', which belongs beside this program").error();
 }
 
 void yield_thread() {

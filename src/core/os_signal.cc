@@ -14,8 +14,9 @@ Result<std::unique_ptr<SignalSet>> SignalSet::create() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   if (const int rc = pthread_sigmask(SIG_BLOCK, &set, nullptr); rc != 0) {
-    return fail_errno(rc, "block SIGINT and SIGTERM");
+    return fail_errno(rc, "block SIGINT, SIGTERM and SIGHUP");
   }
   std::signal(SIGPIPE, SIG_IGN);
   const int fd = signalfd(-1, &set, SFD_CLOEXEC);

@@ -1,5 +1,5 @@
-// Why this file exists: SIGINT and SIGTERM as something a coroutine awaits (signalfd), so shutdown
-// runs as ordinary code on core 0 and no code of ours runs inside a signal handler.
+// Why this file exists: SIGINT, SIGTERM and SIGHUP as something a coroutine awaits (signalfd), so
+// shutdown runs as ordinary code on core 0 and no code of ours runs inside a signal handler.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@ namespace capstan::core {
 
 class SignalSet {
  public:
-  // Blocks SIGINT and SIGTERM for this thread and those it starts, and ignores SIGPIPE. Made
-  // before any other thread exists.
+  // Blocks these signals for this thread and those it starts, and ignores SIGPIPE. Made before any
+  // other thread exists.
   static Result<std::unique_ptr<SignalSet>> create();
   ~SignalSet();
   // The number of the next signal; kCancelled after cancel().

@@ -3,6 +3,8 @@
 // that is state: a coroutine must find its core's ready queue without carrying it everywhere).
 #include "core/reactor.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "core/scope.h"
 
@@ -10,7 +12,10 @@ namespace capstan::core {
 
 namespace {
 thread_local Reactor* current_reactor = nullptr;
-}
+// Asking for CPU time is a system call, so nobody asks before every task: a stall is measured from
+// the last look, which was at most this long before it.
+constexpr Nanos kCpuSampleNanos = 5 * kMillisecond;
+}  // namespace
 
 Reactor::Reactor() = default;
 Reactor::~Reactor() = default;
@@ -39,6 +44,7 @@ void Reactor::spawn_root(Task<void> task) {
 bool Reactor::turn() {
   ++counters_.turns;
   set_now(read_clock());
+  sample_cpu(now_);
   running_.swap(ready_);
   const bool worked = !running_.empty();
   Nanos before = now_;
@@ -57,11 +63,30 @@ Nanos Reactor::account(Nanos before) {
   const Nanos held = after - before;
   counters_.busy_ns += held;
   if (held > limits::kStallNanos) {
-    ++counters_.stalls;
-    if (stall_observer_) stall_observer_(task_name_ ? task_name_ : "unnamed", held);
+    report_stall(held, after);
+  } else {
+    sample_cpu(after);
   }
   task_name_ = nullptr;
   return after;
+}
+
+void Reactor::sample_cpu(Nanos now) {
+  if (now - cpu_sampled_at_ < kCpuSampleNanos) return;
+  cpu_ = read_cpu();
+  cpu_sampled_at_ = now;
+}
+
+// Little CPU time alone is no excuse: a task that waits in a system call holds the core as well.
+void Reactor::report_stall(Nanos held, Nanos now) {
+  const CpuUse before = std::exchange(cpu_, read_cpu());
+  cpu_sampled_at_ = now;
+  Stall stall{task_name_ ? task_name_ : "unnamed", held, 0, false};
+  stall.cpu_ns = std::min(held, cpu_.cpu_ns - before.cpu_ns);
+  stall.preempted = stall.cpu_ns <= limits::kStallNanos &&
+                    cpu_.involuntary_switches != before.involuntary_switches;
+  ++(stall.preempted ? counters_.preempted : counters_.stalls);
+  if (stall_observer_) stall_observer_(stall);
 }
 
 void Reactor::run(Task<void> task) {

@@ -45,7 +45,15 @@ class Suspended {
 
 class Reactor {
  public:
-  using StallObserver = std::function<void(const char* task, Nanos held)>;
+  // A task, a timer or a message that held the core longer than limits::kStallNanos, or a core that
+  // was taken away from it meanwhile. `task` is the name from name_task(), or "unnamed".
+  struct Stall {
+    const char* task;
+    Nanos held_ns;   // on the clock
+    Nanos cpu_ns;    // of these on a CPU; a few milliseconds too many at most
+    bool preempted;  // the system ran other threads in this one's place: no fault of the task
+  };
+  using StallObserver = std::function<void(const Stall& stall)>;
 
   virtual ~Reactor();
   Reactor(const Reactor&) = delete;
@@ -68,8 +76,6 @@ class Reactor {
   // Monotonic time read afresh; for measuring.
   virtual Nanos read_clock() const = 0;
 
-  // Called when a task, a timer or a message held the core longer than limits::kStallNanos, with
-  // the name that it has through name_task() (or "unnamed").
   void on_stall(StallObserver observer) { stall_observer_ = std::move(observer); }
 
   // Resumes everything that is ready, then fires due timers. True if anything ran.
@@ -78,7 +84,8 @@ class Reactor {
   void run(Task<void> task);
 
   struct Counters {
-    std::uint64_t turns = 0, resumed = 0, sleeps = 0, spins = 0, spin_hits = 0, stalls = 0;
+    std::uint64_t turns = 0, resumed = 0, sleeps = 0, spins = 0, spin_hits = 0;
+    std::uint64_t stalls = 0, preempted = 0;  // by Stall::preempted
     Nanos busy_ns = 0;
   };
   const Counters& counters() const { return counters_; }
@@ -89,6 +96,12 @@ class Reactor {
   // `block` false it only collects what is there.
   virtual void wait(bool block, Nanos deadline) = 0;
   void set_now(Nanos now) { now_ = now; }
+  // What the thread has used so far. Dearer than the clock: read every few milliseconds.
+  struct CpuUse {
+    Nanos cpu_ns = 0;
+    std::uint64_t involuntary_switches = 0;  // the system took the CPU away
+  };
+  virtual CpuUse read_cpu() const { return {read_clock(), 0}; }
   // Makes this the thread's current reactor for the lifetime of the object.
   class Current {
    public:
@@ -103,6 +116,7 @@ class Reactor {
   void measured(Work&& work) {
     task_name_ = nullptr;
     const Nanos before = read_clock();
+    sample_cpu(before);
     work();
     account(before);
   }
@@ -116,6 +130,8 @@ class Reactor {
   bool fire_timers();
   // What has run since `before` was one task; answers the time now.
   Nanos account(Nanos before);
+  void sample_cpu(Nanos now);
+  void report_stall(Nanos held, Nanos now);
 
   std::vector<Suspended> ready_, running_;
   std::multimap<Nanos, Timer*> timers_;
@@ -123,6 +139,8 @@ class Reactor {
   Nanos now_ = 0;
   const char* task_name_ = nullptr;
   StallObserver stall_observer_;
+  CpuUse cpu_;  // as of cpu_sampled_at_
+  Nanos cpu_sampled_at_ = 0;
 };
 
 // A one-shot timer: calls `function` on the reactor that armed it, never after disarm().

@@ -22,6 +22,8 @@ void ReactorMetrics::publish(unsigned core, Metrics& metrics) {
       {"reactor_spins_total", "Times the core looked for work before sleeping", &Counters::spins},
       {"reactor_spin_hits_total", "Times that found work", &Counters::spin_hits},
       {"reactor_stalls_total", "Tasks that held the core too long", &Counters::stalls},
+      {"reactor_preempted_total", "Times the system took the core away for long",
+       &Counters::preempted},
   };
   const Labels labels = {{"core", std::to_string(core)}};
   for (const auto& [name, help, field] : fields) {

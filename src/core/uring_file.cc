@@ -16,10 +16,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "core/buffer.h"
+#include "core/file_names.h"
 #include "core/os_map.h"
 #include "core/untorn.h"
 #include "core/uring_reactor.h"
@@ -29,6 +32,7 @@ namespace capstan::core {
 namespace {
 
 constexpr std::size_t kMaxTransfer = 1U << 30;  // one kernel request
+constexpr int kLinksMax = 40;                   // as the kernel has it
 
 UringReactor& ring() {
   return static_cast<UringReactor&>(*Reactor::current());
@@ -231,7 +235,7 @@ class UringFile final : public File {
   std::string path_;
 };
 
-class UringFileSystem final : public FileSystem {
+class UringFileSystem final : public FileSystem, public FileNames {
  public:
   Task<Result<std::unique_ptr<File>>> open(std::string path, OpenOptions options) override {
     int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
@@ -305,6 +309,40 @@ class UringFileSystem final : public FileSystem {
     close(fd);
     if (rc < 0) co_return fail_errno(-rc, "sync directory '" + path + "'");
     co_return Result<void>();
+  }
+
+  Result<std::string> resolve(std::string path) override {
+    for (int links = 0; links < kLinksMax; ++links) {
+      char real[PATH_MAX];
+      if (realpath(path.c_str(), real)) return std::string(real);
+      if (errno != ENOENT) return fail_errno(errno, "resolve '" + path + "'");
+      // Nothing there: the folder at least must be.
+      const auto slash = path.rfind('/');
+      const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+      if (!realpath(folder.c_str(), real)) return fail_errno(errno, "resolve '" + folder + "'");
+      const std::string found(real);
+      const std::string here = (found == "/" ? "" : found) + "/" +
+                               (slash == std::string::npos ? path : path.substr(slash + 1));
+      const ssize_t got = readlink(here.c_str(), real, sizeof real);
+      if (got < 0) return here;  // no link: simply missing
+      const std::string target(real, static_cast<std::size_t>(got));
+      path = target.starts_with('/') ? target : found + "/" + target;
+    }
+    return fail_errno(ELOOP, "resolve '" + path + "'");
+  }
+
+  Result<void> copy_access(const std::string& from, const std::string& to) override {
+    struct stat st{};
+    if (stat(from.c_str(), &st) != 0) return fail_errno(errno, "look at '" + from + "'");
+    // Only root may give files away; a group of one's own may be set by anybody.
+    if (chown(to.c_str(), st.st_uid, st.st_gid) != 0) {
+      const int ignored = chown(to.c_str(), static_cast<uid_t>(-1), st.st_gid);
+      static_cast<void>(ignored);
+    }
+    if (chmod(to.c_str(), st.st_mode & 07777U) != 0) {
+      return fail_errno(errno, "set the permissions of '" + to + "'");
+    }
+    return {};
   }
 
  private:

@@ -85,6 +85,15 @@ Nanos UringReactor::read_clock() const {
   return static_cast<Nanos>(now.tv_sec) * kSecond + static_cast<Nanos>(now.tv_nsec);
 }
 
+Reactor::CpuUse UringReactor::read_cpu() const {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return {static_cast<Nanos>(used.tv_sec) * kSecond + static_cast<Nanos>(used.tv_nsec),
+          static_cast<std::uint64_t>(usage.ru_nivcsw)};
+}
+
 void UringReactor::post(std::move_only_function<void()> work) {
   auto* item = new Posted{std::move(work), posted_.load(std::memory_order_relaxed)};
   while (!posted_.compare_exchange_weak(item->next, item, std::memory_order_seq_cst)) {
@@ -139,7 +148,7 @@ unsigned UringReactor::reap() {
     ++count;
     auto* op = reinterpret_cast<UringOp*>(cqe->user_data);
     if (!op) continue;
-    op->result_ = cqe->res;
+    op->result_ = faults_ ? faults_(cqe->res) : cqe->res;
     op->done_ = true;
     if (op == &wakeup_) wakeup_armed_ = false;
     if (op->waiter_) make_ready(op->waiter_);

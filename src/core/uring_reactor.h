@@ -44,6 +44,9 @@ class UringReactor final : public Reactor {
 
   void post(std::move_only_function<void()> work) override;
   Nanos read_clock() const override;
+  // Tests: every later completion has the result that `faults` makes of it, for errors that a
+  // kernel gives when it likes (EINTR). An empty one ends that.
+  void inject_results(std::function<int(int)> faults) { faults_ = std::move(faults); }
 
   // An empty submission entry that completes `op`. Owner thread only.
   io_uring_sqe* prepare(UringOp& op);
@@ -52,6 +55,7 @@ class UringReactor final : public Reactor {
 
  protected:
   void wait(bool block, Nanos deadline) override;
+  CpuUse read_cpu() const override;
 
  private:
   struct Posted {
@@ -83,6 +87,7 @@ class UringReactor final : public Reactor {
   unsigned spin_sample_ = 0;
   unsigned spins_since_check_ = 0;
   long involuntary_switches_ = 0;
+  std::function<int(int)> faults_;
 };
 
 }  // namespace capstan::core
