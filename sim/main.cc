@@ -21,7 +21,7 @@ constexpr const char* kHelp =
     "sim: runs a pool through power cuts on a simulated disk\n"
     "  --seed N        the first seed (default 1)\n"
     "  --seeds N       how many seeds, one after the other (default 1)\n"
-    "  --workload W    what the node does (default mixed)\n"
+    "  --workload W    what the node does (default mixed); all: they take turns\n"
     "  --enumerate     cut the power once at every I/O of the seed's first generation\n"
     "  --cut-at N      cut it only at I/O N of the first generation\n"
     "  --kill          with those two: kill the process instead\n"
@@ -69,7 +69,10 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
                        std::optional<std::uint64_t> cut_at) {
   PoolSimOptions options;
   options.seed = seed;
-  options.workload = find_workload(arguments.workload);
+  const auto names = workload_names();
+  const std::string workload =
+      arguments.workload == "all" ? std::string(names[seed % names.size()]) : arguments.workload;
+  options.workload = find_workload(workload);
   options.cut_at = cut_at;
   options.kill = arguments.kill;
   options.strict = arguments.strict;
@@ -80,7 +83,7 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
         "FAILED seed %llu%s: %s\n  %s\n  repeat: sim --workload %s --seed %llu%s --verbose\n",
         static_cast<unsigned long long>(seed),
         cut_at ? (" cut at I/O " + std::to_string(*cut_at)).c_str() : "", result.failure.c_str(),
-        result.story.c_str(), arguments.workload.c_str(), static_cast<unsigned long long>(seed),
+        result.story.c_str(), workload.c_str(), static_cast<unsigned long long>(seed),
         cut_at
             ? (" --cut-at " + std::to_string(*cut_at) + (arguments.kill ? " --kill" : "")).c_str()
             : "");
@@ -90,18 +93,20 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
 }
 
 int run(const Arguments& arguments) {
-  if (!find_workload(arguments.workload)) {
+  if (arguments.workload != "all" && !find_workload(arguments.workload)) {
     std::string names;
     for (const auto name : workload_names()) names += " " + std::string(name);
     std::fprintf(stderr, "sim: unknown workload '%s'; there are:%s\n", arguments.workload.c_str(),
                  names.c_str());
     return 2;
   }
-  std::uint64_t runs = 0, failed = 0, cuts = 0, kills = 0, loads = 0, writes = 0, created = 0;
+  std::uint64_t runs = 0, failed = 0, cuts = 0, kills = 0, loads = 0, writes = 0, created = 0,
+                resized = 0, grown = 0, full = 0;
   const auto count = [&](const PoolSimResult& result) {
     ++runs, failed += !result.failure.empty(), cuts += result.cuts, kills += result.kills,
         loads += result.loads;
-    writes += result.writes, created += result.created;
+    writes += result.writes, created += result.created, resized += result.resized;
+    grown += result.grown, full += result.refused_full;
   };
   for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {
     if (!arguments.enumerate) {
@@ -116,11 +121,12 @@ int run(const Arguments& arguments) {
   }
   std::printf(
       "%llu runs, %llu failed; %llu power cuts, %llu kills, %llu loads, %llu writes, %llu "
-      "replicas\n",
+      "replicas, %llu resized, pool grown %llu times, %llu times full\n",
       static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
       static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(kills),
       static_cast<unsigned long long>(loads), static_cast<unsigned long long>(writes),
-      static_cast<unsigned long long>(created));
+      static_cast<unsigned long long>(created), static_cast<unsigned long long>(resized),
+      static_cast<unsigned long long>(grown), static_cast<unsigned long long>(full));
   return failed == 0 ? 0 : 1;
 }
 

@@ -41,6 +41,11 @@ std::string describe_sector(ByteView sector) {
   return std::equal(whole.begin(), whole.end(), sector.begin()) ? text : "torn: begins as " + text;
 }
 
+void SectorOracle::resize(std::uint64_t sectors) {
+  sectors_.resize(sectors, {Entry{0, 1, false}});
+  unflushed_.erase(unflushed_.lower_bound(sectors), unflushed_.end());
+}
+
 SectorOracle::Change SectorOracle::begin(std::uint64_t first, std::uint64_t count, Value value,
                                          bool maybe) {
   CAPSTAN_ASSERT(first + count <= sectors_.size());
@@ -54,7 +59,8 @@ SectorOracle::Change SectorOracle::begin(std::uint64_t first, std::uint64_t coun
 
 void SectorOracle::end(const Change& change, bool done) {
   const auto now = ++clock_;
-  for (std::uint64_t i = change.first; i < change.first + change.count; ++i) {
+  const std::uint64_t last = std::min<std::uint64_t>(change.first + change.count, sectors_.size());
+  for (std::uint64_t i = change.first; i < last; ++i) {
     for (auto& entry : sectors_[i]) {
       if (entry.token != change.token) continue;
       entry.acknowledged = now;

@@ -35,6 +35,9 @@ class SectorOracle {
   std::uint64_t sectors() const { return sectors_.size(); }
   std::uint32_t replica() const { return replica_; }
 
+  // A change of size: what is new is zeros, what is cut off is forgotten.
+  void resize(std::uint64_t sectors);
+
   // A change begins; it counts as unacknowledged until ended(). `maybe`: even when acknowledged the
   // former content may remain (unmap).
   struct Change {

@@ -16,6 +16,10 @@ constexpr Workload kWorkloads[] = {
     {"faults", 6, 4, 6, 40, 5, 7, 12, 15, 1, 6, 120, 5, 60},
     {"groups", 8, 4, 4, 45, 6, 14, 8, 8, 1, 6, 110, 4, 0},  // volumes of several extent pages
     {"small", 25, 15, 15, 40, 5, 5, 15, 5, 3, 2, 14, 2, 0},
+    {"sizes", 9, 5, 4, 40, 5, 8, 12, 12, 1, 6, 120, 5, 0, 14, 3},
+    {"sizefaults", 9, 5, 4, 40, 5, 8, 12, 12, 1, 6, 120, 5, 60, 14, 3},
+    {"full", 14, 3, 3, 60, 6, 10, 8, 8, 1, 6, 130, 4, 0, 10, 1},
+    {"smallsizes", 22, 8, 4, 40, 4, 6, 12, 4, 2, 2, 14, 2, 0, 25, 8},
 };
 
 std::string size_text(std::uint64_t bytes) {
@@ -57,7 +61,7 @@ PoolSim::~PoolSim() {
 void PoolSim::configure() {
   using Deallocate = core::SimDiskOptions::Deallocate;
   auto& random = world_.random();
-  const bool small = workload_.name == "small";
+  const bool small = workload_.name.starts_with("small") || workload_.name == "full";
   disk_options_.size_bytes = (small ? 2 : random.between(3, 12)) << 20;
   disk_options_.block_bytes = random.chance(25) ? 4096 : 512;
   disk_options_.physical_block_bytes = random.chance(50) ? 4096 : 512;

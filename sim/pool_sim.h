@@ -35,6 +35,7 @@ struct Workload {
   unsigned workers, operations;  // per generation
   unsigned generations;
   unsigned faults;  // percent of generations with failing disk operations
+  unsigned resize = 0, grow = 0;
 };
 // null when unknown.
 const Workload* find_workload(std::string_view name);
@@ -58,7 +59,7 @@ struct PoolSimResult {
   std::string story;    // configuration, for the report of a failure
   std::uint64_t first_generation_ios = 0, trace_hash = 0, order_readings = 0;
   unsigned cuts = 0, kills = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
-           destroyed = 0;
+           destroyed = 0, resized = 0, grown = 0, refused_full = 0;
 };
 
 class PoolSim {
@@ -76,14 +77,16 @@ class PoolSim {
     std::uint32_t number = 0;
     Uuid uuid;
     std::string name;
+    // What may be used; while a change of size is in flight or not decided, the smaller one.
     std::uint64_t size_bytes = 0;
+    std::vector<std::uint64_t> sizes;  // that it may have
     bool thin = false;
     Stage stage = Stage::kCreating;
     SectorOracle oracle;
     // Values that may be stored, the acknowledged one first; an empty one stands for "absent".
     std::map<std::string, std::vector<std::string>> attributes;
     std::vector<Busy> busy;
-    bool managing = false;  // an attribute change or the destruction is in flight
+    bool managing = false;  // an attribute change, a resize or the destruction is in flight
     // Seen after a kill although its creation was never acknowledged: a power cut may take it away.
     bool tentative = false;
   };
@@ -111,6 +114,8 @@ class PoolSim {
   core::Task<void> set_attribute(std::shared_ptr<Model> model);
   enum class Change { kWrite, kZeroes, kUnmap };
   core::Task<void> change(std::shared_ptr<Model> model, Change kind);
+  core::Task<void> resize(std::shared_ptr<Model> model);
+  core::Task<void> grow();
   core::Task<void> read(std::shared_ptr<Model> model);
   core::Task<void> flush(std::shared_ptr<Model> model);
   std::shared_ptr<Model> pick_model();
@@ -123,6 +128,7 @@ class PoolSim {
   core::Task<void> check_content(std::shared_ptr<Model> model, bool survivors);
   void check_existence();
   void decide_existence(Model& model, bool exists);
+  static void decide_size(Model& model, std::uint64_t size_bytes);
   void check_attributes(Model& model, const storage::Replica& replica);
   void check_accounting();
 
@@ -148,6 +154,7 @@ class PoolSim {
   bool after_kill_ = false;              // the one before did
   std::uint64_t life_ = 0;               // counts loads; an operation of an older life is excused
   std::uint32_t next_value_ = 1, next_replica_ = 1;
+  std::uint64_t capacity_bytes_ = 0;  // acknowledged: the pool never has less
   std::string failure_;
   PoolSimResult result_;
 };

@@ -15,7 +15,7 @@ constexpr const char* kKeys[] = {"shared", "allowed-hosts", "entity_id", "x.note
 core::Task<void> PoolSim::operate() {
   const auto& w = workload_;
   auto pick = world_.random().below(w.create + w.destroy + w.attribute + w.write + w.zeroes +
-                                    w.unmap + w.flush + w.read + w.reload);
+                                    w.unmap + w.flush + w.read + w.reload + w.resize + w.grow);
   const auto is = [&pick](unsigned weight) {
     if (pick < weight) return pick = ~0ULL, true;
     pick -= weight;
@@ -38,6 +38,10 @@ core::Task<void> PoolSim::operate() {
     co_await flush(model);
   } else if (is(w.read)) {
     co_await read(model);
+  } else if (is(w.resize)) {
+    co_await resize(model);
+  } else if (is(w.grow)) {
+    co_await grow();
   } else {
     co_await reload();
   }
@@ -56,7 +60,7 @@ std::shared_ptr<PoolSim::Model> PoolSim::pick_model() {
 std::optional<PoolSim::Busy> PoolSim::pick_range(Model& model) {
   auto& random = world_.random();
   const std::uint64_t block = disk_options_.block_bytes / kSector;
-  const std::uint64_t blocks = model.oracle.sectors() / block;
+  const std::uint64_t blocks = model.size_bytes / disk_options_.block_bytes;
   const std::uint64_t cluster = pool_options_.cluster_size_bytes / disk_options_.block_bytes;
   std::uint64_t count = 0, first = 0;
   switch (random.below(4)) {
@@ -88,7 +92,10 @@ std::optional<PoolSim::Busy> PoolSim::pick_range(Model& model) {
 void PoolSim::settle(Model& model, const Result<void>& result, std::uint64_t life,
                      const char* what) {
   if (result || excused(life) || model.stage != Stage::kLive) return;
-  if (result.error().code == Code::kResourceExhausted && model.thin) return;  // the pool is full
+  if (result.error().code == Code::kResourceExhausted && model.thin) {  // the pool is full
+    ++result_.refused_full;
+    return;
+  }
   fail(std::string(what) + " of replica " + std::to_string(model.number) + ": " +
        result.error().text());
 }
@@ -108,6 +115,7 @@ core::Task<void> PoolSim::create() {
   model->thin = random.chance(60);
   const auto asked = random.between(1, most) * cluster - random.below(cluster / 4096) * 4096;
   model->size_bytes = (asked + cluster - 1) / cluster * cluster;
+  model->sizes = {model->size_bytes};
   model->oracle = SectorOracle(model->number, model->size_bytes / kSector);
   storage::ReplicaOptions options{model->name, model->uuid, asked, model->thin, std::nullopt};
   if (random.chance(30)) {
@@ -176,6 +184,67 @@ core::Task<void> PoolSim::set_attribute(std::shared_ptr<Model> model) {
   }
 }
 
+void PoolSim::decide_size(Model& model, std::uint64_t size_bytes) {
+  model.sizes = {size_bytes};
+  model.size_bytes = size_bytes;
+  model.oracle.resize(size_bytes / kSector);
+}
+
+core::Task<void> PoolSim::resize(std::shared_ptr<Model> model) {
+  if (model->managing || model->sizes.size() > 1) co_return;
+  auto& random = world_.random();
+  const std::uint64_t cluster = pool_options_.cluster_size_bytes;
+  const std::uint64_t before = model->size_bytes;
+  const std::uint64_t most = std::max<std::uint64_t>(2, disk_options_.size_bytes / cluster / 3);
+  const std::uint64_t near = before / cluster + random.between(1, 5);
+  const std::uint64_t clusters =
+      random.chance(50) ? random.between(1, most) : near - std::min<std::uint64_t>(near - 1, 3);
+  const std::uint64_t wanted = clusters * cluster;
+  model->managing = true;
+  model->sizes = {before, wanted};
+  model->size_bytes = std::min(before, wanted);
+  const auto life = life_;
+  note("resize " + model->name + " from " + std::to_string(before) + " to " +
+       std::to_string(wanted));
+  const auto result = co_await pool_->resize_replica(model->uuid, wanted);
+  model->managing = false;
+  if (!env_->powered()) co_return;  // it has one size or the other
+  if (result) {
+    decide_size(*model, wanted);
+    model->tentative = false;
+    ++result_.resized;
+  } else if (!excused(life)) {
+    decide_size(*model, before);
+    if (result.error().code != Code::kResourceExhausted)
+      fail("resize " + model->name + ": " + result.error().text());
+    else
+      ++result_.refused_full;
+  }
+}
+
+// The disk becomes larger, what is new on it is somebody's old data, and the pool takes it.
+core::Task<void> PoolSim::grow() {
+  const std::uint64_t size = disk_->size();
+  if (size >= 2 * disk_options_.size_bytes) co_return;
+  const std::uint64_t grown = size + world_.random().between(1, 64) * 16384;
+  disk_->grow(grown);
+  std::vector<std::uint8_t> old(grown - size);
+  for (std::uint64_t i = 0; i < old.size() / kSector; ++i)
+    fill_sector(MutableBytes(old).subspan(i * kSector, kSector), 0xFFFF, i, 1);
+  disk_->poke(size, old);
+  const auto life = life_;
+  note("grow the disk to " + std::to_string(grown));
+  auto result = co_await device_->rescan();
+  if (result) result = co_await pool_->grow();
+  if (!env_->powered()) co_return;
+  if (result) {
+    if (*result) ++result_.grown;
+    capacity_bytes_ = std::max(capacity_bytes_, pool_->info().capacity_bytes);
+  } else if (!excused(life) && result.error().code != Code::kResourceExhausted) {
+    fail("grow: " + result.error().text());
+  }
+}
+
 core::Task<void> PoolSim::change(std::shared_ptr<Model> model, Change kind) {
   const auto replica = pool_->find(model->uuid);
   if (!replica) {
@@ -241,6 +310,7 @@ core::Task<void> PoolSim::flush(std::shared_ptr<Model> model) {
   if (result && env_->powered()) {
     model->oracle.flush_ended(begun);
     model->tentative = false;
+    if (!faulty_ && !model->managing) decide_size(*model, replica->size_bytes());
   }
   settle(*model, result, life, "flush");
 }

@@ -43,20 +43,24 @@ Result<std::uint32_t> block_size_for(const core::FileInfo& info, const std::stri
   return size;
 }
 
-core::OpenOptions open_options(bool direct) {
-  return {.write = true, .create = false, .exclusive = true, .truncate = false, .direct = direct};
+core::OpenOptions open_options(const FileDeviceOptions& options, bool direct) {
+  return {.write = !options.read_only,
+          .create = false,
+          .exclusive = true,
+          .truncate = false,
+          .direct = direct};
 }
 
 }  // namespace
 
 core::Task<Result<std::shared_ptr<FileDevice>>> FileDevice::open(core::Env& env,
                                                                  FileDeviceOptions options) {
-  CO_TRY_SET(auto file, co_await env.files().open(options.path, open_options(true)));
+  CO_TRY_SET(auto file, co_await env.files().open(options.path, open_options(options, true)));
   CO_TRY_SET(options.block_size, block_size_for(file->info(), options.path, options.block_size));
   if (file->info().direct && file->info().alignment_bytes > options.block_size) {
     // Blocks finer than O_DIRECT's unit: the page cache has to do the cutting.
     file.reset();
-    CO_TRY_SET(file, co_await env.files().open(options.path, open_options(false)));
+    CO_TRY_SET(file, co_await env.files().open(options.path, open_options(options, false)));
   }
   if (options.name.empty()) options.name = options.path;
   if (!options.uuid) options.uuid = Uuid::from_name(options.path);

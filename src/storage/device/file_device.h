@@ -25,6 +25,7 @@ struct FileDeviceOptions {
   std::optional<Uuid> uuid = {};
   std::string_view product = "AIO disk";  // a literal
   std::string name = {};                  // of the device; empty: the path
+  bool read_only = false;                 // every change fails; the file needs no write permission
 };
 
 class FileDevice final : public Device {

@@ -34,6 +34,8 @@ class Allocator {
 
   std::uint64_t free_clusters() const { return clusters_.size() - clusters_.count(); }
   std::uint64_t free_pages() const { return pages_.size() - pages_.count(); }
+  // The pool has more clusters from now on.
+  void grow(std::uint64_t clusters) { clusters_.grow(clusters); }
   // Marking during a load.
   Bitmap& pages() { return pages_; }
   Bitmap& clusters() { return clusters_; }

@@ -70,6 +70,12 @@ class Bitmap {
       count_ += std::popcount(words_[word]);
     }
   }
+  // New bits are clear. Never smaller.
+  void grow(std::uint64_t bits) {
+    CAPSTAN_ASSERT(bits >= bits_);
+    bits_ = bits;
+    words_.resize((bits + 63) / 64);
+  }
   // Bit i is bit i mod 8 of byte i / 8; what follows the last bit is ignored, or zero.
   static Bitmap from_bytes(std::uint64_t bits, ByteView bytes) {
     CAPSTAN_ASSERT(bytes.size() >= (bits + 7) / 8);

@@ -8,6 +8,18 @@
 
 namespace capstan::storage::lvs {
 
+Result<void> PoolImpl::check_map_room(std::uint64_t clusters, std::uint64_t before) const {
+  std::uint64_t groups = clusters / kGroupClusters + 1;
+  for (const auto& [id, volume] : store_->volumes()) groups += volume->blob.groups.size() + 1;
+  if (groups - std::min(groups, before) <= limits::kPoolMapGroupsMax) return {};
+  return fail(Code::kResourceExhausted,
+              "the replicas of pool '" + store_->name() +
+                  "' would be larger together than a "
+                  "pool may promise (" +
+                  std::to_string(limits::kPoolMapGroupsMax) + " times 512 clusters): delete some",
+              ENOSPC);
+}
+
 Result<void> PoolImpl::check_new(const ReplicaOptions& options) const {
   const PoolInfo now = info();
   if (options.name.empty() || options.name.size() > limits::kReplicaNameBytesMax ||
@@ -38,16 +50,9 @@ Result<void> PoolImpl::check_new(const ReplicaOptions& options) const {
                     std::to_string(now.capacity_bytes) + " bytes)",
                 EOVERFLOW);
   }
-  std::uint64_t groups = options.size_bytes / now.cluster_size_bytes / kGroupClusters + 1;
-  for (const auto& [id, volume] : store_->volumes()) groups += volume->blob.groups.size() + 1;
-  if (groups > limits::kPoolMapGroupsMax) {
-    return fail(Code::kResourceExhausted,
-                "the replicas of pool '" + store_->name() +
-                    "' would be larger together than a "
-                    "pool may promise (" +
-                    std::to_string(limits::kPoolMapGroupsMax) + " times 512 clusters): delete some",
-                ENOSPC);
-  }
+  const std::uint64_t clusters =
+      (options.size_bytes + now.cluster_size_bytes - 1) / now.cluster_size_bytes;
+  TRY(check_map_room(clusters, 0));
   const std::uint64_t free = now.capacity_bytes - now.used_bytes;
   if (!options.thin && options.size_bytes > free) {
     return fail(Code::kResourceExhausted,
@@ -71,21 +76,11 @@ Blob PoolImpl::new_blob(const ReplicaOptions& options) const {
 
 core::Task<Result<void>> PoolImpl::fill_thick(Volume& volume) {
   Blob& blob = volume.blob;
-  const Geometry& geometry = store_->geometry();
   for (std::uint64_t index = 0; index < blob.num_clusters; ++index) {
     CO_TRY_SET(std::uint32_t cluster, store_->take_cluster());
     blob.set_cluster(index, cluster);
   }
-  for (std::uint64_t index = 0; index < blob.num_clusters;) {
-    const std::uint32_t first = blob.cluster_at(index);
-    std::uint64_t count = 1;
-    while (index + count < blob.num_clusters && blob.cluster_at(index + count) == first + count &&
-           (count + 1) * geometry.cluster_size <= limits::kClusterBytesMax)
-      ++count;
-    CO_TRY(co_await store_->device().write_zeroes(geometry.cluster(first),
-                                                  count * geometry.cluster_size));
-    index += count;
-  }
+  CO_TRY(co_await store_->zero_mapped(blob, 0));
   CO_TRY_SET(std::vector<std::uint32_t> pages, co_await store_->take_pages(blob.groups.size()));
   std::vector<std::pair<std::uint32_t, Page>> writes;
   for (std::size_t group = 0; group < pages.size(); ++group) {
@@ -108,8 +103,10 @@ core::Task<Result<void>> PoolImpl::place(Volume& volume) {
   std::vector<Page> pages = encode_chain(blob).seal(blob.id, blob.chain);
   std::vector<std::pair<std::uint32_t, Page>> writes;
   for (std::size_t i = 1; i < pages.size(); ++i) writes.emplace_back(blob.chain[i], pages[i]);
-  CO_TRY(co_await store_->write_pages(std::move(writes)));
-  CO_TRY(co_await store_->barrier());
+  if (!blob.thin() || !writes.empty()) {  // a thin root alone names nothing that could be missing
+    CO_TRY(co_await store_->write_pages(std::move(writes)));
+    CO_TRY(co_await store_->barrier());
+  }
   CO_TRY(co_await store_->write_root(root, pages.front()));
   co_return co_await store_->barrier();
 }

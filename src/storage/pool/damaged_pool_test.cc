@@ -271,6 +271,36 @@ TEST_F(Damaged, FixedBugAMaskOfNonsenseIsNotBelieved) {
   expect_sound(std::move(pool));
 }
 
+// Thousands of torn roots, each with its copy: what is kept of them in memory is bounded, the rest
+// are damaged volumes.
+TEST_F(Damaged, CopiesOfTornRootsAreKeptUpToALimit) {
+  const auto most = static_cast<std::uint32_t>(limits::kPoolDamagedVolumesMax);
+  constexpr std::uint32_t kMore = 3;
+  auto device = make(16U << 10, [](Pool&) {}, 160 * kMiB);
+  const auto image = image_of(*device);
+  ASSERT_GT(image.geometry.md_len, 2 * (most + kMore) + 1);
+  for (std::uint32_t root = 1; root <= most + kMore; ++root) {
+    lvs::Blob blob;
+    blob.id = lvs::blob_id_of(root);
+    blob.flags.invalid = lvs::kFlagExtentTable | lvs::kFlagThin;
+    blob.xattrs = {{"name", lvs::padded_name("v" + std::to_string(root))}};
+    const std::vector<std::uint32_t> chain{root};
+    lvs::Page page = lvs::encode_chain(blob).seal(blob.id, chain).front();
+    const lvs::Page shadow = lvs::make_shadow(page, root);
+    write(*device, image.geometry.md_page(root + most + kMore),
+          Bytes(shadow.begin(), shadow.end()));
+    page[4000] ^= 1;
+    write(*device, image.geometry.md_page(root), Bytes(page.begin(), page.end()));
+  }
+  set_clean(*device, 0);
+  auto found = image_of(*device);
+  EXPECT_EQ(found.restored.size(), most);
+  EXPECT_EQ(found.damaged, kMore);
+  auto pool = must_load(device);
+  EXPECT_EQ(pool->replicas().size(), most);
+  EXPECT_EQ(pool->faulted().size(), kMore);
+}
+
 // The bits fit one page, the super block says the mask has all pages up to the metadata.
 TEST_F(Damaged, LongMasksAreZeroBehindTheirBits) {
   auto device = make(kMiB, [&](Pool& pool) { must_add(pool, "a", kMiB, true); });

@@ -1,8 +1,11 @@
 // Why this file exists: a replica may only be unloaded or destroyed when no request of it is in
 // flight, and no request may begin afterwards. Every request holds a Pass from its first to its
-// last step; close() refuses new ones, drained() waits for the old ones. Thread-safety: one core.
+// last step; close() refuses new ones, drained() waits for the old ones. turn_over() waits for
+// those that are inside now and lets new ones in meanwhile: a volume that shrinks has told them its
+// new end. Thread-safety: one core.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -14,31 +17,38 @@ class IoGate {
  public:
   class Pass {
    public:
-    explicit Pass(IoGate* gate) : gate_(gate) { ++gate_->inside_; }
-    Pass(Pass&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)) {}
+    Pass(IoGate* gate, std::size_t turn) : gate_(gate), turn_(turn) { ++gate_->inside_[turn_]; }
+    Pass(Pass&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), turn_(other.turn_) {}
     Pass& operator=(Pass&&) = delete;
     ~Pass() {
-      if (gate_ && --gate_->inside_ == 0) gate_->idle_.notify_all();
+      if (gate_ && --gate_->inside_[turn_] == 0) gate_->idle_.notify_all();
     }
 
    private:
     IoGate* gate_;
+    std::size_t turn_;
   };
 
   bool open() const { return open_; }
   Pass enter() {
     CAPSTAN_ASSERT(open_);
-    return Pass(this);
+    return Pass(this, turn_);
   }
   void close() { open_ = false; }
   void reopen() { open_ = true; }
   core::Task<void> drained() {
-    while (inside_ != 0) co_await idle_.wait();
+    while (inside_[0] + inside_[1] != 0) co_await idle_.wait();
+  }
+  // One caller at a time.
+  core::Task<void> turn_over() {
+    const std::size_t before = std::exchange(turn_, 1 - turn_);
+    while (inside_[before] != 0) co_await idle_.wait();
   }
 
  private:
   bool open_ = true;
-  std::size_t inside_ = 0;
+  std::array<std::size_t, 2> inside_{};
+  std::size_t turn_ = 0;
   core::Event idle_;
 };
 

@@ -67,6 +67,14 @@ Result<SuperBlock> plan_layout(const LayoutRequest& request) {
   return super;
 }
 
+std::uint64_t growable_clusters(const SuperBlock& super) {
+  // Very old pools have no mask of blob ids: the metadata region comes next.
+  const std::uint32_t end = super.blobid_mask_len != 0 ? super.blobid_mask_start : super.md_start;
+  if (end <= super.cluster_mask_start) return 0;
+  const std::uint64_t bytes = std::uint64_t{end - super.cluster_mask_start} * super.page_stride();
+  return std::min((bytes - mask_bytes(0)) * 8, limits::kPoolClustersMax);
+}
+
 Geometry::Geometry(const SuperBlock& super, std::uint64_t device_bytes)
     : cluster_size(super.cluster_size),
       page_stride(super.page_stride()),

@@ -21,6 +21,9 @@ struct LayoutRequest {
 // size), ENOSPC (device smaller than one cluster) or ENOMEM (no room beside the metadata).
 Result<SuperBlock> plan_layout(const LayoutRequest& request);
 
+// How many clusters the masks of a pool have room for: what it may grow to.
+std::uint64_t growable_clusters(const SuperBlock& super);
+
 struct Geometry {
   std::uint32_t cluster_size = 0, page_stride = 4096, md_start = 0, md_len = 0;
   std::uint32_t total_clusters = 0;

@@ -83,6 +83,8 @@ core::Task<Result<void>> restore_shadows(PageSource& source, StoreImage& image,
     image.shadow_pages.push_back(number);
     auto shadow = decode_shadow(source.page(number));
     if (!shadow || !std::ranges::binary_search(scan.torn_roots, shadow->target)) continue;
+    // A crash tears a few roots; who has thousands of them wants our memory.
+    if (image.restored.size() >= limits::kPoolDamagedVolumesMax) continue;
     const PageHeader header = page_header(shadow->original);
     if (header.id != blob_id_of(shadow->target) || header.sequence != 0) continue;
     if (++candidates[shadow->target] > 1) {  // cannot be ours: never guess between two
@@ -172,7 +174,7 @@ core::Task<Result<StoreImage>> load_image(Device& device) {
   CO_TRY(read_store_name(image));
   resolve_interrupted(image);
   find_faults(image);
-  if (masks && image.damaged != 0) {
+  if (masks) {
     image.mask_pages = std::move(masks->pages);
     image.mask_clusters = std::move(masks->clusters);
   }

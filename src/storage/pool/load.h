@@ -48,12 +48,23 @@ struct StoreImage {
   std::vector<std::uint32_t> dead_roots;       // of blobs that recovery discarded
   std::vector<std::uint32_t> discarded_pages;  // reserved until the dead roots are gone
 
-  // From the masks of a clean store that has unreadable blobs: what they use is only known here.
+  // The masks of a clean store. Where blobs are unreadable, what they use is only known here.
   std::optional<Bitmap> mask_pages, mask_clusters;
   std::vector<std::string> notes;  // what recovery did, for the log
 
   bool has_repairs() const;
 };
+
+// What is wrong with a pool, for whoever checks one that no node has open (tools, tests).
+struct Finding {
+  enum class Kind : std::uint8_t {
+    kDamage,  // a volume that cannot be used, or a pool whose masks would give its space away
+    kRepair,  // found and put right in memory; the disk has it after the next repair
+    kLeak,    // marked used, though nothing reaches it: space lost until the next repair
+  } kind;
+  std::string text;
+};
+std::vector<Finding> find_problems(const StoreImage& image);
 
 // kNotFound: no signature. kDataLoss: damaged, the text says what. Errors of the device pass.
 core::Task<Result<StoreImage>> load_image(Device& device);

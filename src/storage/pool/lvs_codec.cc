@@ -4,6 +4,7 @@
 #include "storage/pool/lvs_codec.h"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -39,6 +40,7 @@ void for_each_field(Super& super, Visit visit) {
   visit(92, super.md_page_size);
 }
 constexpr std::size_t kTypeOffset = 56, kReservedOffset = 96, kChecksumOffset = 4092;
+constexpr std::size_t kFirstSectorBytes = 512;  // the least that cannot tear
 constexpr std::size_t kCleanOffset = 16, kNextOffset = 4088;
 
 bool is_power_of_two_between(std::uint32_t value, std::uint32_t low, std::uint32_t high) {
@@ -138,6 +140,49 @@ Page encode_super(const SuperBlock& super) {
   std::ranges::copy(super.reserved, page.begin() + kReservedOffset);
   store_le(page.data() + kChecksumOffset, crc32c(ByteView(page).first(kChecksumOffset)));
   return page;
+}
+
+Result<void> keep_checksum(const SuperBlock& before, SuperBlock& after) {
+  constexpr std::size_t kSpare = kFirstSectorBytes - 4 - kReservedOffset;
+  const auto spare = MutableBytes(after.reserved).subspan(kSpare, 4);
+  if (!all_zero(ByteView(after.reserved).first(kSpare)) ||
+      !all_zero(ByteView(after.reserved).subspan(kSpare + 4))) {
+    return fail(Code::kFailedPrecondition,
+                "the super block was written by a newer format: only that can change its size",
+                EPERM);
+  }
+  const auto checksum_with = [&](std::uint32_t bits) {
+    store_le(spare.data(), bits);
+    return load_le<std::uint32_t>(encode_super(after).data() + kChecksumOffset);
+  };
+  // The checksum is linear: each of the 32 bits flips the same checksum bits whatever the others
+  // are. What has to be flipped is therefore a sum of columns, found by elimination.
+  const std::uint32_t base = checksum_with(0);
+  struct Column {
+    std::uint32_t flips = 0, bits = 0;
+  };
+  std::array<Column, 32> by_highest{};
+  for (unsigned bit = 0; bit < 32; ++bit) {
+    Column column{checksum_with(1U << bit) ^ base, 1U << bit};
+    while (column.flips != 0) {
+      Column& pivot = by_highest[static_cast<std::size_t>(std::bit_width(column.flips)) - 1];
+      if (pivot.flips == 0) {
+        pivot = column;
+        break;
+      }
+      column = {column.flips ^ pivot.flips, column.bits ^ pivot.bits};
+    }
+  }
+  std::uint32_t rest = base ^ load_le<std::uint32_t>(encode_super(before).data() + kChecksumOffset);
+  std::uint32_t bits = 0;
+  while (rest != 0) {
+    const Column& pivot = by_highest[static_cast<std::size_t>(std::bit_width(rest)) - 1];
+    CAPSTAN_ASSERT(pivot.flips != 0);  // 32 neighbouring bits reach every checksum
+    rest ^= pivot.flips;
+    bits ^= pivot.bits;
+  }
+  store_le(spare.data(), bits);
+  return {};
 }
 
 bool checksum_matches(ByteView page) {

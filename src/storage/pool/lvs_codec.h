@@ -87,6 +87,10 @@ bool has_super_signature(ByteView page);
 // bounds what the fields may claim.
 Result<DecodedSuper> decode_super(ByteView page, std::uint64_t device_bytes);
 Page encode_super(const SuperBlock& super);
+// Chooses the last four reserved bytes of the first 512 so that `after` has the checksum of
+// `before`: then the first sector is all that differs. kFailedPrecondition when other reserved
+// bytes are in use: a newer format may mean something by these four, too.
+Result<void> keep_checksum(const SuperBlock& before, SuperBlock& after);
 
 // --- metadata pages ----------------------------------------------------------------------------
 

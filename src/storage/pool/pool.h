@@ -101,6 +101,18 @@ class Pool {
   virtual core::Task<Result<std::shared_ptr<Replica>>> create_replica(ReplicaOptions options) = 0;
   // kNotFound; kFailedPrecondition with EBUSY when it has clones or is claimed.
   virtual core::Task<Result<void>> destroy_replica(Uuid uuid) = 0;
+  // Another size, rounded up to clusters; equal is fine. Requests go on meanwhile; those behind a
+  // new end are refused as soon as the shrink begins, and what stood there is gone for good. What a
+  // growth adds reads as zeros, or in a clone as its snapshot's data. kNotFound; kInvalidArgument
+  // (0); kOutOfRange with EOVERFLOW (grown larger than the pool); kPermissionDenied with EPERM (a
+  // snapshot); kFailedPrecondition with EBUSY (a shrink of a claimed one); kResourceExhausted with
+  // ENOSPC (thick, too few free clusters) or EMFILE.
+  virtual core::Task<Result<void>> resize_replica(Uuid uuid, std::uint64_t size_bytes) = 0;
+  // Takes what the device has grown by into use, as far as whole clusters go; false when that is
+  // nothing. The caller has the device rescanned before. kFailedPrecondition: the device shrank;
+  // kResourceExhausted with ENOSPC: larger than the metadata made room for at creation
+  // (PoolInfo::growable_bytes).
+  virtual core::Task<Result<bool>> grow() = 0;
   // Stores a user attribute (lvs-format section 8.3); `value` byte for byte, NUL included if
   // wanted.
   virtual core::Task<Result<void>> set_attribute(Uuid uuid, std::string key, std::string value) = 0;

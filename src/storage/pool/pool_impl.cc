@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "storage/pool/format.h"
+#include "storage/pool/repair.h"
 
 namespace capstan::storage {
 
@@ -55,17 +56,17 @@ core::Task<Result<std::unique_ptr<Pool>>> Pool::load(core::Env& env, std::shared
   co_return std::make_unique<PoolImpl>(env, std::move(store));
 }
 
+core::Task<Result<void>> write_repairs(Pool& pool) {
+  return dynamic_cast<PoolImpl&>(pool).repair();
+}
+
 }  // namespace capstan::storage
 
 namespace capstan::storage::lvs {
-namespace {
-
 std::unexpected<Error> not_found(const Store& store, const Uuid& uuid) {
   return fail(Code::kNotFound,
               "no replica with uuid " + uuid.text() + " in pool '" + store.name() + "'", ENOENT);
 }
-
-}  // namespace
 
 PoolInfo describe(const Store& store) {
   const Geometry& geometry = store.geometry();
@@ -79,12 +80,10 @@ PoolInfo describe(const Store& store) {
     const Blob& blob = volume->blob;
     const bool snapshot = !blob.text("io-engine.snapshot_create_time").empty();
     info.committed_bytes +=
-        (snapshot ? blob.allocated() : blob.num_clusters) * geometry.cluster_size;
+        (snapshot ? blob.allocated() : volume->clusters()) * geometry.cluster_size;
   }
   info.disk_capacity_bytes = store.device().size_bytes();
-  // One bit for each cluster; the mask begins with a header of five bytes.
-  const std::uint64_t mask_bytes = std::uint64_t{store.super().cluster_mask_len} * kPageBytes;
-  info.growable_bytes = (mask_bytes - 5) * 8 * geometry.cluster_size;
+  info.growable_bytes = growable_clusters(store.super()) * geometry.cluster_size;
   info.page_size_bytes = kPageBytes;
   info.md_pages = geometry.md_len;
   info.md_used_pages = geometry.md_len - store.allocator().free_pages();
@@ -226,6 +225,11 @@ core::Task<Result<void>> PoolImpl::set_attribute(Uuid uuid, std::string key, std
   }
   CO_TRY(co_await store_->commit(*volume, std::move(edit)));
   co_return co_await store_->barrier();
+}
+
+core::Task<Result<void>> PoolImpl::repair() {
+  core::Mutex::Guard guard = co_await store_->management().lock();
+  co_return co_await store_->begin_change();
 }
 
 core::Task<Result<void>> PoolImpl::unload() {

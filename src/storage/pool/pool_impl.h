@@ -15,6 +15,7 @@
 namespace capstan::storage::lvs {
 
 PoolInfo describe(const Store& store);
+std::unexpected<Error> not_found(const Store& store, const Uuid& uuid);
 
 class PoolImpl final : public Pool {
  public:
@@ -31,12 +32,20 @@ class PoolImpl final : public Pool {
   core::Task<Result<std::shared_ptr<Replica>>> create_replica(ReplicaOptions options) override;
   core::Task<Result<void>> destroy_replica(Uuid uuid) override;
   core::Task<Result<void>> set_attribute(Uuid uuid, std::string key, std::string value) override;
+  core::Task<Result<void>> resize_replica(Uuid uuid, std::uint64_t size_bytes) override;
+  core::Task<Result<bool>> grow() override;
+  // Writes now what the load found to be repaired, which otherwise waits for the first change; the
+  // pool counts as not unloaded after it.
+  core::Task<Result<void>> repair();
   core::Task<Result<void>> unload() override;
   core::Task<Result<void>> destroy() override;
   std::vector<std::string> notes() const override { return store_->notes(); }
 
  private:
   Result<void> check_new(const ReplicaOptions& options) const;
+  // Room in the memory of maps for a volume of `clusters` instead of one of `before` groups.
+  Result<void> check_map_room(std::uint64_t clusters, std::uint64_t before) const;
+  Result<void> check_resize(const ReplicaImpl& replica, std::uint64_t size_bytes) const;
   Blob new_blob(const ReplicaOptions& options) const;
   core::Task<Result<void>> place(Volume& volume);
   core::Task<Result<void>> fill_thick(Volume& volume);

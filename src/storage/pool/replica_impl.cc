@@ -11,7 +11,7 @@ ReplicaImpl::ReplicaImpl(std::shared_ptr<Store> store, std::shared_ptr<Volume> v
       uuid_(volume_->blob.uuid()) {}
 
 std::uint64_t ReplicaImpl::num_blocks() const {
-  return volume_->blob.num_clusters * store_->geometry().cluster_size / block_size();
+  return volume_->clusters() * store_->geometry().cluster_size / block_size();
 }
 
 std::optional<std::string> ReplicaImpl::attribute(std::string_view key) const {

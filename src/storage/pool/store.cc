@@ -25,8 +25,10 @@ void Store::adopt(StoreImage image) {
   shadow_pages_ = std::move(image.shadow_pages);
   dead_roots_ = std::move(image.dead_roots);
   reserved_pages_ = std::move(image.discarded_pages);
-  mask_pages_ = std::move(image.mask_pages);
-  mask_clusters_ = std::move(image.mask_clusters);
+  if (image.damaged != 0) {
+    mask_pages_ = std::move(image.mask_pages);
+    mask_clusters_ = std::move(image.mask_clusters);
+  }
   notes_ = std::move(image.notes);
   for (auto& [id, entry] : image.blobs) {
     auto volume = std::make_shared<Volume>();

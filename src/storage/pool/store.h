@@ -46,6 +46,7 @@ struct Volume {
   std::string fault;
   bool unreadable = false;
   std::vector<std::uint32_t> disk_pages;  // only for a faulted one
+  std::optional<std::uint64_t> ends_at;   // in clusters, while it is being made shorter
 
   core::Mutex meta;  // one change of the blob's pages at a time
   IoGate gate;
@@ -55,6 +56,7 @@ struct Volume {
   core::Event map_changed;
 
   bool writable() const { return !blob.read_only() && clones == 0; }
+  std::uint64_t clusters() const { return ends_at.value_or(blob.num_clusters); }
 };
 
 // What commit() changes; what is not mentioned stays.
@@ -63,7 +65,13 @@ struct BlobEdit {
     std::uint64_t index;
     std::uint32_t cluster;
   };
-  std::vector<Change> map;
+  // Another size: the map as it will be. `copy_groups` are those of the new map then.
+  struct Resized {
+    std::uint64_t num_clusters = 0;
+    std::vector<ExtentGroup> groups;
+  };
+  std::vector<Change> map;  // never together with `resized`
+  std::optional<Resized> resized;
   std::vector<std::size_t> copy_groups;  // extent pages to write to new places, ascending
   std::optional<std::vector<Xattr>> xattrs;
 };
@@ -124,6 +132,19 @@ class Store {
   };
   static std::optional<Source> find_source(const Volume& volume, std::uint64_t index);
 
+  // --- sizes (store_resize.cc) ---
+  // `clusters` is another size than the volume has; the caller holds management(). Growth of a
+  // thick volume zeroes what it takes; a shrink waits for the requests that are in flight. Durable
+  // when it returns. kResourceExhausted with ENOSPC or EMFILE changes nothing.
+  core::Task<Result<void>> resize_volume(std::shared_ptr<Volume> volume, std::uint64_t clusters);
+  // Zeroes the clusters of `blob` from index `from` on, none of which is a hole; the blob stays as
+  // it is meanwhile.
+  core::Task<Result<void>> zero_mapped(const Blob& blob, std::uint64_t from);
+  // Takes the device's size of now. False when it has no room for another cluster. Durable when it
+  // returns. kFailedPrecondition: the device is smaller than the pool; kResourceExhausted (ENOSPC):
+  // the metadata has no room for so many clusters.
+  core::Task<Result<bool>> grow();
+
   // --- lifetime (store_close.cc) ---
   core::Task<Result<void>> unload();
   core::Task<Result<void>> destroy();
@@ -146,6 +167,8 @@ class Store {
   void link_parents();
   Error record_fault(Error error);
   core::Task<Result<void>> write_super();
+  Result<std::optional<SuperBlock>> plan_growth() const;
+  core::Task<Result<void>> change_size(Volume& volume, std::uint64_t clusters);
   core::Task<Result<void>> repair();
   core::Task<Result<void>> repair_shadows();
   core::Task<Result<void>> repair_blobs(Rewrite when);

@@ -34,6 +34,7 @@ class Preview {
 
  private:
   void flip() {
+    if (!shown_) flip_size();
     for (BlobEdit::Change& change : edit_.map) {
       const std::uint32_t before = blob_.cluster_at(change.index);
       blob_.set_cluster(change.index, change.cluster);
@@ -43,11 +44,18 @@ class Preview {
     if (edit_.xattrs) std::swap(blob_.xattrs, *edit_.xattrs);
     for (std::size_t i = 0; i < edit_.copy_groups.size(); ++i)
       std::swap(blob_.groups[edit_.copy_groups[i]].page, pages_[i]);
+    if (shown_) flip_size();
+    shown_ = !shown_;
+  }
+  void flip_size() {
+    if (!edit_.resized) return;
+    std::swap(blob_.num_clusters, edit_.resized->num_clusters);
+    std::swap(blob_.groups, edit_.resized->groups);
   }
   Blob& blob_;
   BlobEdit& edit_;
   std::vector<std::uint32_t>& pages_;
-  bool kept_ = false;
+  bool kept_ = false, shown_ = false;
 };
 
 }  // namespace
@@ -135,7 +143,7 @@ core::Task<Result<void>> Store::commit(Volume& volume, BlobEdit edit) {
     for (std::size_t i = 1; i < pages.size(); ++i) writes.emplace_back(chain[i], pages[i]);
     root = pages.front();
   }
-  if (!writes.empty() || !edit.map.empty()) {
+  if (!writes.empty() || !edit.map.empty() || edit.resized) {
     CO_TRY(co_await write_pages(std::move(writes)));
     // Where roots have shadows, the barrier of the shadow covers this as well.
     if (device_->atomic_4k()) CO_TRY(co_await barrier());
@@ -151,6 +159,12 @@ core::Task<Result<void>> Store::commit(Volume& volume, BlobEdit edit) {
   for (std::size_t group : edit.copy_groups) blob.groups[group].odd = false;
   std::vector<std::uint32_t> old(blob.chain.begin() + 1, blob.chain.end());
   std::ranges::copy_if(extent_pages, std::back_inserter(old), [](auto page) { return page != 0; });
+  if (edit.resized) {  // holds the old size now: extent pages that were cut off
+    const std::vector<ExtentGroup>& before = edit.resized->groups;
+    for (std::size_t group = blob.groups.size(); group < before.size(); ++group) {
+      if (before[group].page != 0) old.push_back(before[group].page);
+    }
+  }
   blob.chain = std::move(chain);
   retire_pages(std::move(old));
   co_return Result<void>{};
