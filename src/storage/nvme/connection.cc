@@ -1,0 +1,336 @@
+// Why this file exists: a connection's life and what it receives: PDUs, the checks that end it, and
+// data for commands. What commands do and how they are answered is in connection_run.cc.
+#include "storage/nvme/connection.h"
+
+#include <algorithm>
+
+#include "base/checksum.h"
+#include "storage/nvme/io_commands.h"
+#include "storage/nvme/limits.h"
+
+namespace capstan::storage::nvme {
+
+namespace {
+
+constexpr std::uint32_t kSglAddressField = 32, kSglLengthField = 40, kPlenField = 4;
+
+std::unexpected<Fatal> bad(FatalStatus status, std::uint32_t information) {
+  return std::unexpected(Fatal{status, information});
+}
+
+// Where the data of a command is said to be; `capsule`: bytes that came with it.
+Checked<void> check_data_pointer(const Command& command, std::uint32_t capsule) {
+  const std::uint32_t length = command.data_length();
+  if (capsule > limits::kInCapsuleBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  const Direction direction = command.direction();
+  if (direction == Direction::kNone || direction == Direction::kBoth) return {};
+  if (length == 0 && capsule == 0) return {};
+  if (command.data_type() == kSglTransport) {
+    if (length > limits::kIoBytes) return bad(FatalStatus::kLimitExceeded, 0);
+    return capsule == 0 ? Checked<void>() : bad(FatalStatus::kInvalidHeader, kPlenField);
+  }
+  if (command.data_type() != kSglInCapsule || direction != Direction::kToController) {
+    return bad(FatalStatus::kUnsupported, kSglLengthField);
+  }
+  if (command.data_address() != 0) return bad(FatalStatus::kUnsupported, kSglAddressField);
+  if (length > limits::kInCapsuleBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  return length == capsule ? Checked<void>() : bad(FatalStatus::kInvalidHeader, kPlenField);
+}
+
+}  // namespace
+
+Connection::Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std::uint16_t port)
+    : shared_(shared),
+      stream_(std::move(stream)),
+      port_(port),
+      budget_(shared.budget, limits::kConnectionBufferBytes),
+      input_(*stream_),
+      output_(*stream_),
+      deadline_([this] { end("the host did not go on in time"); }),
+      stall_([this] { check_stall(); }) {}
+
+Connection::~Connection() = default;
+
+core::Task<void> Connection::run() {
+  core::name_task("nvme connection");
+  ++shared_.counters.connections_opened;
+  deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kHandshakeNanos);
+  scope_.spawn(output_.run());
+  const auto received = co_await read_loop();
+  if (!received && !ended_) co_await terminate(received.error());
+  end("the host closed the connection");
+  deadline_.disarm();
+  stall_.disarm();
+  if (controller_ && queue_ == 0) controller_->close("the admin queue is gone");
+  for (const auto& request : requests_) {
+    using enum Request::State;
+    if (request->state == kHeld) controller_->drop_held(*request);
+    if (request->state == kHeld || request->state == kReceiving || request->state == kDraining) {
+      release(*request);
+    }
+  }
+  co_await scope_.join();  // what runs below ends before the controller is gone
+  if (controller_) controller_->leave(queue_);
+  ++shared_.counters.connections_closed;
+}
+
+void Connection::end(std::string reason) {
+  if (std::exchange(ended_, true)) return;
+  shared_.log.debug("connection_ended", {{"peer", stream_->peer().address},
+                                         {"queue", queue_},
+                                         {"controller", controller_ ? controller_->id() : 0},
+                                         {"reason", reason}});
+  stream_->cancel();
+  output_.abandon();
+  budget_.room().notify_all();
+}
+
+core::Task<void> Connection::terminate(Fatal fatal) {
+  terminating_ = true;
+  ++shared_.counters.terminated;
+  shared_.log.warn("connection_terminated", {{"peer", stream_->peer().address},
+                                             {"queue", queue_},
+                                             {"reason", fatal_name(fatal.status)},
+                                             {"information", fatal.information}});
+  const ByteView header = ByteView(header_).first(header_bytes_);
+  if (output_.gone()) co_return;
+  std::uint8_t* to = output_.append(kTermReqBytes + std::min(header.size(), kTermReqCopyBytes));
+  store_term_req(to, PduType::kC2hTermReq, fatal, header);
+  deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kTerminateNanos);
+  (void)co_await input_.skip(UINT64_MAX);  // until the host closes or the time is over
+}
+
+// --- PDUs ----------------------------------------------------------------------------------------
+
+core::Task<Checked<void>> Connection::read_loop() {
+  while (!ended_) {
+    while (output_.unsent() >= limits::kOutputPauseBytes && !output_.gone()) {
+      co_await output_.room().wait();  // a host that does not read gets no more to read
+    }
+    if (ended_) break;
+    if (!input_.has(kCommonBytes) && !co_await input_.fill(kCommonBytes)) break;
+    const CommonHeader common = load_common(input_.data());
+    std::copy_n(input_.data(), kCommonBytes, header_.begin());
+    header_bytes_ = kCommonBytes;
+    const auto size = check_common(common, Receiver::kTarget, initialised_, digests_);
+    if (!size) co_return std::unexpected(size.error());
+    if (!input_.has(*size) && !co_await input_.fill(*size)) break;
+    std::copy_n(input_.data(), *size, header_.begin());
+    header_bytes_ = *size;
+    input_.consume(*size);
+    if (auto good = check_header_digest(common, ByteView(header_).first(*size), digests_); !good) {
+      co_return good;
+    }
+    if (auto received = co_await receive_pdu(common); !received) co_return received;
+  }
+  co_return Checked<void>();
+}
+
+core::Task<Checked<void>> Connection::receive_pdu(CommonHeader common) {
+  switch (common.type) {
+    case PduType::kIcReq: co_return receive_ic();
+    case PduType::kCapsuleCmd: co_return co_await receive_command(common);
+    case PduType::kH2cData: co_return co_await receive_data(common);
+    default: {  // H2CTermReq is all that is left
+      const TermReq request = load_term_req(header_.data());
+      end("the host ended it: " + std::string(fatal_name(request.fatal.status)) + ", " +
+          std::to_string(request.fatal.information));
+      co_return Checked<void>();
+    }
+  }
+}
+
+Checked<void> Connection::receive_ic() {
+  const auto request = load_ic_req(header_.data());
+  if (!request) return std::unexpected(request.error());
+  initialised_ = true;
+  digests_ = request->digests;
+  host_alignment_ = request->host_alignment;
+  if (output_.gone()) return {};
+  store_ic_resp(output_.append(kIcBytes), {0, 0, digests_, limits::kIoBytes});
+  deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kConnectNanos);
+  return {};
+}
+
+core::Task<bool> Connection::read_payload(MutableBytes into, bool& bad_digest) {
+  if (!co_await input_.read(into)) co_return false;
+  if (!digests_.data) co_return true;
+  if (!input_.has(kDigestBytes) && !co_await input_.fill(kDigestBytes)) co_return false;
+  if (crc32c(into) != load_le<std::uint32_t>(input_.data())) {
+    bad_digest = true;
+    ++shared_.counters.bad_data_digests;
+  }
+  input_.consume(kDigestBytes);
+  co_return true;
+}
+
+core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
+  const auto capsule = check_data(common, header_bytes_, digests_);
+  if (!capsule) co_return std::unexpected(capsule.error());
+  const Command command = Command::load(header_.data() + kCommonBytes);
+  if (auto checked = check_data_pointer(command, *capsule); !checked) co_return checked;
+  Request* request = take_request();
+  if (!request) co_return bad(FatalStatus::kSequence, 0);  // more than the queue has entries
+  request->command = command;
+  request->state = Request::State::kRunning;
+  if (controller_) controller_->touch();
+  if (*capsule != 0) {
+    request->allocate(*capsule);
+    if (!co_await read_payload(request->payload(), request->bad_digest)) {
+      release(*request);
+      co_return Checked<void>();
+    }
+  }
+  if (ended_) {
+    release(*request);
+  } else if (!admit(*request)) {
+    complete(*request, status::kCommandIdConflict);
+  } else if (request->bad_digest) {
+    complete(*request, status::kTransientTransport);
+  } else {
+    dispatch(*request);
+  }
+  co_return Checked<void>();
+}
+
+Checked<Request*> Connection::check_h2c(const DataHeader& data, std::uint32_t bytes) const {
+  if (data.length != bytes || bytes == 0) return bad(FatalStatus::kInvalidHeader, kPlenField);
+  if (data.tag == 0 || data.tag > requests_.size()) return bad(FatalStatus::kSequence, 0);
+  Request* request = requests_[data.tag - 1U].get();
+  using enum Request::State;
+  if (request->state != kReceiving && request->state != kDraining) {
+    return bad(FatalStatus::kInvalidHeader, 10);
+  }
+  if (request->command.id() != data.command) return bad(FatalStatus::kSequence, 0);
+  if (data.length > limits::kIoBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  if (data.offset != request->received || data.length > request->length - request->received) {
+    return bad(FatalStatus::kOutOfRange, 0);
+  }
+  return request;
+}
+
+core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
+  const auto bytes = check_data(common, header_bytes_, digests_);
+  if (!bytes) co_return std::unexpected(bytes.error());
+  const DataHeader data = load_data(header_.data());
+  const auto checked = check_h2c(data, *bytes);
+  if (!checked) co_return std::unexpected(checked.error());
+  Request& request = **checked;
+  if (request.state == Request::State::kDraining) {
+    if (!co_await input_.skip(data.length + (digests_.data ? kDigestBytes : 0))) {
+      co_return Checked<void>();
+    }
+  } else {
+    filling_ = &request;
+    const bool read = co_await read_payload(request.payload().subspan(data.offset, data.length),
+                                            request.bad_digest);
+    filling_ = nullptr;
+    if (!read || ended_) co_return Checked<void>();
+  }
+  request.received += data.length;
+  if (request.received < request.length) co_return Checked<void>();
+  --receiving_;
+  if (request.state == Request::State::kDraining) {
+    release(request);
+  } else if (request.bad_digest) {
+    complete(request, status::kTransientTransport);
+  } else {
+    start(request);
+  }
+  co_return Checked<void>();
+}
+
+// --- requests ------------------------------------------------------------------------------------
+
+Request* Connection::take_request() {
+  const std::size_t most = controller_ ? queue_size_ + 1U + (queue_ == 0 ? limits::kAsyncEvents : 0)
+                                       : limits::kEarlyCommands;
+  if (active_.size() >= most) return nullptr;
+  if (spare_.empty()) {
+    if (requests_.size() >= 2 * most + limits::kEarlyCommands) return nullptr;  // many aborted
+    requests_.push_back(std::make_unique<Request>());
+    requests_.back()->tag = static_cast<std::uint16_t>(requests_.size());
+    return requests_.back().get();
+  }
+  Request* request = spare_.back();
+  spare_.pop_back();
+  return request;
+}
+
+bool Connection::admit(Request& request) {
+  if (std::ranges::count(active_ids_, request.command.id()) != 0) return false;
+  request.position = active_.size();
+  active_.push_back(&request);
+  active_ids_.push_back(request.command.id());
+  return true;
+}
+
+// The command has its answer; its id may be used again.
+void Connection::retire(Request& request) {
+  if (request.position == Request::kNotActive) return;
+  active_.back()->position = request.position;
+  active_[request.position] = active_.back();
+  active_ids_[request.position] = active_ids_.back();
+  active_.pop_back();
+  active_ids_.pop_back();
+  request.position = Request::kNotActive;
+}
+
+void Connection::release(Request& request) {
+  retire(request);
+  if (request.data_at != 0) request.data = core::Buffer();  // short ones are used again
+  request.data_at = 0;
+  request.share.reset();
+  request.state = Request::State::kFree;
+  request.length = request.received = 0;
+  request.dword0 = request.dword1 = 0;
+  request.bad_digest = request.aborted = false;
+  spare_.push_back(&request);
+}
+
+bool Connection::abort(std::uint16_t command) {
+  const auto found = std::ranges::find(active_ids_, command);
+  if (found == active_ids_.end()) return false;
+  Request& request = *active_[static_cast<std::size_t>(found - active_ids_.begin())];
+  switch (request.state) {
+    case Request::State::kHeld:
+      controller_->drop_held(request);
+      complete(request, status::kAborted);
+      return true;
+    case Request::State::kWaiting:  // whoever waits for memory answers
+      request.aborted = true;
+      budget_.room().notify_all();
+      return true;
+    case Request::State::kReceiving:
+      if (filling_ == &request) return false;
+      // The host may be sending already: its data is taken and forgotten.
+      if (!output_.gone() && !terminating_) respond(request, status::kAborted);
+      retire(request);
+      request.data = core::Buffer();
+      request.share.reset();
+      request.state = Request::State::kDraining;
+      return true;
+    default: return false;
+  }
+}
+
+// --- hosts that stop
+// ------------------------------------------------------------------------------
+
+void Connection::arm_stall() {
+  if (stall_.armed() || ended_) return;
+  stall_sent_ = output_.sent();
+  stall_received_ = input_.received();
+  stall_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kStallNanos);
+}
+
+void Connection::check_stall() {
+  const bool unread = output_.unsent() != 0, unsent = receiving_ != 0;
+  if (unread && output_.sent() == stall_sent_) return end("the host does not read its answers");
+  if (unsent && input_.received() == stall_received_) {
+    return end("the host does not send the data that it was asked for");
+  }
+  if (unread || unsent) arm_stall();
+}
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,131 @@
+// Why this file exists: one TCP connection of a host, which is one queue pair once Connect has made
+// it so. It receives PDUs, brings the data of commands together, runs them and sends what they
+// answer. PROTOCOL.md has the states and what ends a connection.
+//
+//     reader ──► Request ──► controller (admin) │ Device (I/O) ──► Output ──► writer
+//
+// Commands of an I/O queue run side by side and complete in any order; there is no order between
+// them. When the connection goes, what waits is dropped and what runs is awaited: a controller is
+// gone only after its last write has ended.
+// Lifetimes: run() owns the life; everything in Shared outlives it. Thread-safety: one core.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/env.h"
+#include "core/log.h"
+#include "core/scope.h"
+#include "storage/nvme/budget.h"
+#include "storage/nvme/controller.h"
+#include "storage/nvme/input.h"
+#include "storage/nvme/nvme_tcp_codec.h"
+#include "storage/nvme/output.h"
+#include "storage/nvme/request.h"
+
+namespace capstan::storage::nvme {
+
+// Counted over all connections of a target.
+struct Counters {
+  std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
+  std::uint64_t commands = 0, failed_commands = 0;  // that were answered
+  std::uint64_t terminated = 0;                     // connections ended for what they sent
+  std::uint64_t bad_data_digests = 0;
+};
+
+// What the connections of a target have in common.
+struct Shared {
+  core::Reactor& reactor;
+  core::Log log;
+  const DiscoverySource& discovery;
+  std::function<std::shared_ptr<Subsystem>(const std::string& nqn)> find;
+  Budget budget;
+  Counters counters;
+};
+
+class Connection final : public Queue {
+ public:
+  // `port`: number of the listener that it came in by.
+  Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std::uint16_t port);
+  ~Connection() override;
+
+  core::Task<void> run();
+  std::uint16_t port() const { return port_; }
+
+  void end(std::string reason) override;
+  void complete(Request& request, Status status) override;
+  void drop(Request& request) override { release(request); }
+  bool abort(std::uint16_t command) override;
+
+ private:
+  core::Task<Checked<void>> read_loop();
+  core::Task<Checked<void>> receive_pdu(CommonHeader common);
+  Checked<void> receive_ic();
+  core::Task<Checked<void>> receive_command(CommonHeader common);
+  core::Task<Checked<void>> receive_data(CommonHeader common);
+  Checked<Request*> check_h2c(const DataHeader& data, std::uint32_t bytes) const;
+  // Data of a PDU and its digest; false when the connection ended before.
+  core::Task<bool> read_payload(MutableBytes into, bool& bad_digest);
+  core::Task<void> terminate(Fatal fatal);
+
+  Request* take_request();
+  bool admit(Request& request);
+  void retire(Request& request);
+  void release(Request& request);
+  void dispatch(Request& request);
+  void dispatch_io(Request& request);
+  void start(Request& request);
+  // Memory for data from the host, then an R2T for it.
+  void solicit(Request& request, std::uint32_t bytes);
+  core::Task<void> solicit_later(Request* request, std::uint32_t bytes);
+  void send_r2t(Request& request, std::uint32_t bytes);
+  core::Task<bool> reserve(Request& request, std::uint32_t bytes);
+  core::Task<void> run_connect(Request* request);
+  core::Task<Status> connect(Request& request);
+  Status connect_admin(Request& request, const ConnectCommand& command, const ConnectData& data,
+                       std::shared_ptr<Subsystem> subsystem);
+  Status connect_io(Request& request, const ConnectCommand& command, const ConnectData& data,
+                    const Subsystem& subsystem);
+  void connected(std::shared_ptr<Controller> controller, const ConnectCommand& command);
+  core::Task<void> run_io_command(Request* request, std::uint32_t to_host);
+
+  void respond(Request& request, Status status);
+  void send_with_data(Request& request, const Completion& completion, bool success_flag);
+  std::uint16_t next_head(bool connect);
+  void arm_stall();
+  void check_stall();
+
+  Shared& shared_;
+  std::unique_ptr<core::Stream> stream_;
+  std::uint16_t port_;
+  Budget budget_;
+  core::Mutex memory_turn_;  // one command at a time waits for memory
+  Input input_;
+  Output output_;
+  std::array<std::uint8_t, kHeaderBytesMax> header_{};  // of the PDU being received
+  std::size_t header_bytes_ = 0;
+  bool initialised_ = false, terminating_ = false, ended_ = false;
+  Digests digests_;
+  std::uint8_t host_alignment_ = 0;
+
+  std::shared_ptr<Controller> controller_;  // once connected
+  std::uint16_t queue_ = 0;
+  std::uint32_t queue_size_ = 0;  // zero-based; 0: not known
+  std::uint16_t head_ = 0;
+  bool flow_control_disabled_ = false;
+
+  std::vector<std::unique_ptr<Request>> requests_;  // by tag
+  std::vector<Request*> spare_;
+  std::vector<Request*> active_;
+  std::vector<std::uint16_t> active_ids_;  // of active_, together in memory
+  std::size_t receiving_ = 0;              // requests that wait for data of the host
+  const Request* filling_ = nullptr;       // the one whose data is being read right now
+  core::Timer deadline_, stall_;
+  std::uint64_t stall_sent_ = 0, stall_received_ = 0;
+  core::Scope scope_;
+};
+
+}  // namespace capstan::storage::nvme

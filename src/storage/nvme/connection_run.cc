@@ -1,0 +1,253 @@
+// Why this file exists: what a connection does with a command that has arrived: Connect, handing it
+// to the controller or to a device, asking for its data, and sending its answer.
+#include <algorithm>
+
+#include "base/checksum.h"
+#include "storage/nvme/connection.h"
+#include "storage/nvme/io_commands.h"
+#include "storage/nvme/limits.h"
+
+namespace capstan::storage::nvme {
+
+namespace {
+
+// DW0 of a refused Connect: the field that is wrong, in the command or in its data.
+constexpr std::uint32_t kInData = 0x10000;
+constexpr std::uint32_t kQueueField = 0x2A, kQueueSizeField = 0x2C;
+constexpr std::uint32_t kHostIdField = kInData | 0, kControllerField = kInData | 16,
+                        kSubsystemField = kInData | 256, kHostField = kInData | 512;
+
+Status refuse(Request& request, std::uint32_t field) {
+  request.dword0 = field;
+  return status::kConnectParameter;
+}
+
+bool is_connect(const Command& command) {
+  return command.is_fabrics() && command.fabrics_type() == fabrics::kConnect;
+}
+
+}  // namespace
+
+// --- on the way in -------------------------------------------------------------------------------
+
+void Connection::dispatch(Request& request) {
+  const Command& command = request.command;
+  if (!controller_) {
+    if (!is_connect(command)) return complete(request, status::kCommandSequence);
+    if (command.data_length() < kConnectDataBytes) return complete(request, status::kInvalidField);
+    return request.length == 0 ? solicit(request, kConnectDataBytes) : start(request);
+  }
+  if (queue_ != 0) return dispatch_io(request);
+  const bool wants_data = command.opcode() == opcode::kSetFeatures && request.length == 0;
+  if (wants_data && command.data_length() != 0) return solicit(request, command.data_length());
+  start(request);
+}
+
+void Connection::dispatch_io(Request& request) {
+  if (request.command.is_fabrics()) return complete(request, status::kInvalidOpcode);
+  IoNeeds needs;
+  const Status checked = check_io(controller_->subsystem(), request.command, needs);
+  if (!checked.ok()) return complete(request, checked);
+  if (needs.to_controller != 0 && request.length == 0) {
+    return solicit(request, needs.to_controller);
+  }
+  request.state = Request::State::kRunning;
+  scope_.spawn(run_io_command(&request, needs.to_host));
+}
+
+void Connection::start(Request& request) {
+  request.state = Request::State::kRunning;
+  if (!controller_) return scope_.spawn(run_connect(&request));
+  if (queue_ != 0) return scope_.spawn(run_io_command(&request, 0));
+  const auto keep = controller_;  // a command may end the association
+  if (const auto answer = keep->run(request)) complete(request, *answer);
+}
+
+// --- memory and data -----------------------------------------------------------------------------
+
+void Connection::solicit(Request& request, std::uint32_t bytes) {
+  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
+    request.state = Request::State::kWaiting;
+    return scope_.spawn(solicit_later(&request, bytes));
+  }
+  request.share = Budget::Share(budget_, bytes);
+  send_r2t(request, bytes);
+}
+
+core::Task<void> Connection::solicit_later(Request* request, std::uint32_t bytes) {
+  core::name_task("nvme command");
+  if (co_await reserve(*request, bytes)) send_r2t(*request, bytes);
+}
+
+void Connection::send_r2t(Request& request, std::uint32_t bytes) {
+  if (output_.gone() || terminating_) return release(request);
+  request.allocate(bytes);
+  request.received = 0;
+  request.state = Request::State::kReceiving;
+  ++receiving_;
+  std::array<std::uint8_t, kDataHeaderBytes + kDigestBytes> pdu;
+  const std::size_t size =
+      store_r2t(pdu.data(), {request.command.id(), request.tag, 0, bytes}, digests_);
+  std::copy_n(pdu.data(), size, output_.append(size));
+  arm_stall();
+}
+
+// False: the request is over, one way or the other.
+core::Task<bool> Connection::reserve(Request& request, std::uint32_t bytes) {
+  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
+    request.state = Request::State::kWaiting;
+    const auto turn = co_await memory_turn_.lock();
+    while (ended_ || request.aborted || !budget_.try_take(bytes)) {
+      if (ended_ || request.aborted) {
+        complete(request, status::kAborted);
+        co_return false;
+      }
+      co_await budget_.room().wait();
+    }
+    request.state = Request::State::kRunning;
+  }
+  request.share = Budget::Share(budget_, bytes);
+  co_return true;
+}
+
+core::Task<void> Connection::run_io_command(Request* request, std::uint32_t to_host) {
+  core::name_task("nvme command");
+  if (to_host != 0) {
+    if (!co_await reserve(*request, to_host)) co_return;
+    request->allocate(to_host);
+  }
+  Subsystem& subsystem = controller_->subsystem();
+  const auto guard = co_await subsystem.gate().lock_shared();
+  complete(*request, co_await run_io(subsystem, *request));
+}
+
+// --- Connect -------------------------------------------------------------------------------------
+
+core::Task<void> Connection::run_connect(Request* request) {
+  core::name_task("nvme connect");
+  const Status answer = co_await connect(*request);
+  complete(*request, answer);
+}
+
+core::Task<Status> Connection::connect(Request& request) {
+  const ConnectCommand command = load_connect(request.command);
+  const ConnectData data = load_connect_data(request.payload().data());
+  if (!data.subsystem) co_return refuse(request, kSubsystemField);
+  const auto subsystem = shared_.find(*data.subsystem);
+  if (!subsystem) co_return refuse(request, kSubsystemField);
+  const auto guard = co_await subsystem->gate().lock_shared();  // a paused one lets nobody in
+  if (controller_) co_return status::kInvalidOpcode;
+  if (ended_ || subsystem->closed()) co_return refuse(request, kSubsystemField);
+  if (!data.host) co_return refuse(request, kHostField);
+  if (!subsystem->allows(*data.host) || !subsystem->on_port(port_)) co_return status::kConnectHost;
+  if (command.format != 0) co_return status::kConnectFormat;
+  const std::uint32_t entries =
+      command.queue == 0 ? limits::kAdminQueueEntries : limits::kIoQueueEntries;
+  if (command.queue_size == 0 || command.queue_size >= entries) {
+    co_return refuse(request, kQueueSizeField);
+  }
+  co_return command.queue == 0 ? connect_admin(request, command, data, subsystem)
+                               : connect_io(request, command, data, *subsystem);
+}
+
+Status Connection::connect_admin(Request& request, const ConnectCommand& command,
+                                 const ConnectData& data, std::shared_ptr<Subsystem> subsystem) {
+  if (data.controller != kAnyController) return refuse(request, kControllerField);
+  const auto id = subsystem->next_controller_id();
+  if (!id) return status::kConnectBusy;
+  auto controller = std::make_shared<Controller>(
+      shared_.reactor, subsystem, shared_.discovery,
+      Association{*id, data.host_id, *data.host, port_, command.keep_alive_ms,
+                  command.flow_control_disabled()});
+  subsystem->add_controller(controller);
+  CAPSTAN_ASSERT(controller->attach(0, *this));
+  connected(std::move(controller), command);
+  request.dword0 = *id;
+  shared_.log.info("host_connected", {{"host", *data.host},
+                                      {"peer", stream_->peer().address},
+                                      {"subsystem", subsystem->nqn()},
+                                      {"controller", *id}});
+  return status::kSuccess;
+}
+
+Status Connection::connect_io(Request& request, const ConnectCommand& command,
+                              const ConnectData& data, const Subsystem& subsystem) {
+  const auto controller = subsystem.find_controller(data.controller);
+  if (!controller) return refuse(request, kControllerField);
+  const Association& association = controller->association();
+  if (association.host != *data.host) return refuse(request, kHostField);
+  if (association.host_id != data.host_id) return refuse(request, kHostIdField);
+  if (!controller->accepts_io_queues()) return refuse(request, kQueueField);
+  if (!controller->attach(command.queue, *this)) return status::kInvalidQueueId;
+  connected(controller, command);
+  request.dword0 = data.controller;
+  return status::kSuccess;
+}
+
+void Connection::connected(std::shared_ptr<Controller> controller, const ConnectCommand& command) {
+  controller_ = std::move(controller);
+  queue_ = command.queue;
+  queue_size_ = command.queue_size;
+  flow_control_disabled_ = command.flow_control_disabled();
+  head_ = 0;
+  deadline_.disarm();
+  controller_->touch();
+}
+
+// --- answers -------------------------------------------------------------------------------------
+
+void Connection::complete(Request& request, Status status) {
+  if (!ended_ && !terminating_ && !output_.gone()) respond(request, status);
+  release(request);
+}
+
+std::uint16_t Connection::next_head(bool connect) {
+  if (queue_size_ == 0) return 0;
+  if (flow_control_disabled_) return connect ? 0xFFFF : 0;
+  head_ = static_cast<std::uint16_t>((head_ + 1U) % (queue_size_ + 1U));
+  return head_;
+}
+
+void Connection::respond(Request& request, Status status) {
+  ++shared_.counters.commands;
+  if (!status.ok()) ++shared_.counters.failed_commands;
+  if (controller_) status.retry_delay = controller_->retry_delay(status);
+  const Command& command = request.command;
+  Completion completion{request.dword0, request.dword1, next_head(is_connect(command)),
+                        command.id(), status};
+  arm_stall();
+  if (status.ok() && command.direction() == Direction::kToHost && request.length != 0) {
+    const bool implied = controller_ && controller_->association().flow_control_disabled &&
+                         request.dword0 == 0 && request.dword1 == 0;
+    return send_with_data(request, completion, implied);
+  }
+  std::array<std::uint8_t, kCapsuleRespBytes + kDigestBytes> pdu;
+  const std::size_t size = store_capsule_resp(pdu.data(), store_completion(completion), digests_);
+  std::copy_n(pdu.data(), size, output_.append(size));
+}
+
+// C2HData and, unless success is implied by it, the completion: one piece of memory, one write.
+void Connection::send_with_data(Request& request, const Completion& completion, bool implied) {
+  const std::size_t header = data_offset(kDataHeaderBytes, digests_, host_alignment_);
+  const std::size_t trailer = digests_.data ? kDigestBytes : 0;
+  const std::size_t response =
+      implied ? 0 : kCapsuleRespBytes + (digests_.header ? kDigestBytes : 0);
+  const std::size_t total = header + request.length + trailer + response;
+  const MutableBytes payload = request.payload();
+  const bool in_place = request.data_at != 0;
+  std::uint8_t* to = in_place ? payload.data() - header : output_.append(total);
+  const auto flags =
+      static_cast<std::uint8_t>(pdu_flag::kLast | (implied ? pdu_flag::kSuccess : 0));
+  store_data(to, PduType::kC2hData, {completion.command, 0, 0, request.length}, flags, digests_,
+             host_alignment_);
+  if (!in_place) std::ranges::copy(payload, to + header);
+  std::uint8_t* end = to + header + request.length;
+  if (digests_.data) store_le(end, crc32c(payload));
+  if (!implied) store_capsule_resp(end + trailer, store_completion(completion), digests_);
+  if (!in_place) return;
+  const std::size_t begin = request.data_at - header;
+  output_.append(std::move(request.data), begin, begin + total, std::move(request.share));
+  request.data = core::Buffer();
+}
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,272 @@
+// Why this file exists: what the admin commands of a controller answer: Identify, log pages,
+// features, Abort, Keep Alive; nvme-tcp sections 8 to 10. A discovery controller has few of them.
+#include <algorithm>
+
+#include "storage/nvme/controller.h"
+#include "storage/nvme/identify.h"
+#include "storage/nvme/limits.h"
+
+namespace capstan::storage::nvme {
+
+namespace {
+
+namespace cns {
+constexpr std::uint8_t kNamespace = 0x00, kController = 0x01, kActive = 0x02, kDescriptors = 0x03,
+                       kIoNamespace = 0x05, kIoController = 0x06, kIoActive = 0x07,
+                       kIndependent = 0x08;
+}
+
+constexpr std::uint32_t kSave = 1U << 31;         // SV of Set Features
+constexpr std::uint32_t kRetainEvent = 1U << 15;  // RAE of Get Log Page
+constexpr std::size_t kHostBehaviorBytes = 512;
+constexpr std::uint32_t kNamespaceEvents = 1U << 8, kDiscoveryEvents = 1U << 31;
+
+}  // namespace
+
+std::optional<Status> Controller::run(Request& request) {
+  const Command& command = request.command;
+  if (command.fused() != 0) return status::kInvalidField;
+  if (command.is_fabrics()) return run_fabrics(request);
+  if (command.opcode() == opcode::kKeepAlive) {
+    return command.nsid() == 0 ? status::kSuccess : status::kInvalidField;
+  }
+  if (!enabled()) return status::kCommandSequence;
+  switch (command.opcode()) {
+    case opcode::kIdentify: return identify(request);
+    case opcode::kGetLogPage: return get_log(request);
+    case opcode::kSetFeatures: return set_features(request);
+    case opcode::kGetFeatures: return get_features(request);
+    case opcode::kAbort: return abort(request);
+    case opcode::kAsyncEvent: return hold(request);
+    default: return status::kInvalidOpcode;
+  }
+}
+
+std::optional<Status> Controller::run_fabrics(Request& request) {
+  switch (request.command.fabrics_type()) {
+    case fabrics::kPropertyGet: return get_property(request);
+    case fabrics::kPropertySet: return set_property(request);
+    default: return status::kInvalidOpcode;  // a second Connect among them
+  }
+}
+
+// --- Identify ------------------------------------------------------------------------------------
+
+Status Controller::identify(Request& request) {
+  const auto structure = static_cast<std::uint8_t>(request.command.dword(10));
+  if (request.command.data_length() < kIdentifyBytes) return status::kInvalidField;
+  request.reply(kIdentifyBytes, {});
+  if (structure == cns::kController) {
+    const auto& options = subsystem_->options();
+    const auto& namespaces = subsystem_->namespaces();
+    const bool unmap = std::ranges::all_of(
+        namespaces, [](const auto& entry) { return entry.second.device->supports_unmap(); });
+    store_identify_controller(
+        request.payload().data(),
+        {subsystem_->discovery(), options.serial, options.model, options.firmware, options.nqn,
+         id(), options.retry_delays, limits::kNamespaces, true, unmap});
+    return status::kSuccess;
+  }
+  return subsystem_->discovery() ? status::kInvalidField : identify_io(request, structure);
+}
+
+Status Controller::identify_io(Request& request, std::uint8_t structure) {
+  const std::uint32_t nsid = request.command.nsid();
+  const auto command_set = request.command.dword(11) >> 24;
+  std::uint8_t* to = request.payload().data();
+  switch (structure) {
+    case cns::kActive:
+    case cns::kIoActive: {
+      if (nsid >= kBroadcastNamespace - 1) return status::kInvalidNamespace;
+      if (structure == cns::kIoActive && command_set != 0) return status::kInvalidField;
+      for (const auto& [active, space] : subsystem_->namespaces()) {
+        if (active <= nsid) continue;
+        store_le(to, active);
+        to += sizeof active;
+      }
+      return status::kSuccess;
+    }
+    case cns::kIoController:
+      if (command_set != 0) return status::kInvalidField;
+      store_command_set_limits(to);
+      return status::kSuccess;
+    case cns::kIoNamespace:
+      if (command_set != 0) return status::kInvalidField;
+      return identify_namespace(request, structure);
+    case cns::kNamespace:
+    case cns::kDescriptors:
+    case cns::kIndependent: return identify_namespace(request, structure);
+    default: return status::kInvalidField;
+  }
+}
+
+Status Controller::identify_namespace(Request& request, std::uint8_t structure) {
+  const std::uint32_t nsid = request.command.nsid();
+  if (nsid == 0 || nsid > limits::kNamespaces) return status::kInvalidNamespace;
+  const Namespace* space = subsystem_->find_namespace(nsid);
+  std::uint8_t* to = request.payload().data();
+  if (structure == cns::kDescriptors) {
+    if (!space) return status::kInvalidField;
+    store_namespace_descriptors(to, space->device->uuid());
+  } else if (space && structure == cns::kNamespace) {
+    const Device& device = *space->device;
+    store_identify_namespace(to, {device.num_blocks(), device.block_size(), false, device.uuid()});
+  } else if (space && structure == cns::kIndependent) {
+    store_independent_namespace(to);
+  }
+  return status::kSuccess;  // a namespace that is not there is all zeros
+}
+
+// --- log pages -----------------------------------------------------------------------------------
+
+Status Controller::get_log(Request& request) {
+  const Command& command = request.command;
+  const auto page_id = static_cast<std::uint8_t>(command.dword(10));
+  const bool retain = (command.dword(10) & kRetainEvent) != 0;
+  const std::uint64_t dwords =
+      (std::uint64_t{command.dword(11) & 0xFFFF} << 16 | command.dword(10) >> 16) + 1;
+  const std::uint64_t offset = command.get<std::uint64_t>(48);
+  if (dwords * 4 > command.data_length() || offset % 4 != 0) return status::kInvalidField;
+  if (command.nsid() != 0 && command.nsid() != kBroadcastNamespace) return status::kInvalidField;
+  const auto page = make_log(page_id, retain);
+  if (!page) return status::kInvalidLogPage;
+  if (page_id == log_page::kDiscovery && offset >= page->size()) return status::kInvalidField;
+  const std::size_t start = std::min<std::uint64_t>(offset, page->size());
+  request.reply(static_cast<std::uint32_t>(dwords * 4), ByteView(*page).subspan(start));
+  return status::kSuccess;
+}
+
+std::optional<LogPage> Controller::make_log(std::uint8_t page, bool keep) {
+  const bool discovery = subsystem_->discovery();
+  if (page == log_page::kSupported) return supported_pages_page(discovery);
+  if (page == log_page::kFeatures) return supported_features_page(discovery);
+  if (discovery) {
+    if (page != log_page::kDiscovery) return std::nullopt;
+    if (!keep) acknowledge(Event::kDiscovery);
+    return discovery_.discovery_log(association_.host, association_.port);
+  }
+  switch (page) {
+    case log_page::kErrors: return error_page();
+    case log_page::kHealth: return health_page(subsystem_->health());
+    case log_page::kFirmware: return firmware_page(subsystem_->options().firmware);
+    case log_page::kEffects: return effects_page();
+    case log_page::kChangedNamespaces: {
+      auto content =
+          changed_namespaces_page({changed_namespaces_.begin(), changed_namespaces_.end()});
+      if (!keep) {
+        changed_namespaces_.clear();
+        // What happened since the event was told is in this page.
+        events_[static_cast<std::size_t>(Event::kNamespace)].raised = false;
+        acknowledge(Event::kNamespace);
+      }
+      return content;
+    }
+    default: return std::nullopt;
+  }
+}
+
+// --- features ------------------------------------------------------------------------------------
+
+Status Controller::set_features(Request& request) {
+  const std::uint32_t selector = request.command.dword(10), value = request.command.dword(11);
+  const auto id = static_cast<std::uint8_t>(selector);
+  if ((selector & kSave) != 0) return status::kFeatureNotSaveable;
+  switch (id) {
+    case feature::kAsyncEvents:
+      event_mask_ = value & (subsystem_->discovery() ? kDiscoveryEvents : kNamespaceEvents);
+      deliver();
+      return status::kSuccess;
+    case feature::kKeepAlive:
+      if (value == 0) return status::kKeepAliveInvalid;
+      association_.keep_alive_ms = round_keep_alive(value, subsystem_->discovery());
+      keep_alive();
+      return status::kSuccess;
+    default:
+      return subsystem_->discovery() ? status::kInvalidField : set_io_feature(request, id, value);
+  }
+}
+
+Status Controller::set_io_feature(Request& request, std::uint8_t id, std::uint32_t value) {
+  switch (id) {
+    case feature::kArbitration:
+    case feature::kTemperature:
+    case feature::kErrorRecovery:
+    case feature::kWriteAtomicity: features_[id] = value; return status::kSuccess;
+    case feature::kPower: return (value & 0x1F) == 0 ? status::kSuccess : status::kInvalidField;
+    case feature::kWriteCache:
+      return (value & 1) != 0 ? status::kSuccess : status::kFeatureNotChangeable;
+    case feature::kQueues: {
+      const std::uint32_t submission = value & 0xFFFF, completion = value >> 16;
+      if (submission == 0xFFFF || completion == 0xFFFF) return status::kInvalidField;
+      const std::uint32_t wanted = std::min(submission, completion) + 1;
+      granted_queues_ =
+          static_cast<std::uint16_t>(std::min<std::uint32_t>(wanted, limits::kIoQueues));
+      request.dword0 = (granted_queues_ - 1U) * 0x10001U;
+      return status::kSuccess;
+    }
+    case feature::kInterruptCoalescing: return status::kFeatureNotChangeable;
+    case feature::kHostBehavior: {
+      if (request.length < kHostBehaviorBytes) return status::kInvalidField;
+      const std::uint8_t enabled = request.payload()[0];
+      if (enabled > 1) return status::kInvalidField;
+      retry_delays_on_ = enabled == 1;
+      return status::kSuccess;
+    }
+    case feature::kHostId: return status::kCommandSequence;
+    default: return status::kInvalidField;
+  }
+}
+
+Status Controller::get_features(Request& request) {
+  switch (const auto id = static_cast<std::uint8_t>(request.command.dword(10))) {
+    case feature::kAsyncEvents: request.dword0 = event_mask_; return status::kSuccess;
+    case feature::kKeepAlive: request.dword0 = association_.keep_alive_ms; return status::kSuccess;
+    default: return subsystem_->discovery() ? status::kInvalidField : get_io_feature(request, id);
+  }
+}
+
+Status Controller::get_io_feature(Request& request, std::uint8_t id) {
+  switch (id) {
+    case feature::kArbitration:
+    case feature::kTemperature:
+    case feature::kErrorRecovery:
+    case feature::kWriteAtomicity: request.dword0 = features_[id]; return status::kSuccess;
+    case feature::kPower:
+    case feature::kInterruptCoalescing: return status::kSuccess;
+    case feature::kInterruptVector:
+      request.dword0 = request.command.dword(11) & 0xFFFF;
+      return status::kSuccess;
+    case feature::kWriteCache: request.dword0 = 1; return status::kSuccess;
+    case feature::kQueues:
+      request.dword0 = (granted_queues_ - 1U) * 0x10001U;
+      return status::kSuccess;
+    case feature::kHostBehavior: {
+      if (request.command.data_length() < kHostBehaviorBytes) return status::kInvalidField;
+      const std::uint8_t enabled = retry_delays_on_ ? 1 : 0;
+      request.reply(kHostBehaviorBytes, {&enabled, 1});
+      return status::kSuccess;
+    }
+    case feature::kHostId: {
+      const bool extended = (request.command.dword(11) & 1) != 0;
+      if (!extended || request.command.data_length() < association_.host_id.size()) {
+        return status::kInvalidField;
+      }
+      request.reply(static_cast<std::uint32_t>(association_.host_id.size()), association_.host_id);
+      return status::kSuccess;
+    }
+    default: return status::kInvalidField;
+  }
+}
+
+// --- Abort ---------------------------------------------------------------------------------------
+
+Status Controller::abort(Request& request) {
+  const std::uint32_t which = request.command.dword(10);
+  const auto queue = queues_.find(static_cast<std::uint16_t>(which));
+  const bool aborted =
+      queue != queues_.end() && queue->second->abort(static_cast<std::uint16_t>(which >> 16));
+  request.dword0 = aborted ? 0 : 1;
+  return status::kSuccess;
+}
+
+}  // namespace capstan::storage::nvme

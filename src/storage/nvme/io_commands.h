@@ -1,0 +1,29 @@
+// Why this file exists: the commands of I/O queues: Read, Write, Flush, Compare, Write Zeroes and
+// Dataset Management, as checks that need no data and as work on a Device. A connection brings the
+// data and the memory. Source: nvme-tcp sections 13 and 14.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "core/task.h"
+#include "storage/nvme/request.h"
+#include "storage/nvme/subsystem.h"
+
+namespace capstan::storage::nvme {
+
+// Data that a command moves, in bytes; the host may offer room for more.
+struct IoNeeds {
+  std::uint32_t to_controller = 0, to_host = 0;
+};
+// Everything about a command that can be said before its data is there.
+Status check_io(const Subsystem& subsystem, const Command& command, IoNeeds& needs);
+
+// Runs it. The subsystem's gate is held, and what comes from the host is in the request's payload;
+// data for the host is put there. `request` lives until this returns.
+core::Task<Status> run_io(Subsystem& subsystem, Request& request);
+
+// What a failure of a device means to a host; `write`: the operation was to change something.
+Status status_of(const Error& error, bool write);
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,64 @@
+// Why this file exists: what leaves a connection, in order: short answers are joined into one
+// write, long data leaves from the memory it was read into, with its header and completion around
+// it. Thread-safety: one core. run() ends after close() when everything has left, or with the
+// stream.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/env.h"
+#include "core/sync.h"
+#include "storage/nvme/budget.h"
+
+namespace capstan::storage::nvme {
+
+class Output {
+ public:
+  explicit Output(core::Stream& stream) : stream_(stream) {}
+
+  // Room for `bytes`, to be filled at once.
+  std::uint8_t* append(std::size_t bytes);
+  // [begin, end) of the buffer; `share` is given back when it has left.
+  void append(core::Buffer buffer, std::size_t begin, std::size_t end, Budget::Share share);
+  // Nothing leaves any more: do not append.
+  bool gone() const { return abandoned_; }
+  std::size_t unsent() const { return unsent_; }
+  std::uint64_t sent() const { return sent_; }
+  core::Event& room() { return room_; }
+
+  // Writes until the stream fails or, after close(), nothing is left.
+  core::Task<void> run();
+  void close() {
+    closing_ = true;
+    wake_.set();
+  }
+  // What has not left never will; run() ends.
+  void abandon() {
+    abandoned_ = true;
+    wake_.set();
+    room_.notify_all();
+  }
+
+ private:
+  struct Chunk {
+    std::vector<std::uint8_t> joined;
+    core::Buffer buffer;
+    std::size_t begin = 0, end = 0;
+    Budget::Share share;
+    ByteView view() const {
+      return joined.empty() ? buffer.view().subspan(begin, end - begin) : ByteView(joined);
+    }
+  };
+
+  core::Stream& stream_;
+  std::deque<Chunk> chunks_;
+  std::vector<std::uint8_t> spare_;
+  std::size_t unsent_ = 0;
+  std::uint64_t sent_ = 0;
+  bool closing_ = false, abandoned_ = false;
+  core::Event wake_, room_;
+};
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,59 @@
+// Why this file exists: one command from its capsule to its completion, as the connection, the
+// controller and the I/O commands see it, and what they may ask of the queue that it came over.
+// Requests belong to their connection, which uses them again. Thread-safety: one core.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/buffer.h"
+#include "storage/nvme/budget.h"
+#include "storage/nvme/nvme_codec.h"
+
+namespace capstan::storage::nvme {
+
+struct Request {
+  enum class State : std::uint8_t {
+    kFree,
+    kWaiting,    // for memory
+    kReceiving,  // data that was asked for with R2T
+    kDraining,   // the same, but the command has been answered already (Abort)
+    kRunning,
+    kHeld,  // an Asynchronous Event Request
+  };
+  Command command;
+  State state = State::kFree;
+  static constexpr std::size_t kNotActive = SIZE_MAX;
+  std::uint16_t tag = 0;              // of R2T; position in the table, from 1
+  std::size_t position = kNotActive;  // among the commands that await an answer
+  bool bad_digest = false;
+  bool aborted = false;                  // while kWaiting
+  core::Buffer data;                     // of either direction
+  std::size_t data_at = 0;               // where data begins in it; headers go in front
+  std::uint32_t length = 0;              // of the data
+  std::uint32_t received = 0;            // of `length`, by H2CData
+  std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
+  Budget::Share share;
+
+  MutableBytes payload() { return data.bytes().subspan(data_at, length); }
+  // Memory for `bytes` of data, with room for headers in front and behind when that saves a copy.
+  void allocate(std::uint32_t bytes);
+  // Memory for data to the host, filled with `content` and zeros.
+  void reply(std::uint32_t bytes, ByteView content);
+};
+
+// A connected queue pair, as its controller sees it.
+class Queue {
+ public:
+  virtual ~Queue() = default;
+  // Ends the connection; nothing further is sent.
+  virtual void end(std::string reason) = 0;
+  // Answers a request of this queue.
+  virtual void complete(Request& request, Status status) = 0;
+  // Forgets a held request without an answer.
+  virtual void drop(Request& request) = 0;
+  // Ends a command that does not run; false when there is none of that id or it runs.
+  virtual bool abort(std::uint16_t command) = 0;
+};
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,122 @@
+// Why this file exists: one NVM subsystem: a name that hosts connect to, the devices they find
+// there as namespaces, who may connect, and the controllers that exist because somebody has.
+//
+// Changes under hosts: add, remove and resize may be called at any time and are told to the hosts
+// that want to know. pause() holds new commands back and waits for the running ones, so that what
+// is below the namespaces can change without an I/O error; hosts stand seconds of it. Lifetimes:
+// shared by the target and its controllers; close() ends all controllers and waits. Claiming a
+// device is up to whoever adds it. Thread-safety: one core.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/sync.h"
+#include "storage/device/device.h"
+#include "storage/nvme/log_pages.h"
+#include "storage/nvme/nvme_codec.h"
+
+namespace capstan::storage::nvme {
+
+class Controller;
+
+struct Namespace {
+  std::uint32_t id = 0;
+  std::shared_ptr<Device> device;
+};
+
+struct SubsystemOptions {
+  std::string nqn;
+  std::string serial = {};  // at most 20 characters
+  std::string model = "Mayastor NVMe controller";
+  std::string firmware = "1";
+  std::uint16_t min_controller = 1, max_controller = 0xFFEF;
+  bool any_host = true;
+  std::vector<std::string> allowed_hosts = {};
+  std::vector<std::uint16_t> ports = {};        // numbers of listeners; none: all of them
+  std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
+  std::uint8_t error_delay = 1;                 // CRD of errors worth repeating
+  std::uint8_t conflict_delay = 1;              // of exhausted capacity
+  bool discovery = false;
+};
+
+class Subsystem {
+ public:
+  // kInvalidArgument: a name that is no NQN, controller ids out of range or order, a long serial.
+  static Result<std::shared_ptr<Subsystem>> make(SubsystemOptions options);
+  ~Subsystem();
+  Subsystem(const Subsystem&) = delete;
+  Subsystem& operator=(const Subsystem&) = delete;
+
+  const SubsystemOptions& options() const { return options_; }
+  const std::string& nqn() const { return options_.nqn; }
+  bool discovery() const { return options_.discovery; }
+  bool on_port(std::uint16_t port) const;
+
+  // --- namespaces ---
+  // Under the lowest free id, or the one given. kAlreadyExists, kResourceExhausted, kOutOfRange.
+  Result<std::uint32_t> add_namespace(std::shared_ptr<Device> device, std::uint32_t id = 0);
+  bool remove_namespace(std::uint32_t id);
+  void namespace_resized(std::uint32_t id);
+  const Namespace* find_namespace(std::uint32_t id) const;
+  const std::map<std::uint32_t, Namespace>& namespaces() const { return namespaces_; }
+
+  // --- hosts ---
+  bool allows(const std::string& host) const;
+  void allow_any_host(bool any);
+  Result<void> allow_host(std::string host);
+  // Also ends what this host has connected.
+  void forbid_host(const std::string& host);
+
+  // --- controllers ---
+  // Nothing when all ids are in use or the subsystem is being closed.
+  std::optional<std::uint16_t> next_controller_id();
+  void add_controller(std::shared_ptr<Controller> controller);
+  std::shared_ptr<Controller> find_controller(std::uint16_t id) const;
+  void forget_controller(std::uint16_t id);
+  const std::map<std::uint16_t, std::shared_ptr<Controller>>& controllers() const {
+    return controllers_;
+  }
+
+  // Every command but those that wait by their nature holds this shared while it runs.
+  core::SharedMutex& gate() { return gate_; }
+  // New commands wait from now on, the others have ended when it returns.
+  core::Task<void> pause();
+  void resume() { paused_.release(); }
+  bool paused() const { return paused_.owns(); }
+
+  // Ends all controllers; returns when the last one has gone. Nobody can connect any more.
+  core::Task<void> close();
+  bool closed() const { return closed_; }
+
+  Health& health() { return health_; }
+  // Called when something changed that discovery shows.
+  void on_visible_change(std::function<void()> observer) { observer_ = std::move(observer); }
+
+ private:
+  explicit Subsystem(SubsystemOptions options) : options_(std::move(options)) {}
+  void namespace_changed(std::uint32_t id);
+  void visible_change() const {
+    if (observer_) observer_();
+  }
+  std::vector<std::shared_ptr<Controller>> current() const;
+
+  SubsystemOptions options_;
+  std::set<std::string, std::less<>> hosts_;
+  std::map<std::uint32_t, Namespace> namespaces_;
+  std::map<std::uint16_t, std::shared_ptr<Controller>> controllers_;
+  std::uint16_t last_controller_ = 0;
+  core::SharedMutex gate_;
+  core::SharedMutex::Guard paused_;
+  core::Event forgotten_;
+  bool closed_ = false;
+  Health health_;
+  std::function<void()> observer_;
+};
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,202 @@
+// Why this file exists: see target.h.
+#include "storage/nvme/target.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "storage/nvme/limits.h"
+
+namespace capstan::storage::nvme {
+
+Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes)
+    : env_(env),
+      log_(log.child("nvme")),
+      shared_{
+          env.reactor(0),       log_, *this, [this](const std::string& nqn) { return find(nqn); },
+          Budget(buffer_bytes), {}} {
+  auto discovery = Subsystem::make({.nqn = std::string(kDiscoveryNqn), .discovery = true});
+  CAPSTAN_ASSERT(discovery);
+  discovery_ = *std::move(discovery);
+}
+
+Target::~Target() {
+  CAPSTAN_ASSERT(connections_.empty() && ports_.empty());
+}
+
+// --- listeners -----------------------------------------------------------------------------------
+
+Result<std::uint16_t> Target::listen(const core::Address& address, std::string advertised) {
+  if (down_) return fail(Code::kFailedPrecondition, "the NVMe target has been shut down");
+  auto listener = env_.network().listen(address);
+  if (!listener) return std::unexpected(std::move(listener).error().within("NVMe target"));
+  auto port = std::make_unique<Port>();
+  port->number = ++last_port_;
+  port->address = (*listener)->local();
+  port->listener = *std::move(listener);
+  port->advertised = advertised.empty() ? port->address.host : std::move(advertised);
+  log_.info("listening", {{"address", port->address.text()}, {"advertised", port->advertised}});
+  scope_.spawn(accept_loop(port.get()));
+  ports_.emplace(last_port_, std::move(port));
+  visible_change();
+  return last_port_;
+}
+
+core::Address Target::address(std::uint16_t port) const {
+  const auto found = ports_.find(port);
+  return found == ports_.end() ? core::Address() : found->second->address;
+}
+
+core::Task<void> Target::accept_loop(Port* port) {
+  core::name_task("nvme accept");
+  const core::CancelToken token = port->closed.token();
+  while (!token.fired()) {
+    auto stream = co_await port->listener->accept();
+    if (token.fired()) break;
+    if (!stream) {
+      log_.warn("accept_failed",
+                {{"address", port->address.text()}, {"error", stream.error().text()}});
+      if (!co_await core::sleep_for(limits::kAcceptPauseNanos, token)) break;
+      continue;
+    }
+    if (connections_.size() >= limits::kConnections) {
+      ++shared_.counters.connections_refused;
+      log_.warn("connection_refused",
+                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnections}});
+      continue;
+    }
+    scope_.spawn(serve(*std::move(stream), port->number));
+  }
+  port->listener.reset();
+  port->gone.set();
+}
+
+core::Task<void> Target::serve(std::unique_ptr<core::Stream> stream, std::uint16_t port) {
+  {
+    Connection connection(shared_, std::move(stream), port);
+    const auto position = connections_.insert(connections_.end(), &connection);
+    if (down_ || !ports_.contains(port)) connection.end("the target closes");
+    co_await connection.run();
+    connections_.erase(position);
+  }
+  connection_gone_.notify_all();
+}
+
+void Target::close_port(Port& port) {
+  port.closed.fire();
+  if (port.listener) port.listener->cancel();
+  for (auto* connection : connections_) {
+    if (connection->port() == port.number) connection->end("the listener closes");
+  }
+}
+
+core::Task<bool> Target::unlisten(std::uint16_t number) {
+  const auto found = ports_.find(number);
+  if (found == ports_.end()) co_return false;
+  const auto port = std::move(found->second);
+  ports_.erase(found);
+  close_port(*port);
+  visible_change();
+  co_await port->gone.wait();
+  const auto here = [number](const Connection* each) { return each->port() == number; };
+  while (std::ranges::any_of(connections_, here)) co_await connection_gone_.wait();
+  co_return true;
+}
+
+// --- subsystems ----------------------------------------------------------------------------------
+
+Result<std::shared_ptr<Subsystem>> Target::add(SubsystemOptions options) {
+  if (find(options.nqn)) {
+    return fail(Code::kAlreadyExists, "the target has a subsystem " + options.nqn + " already",
+                EEXIST);
+  }
+  if (subsystems_.size() >= limits::kSubsystems) {
+    return fail(Code::kResourceExhausted, "the target has " + std::to_string(subsystems_.size()) +
+                                              " subsystems, the most there can be");
+  }
+  TRY_SET(auto subsystem, Subsystem::make(std::move(options)));
+  subsystem->on_visible_change([this] { visible_change(); });
+  subsystems_.emplace(subsystem->nqn(), subsystem);
+  visible_change();
+  return subsystem;
+}
+
+core::Task<bool> Target::remove(std::string nqn) {
+  const auto found = subsystems_.find(nqn);
+  if (found == subsystems_.end()) co_return false;
+  const auto subsystem = found->second;
+  subsystems_.erase(found);
+  subsystem->on_visible_change({});
+  visible_change();
+  co_await subsystem->close();
+  co_return true;
+}
+
+std::shared_ptr<Subsystem> Target::find(const std::string& nqn) const {
+  if (nqn == kDiscoveryNqn) return discovery_;
+  const auto found = subsystems_.find(nqn);
+  return found == subsystems_.end() ? nullptr : found->second;
+}
+
+// --- discovery -----------------------------------------------------------------------------------
+
+void Target::visible_change() {
+  ++generation_;
+  // Telling one may end another.
+  std::vector<std::shared_ptr<Controller>> told;
+  for (const auto& [id, controller] : discovery_->controllers()) told.push_back(controller);
+  for (const auto& controller : told) controller->discovery_changed();
+}
+
+LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const {
+  static_cast<void>(port);  // every listener tells of all
+  std::vector<DiscoveryRecord> records;
+  const auto record = [&](const Port& at, const Subsystem& subsystem) {
+    records.push_back(
+        {subsystem.nqn(), at.advertised, at.address.port, at.number, subsystem.discovery()});
+  };
+  for (const auto& [number, at] : ports_) record(*at, *discovery_);
+  for (const auto& [nqn, subsystem] : subsystems_) {
+    if (!subsystem->allows(host)) continue;
+    for (const auto& [number, at] : ports_) {
+      if (subsystem->on_port(number)) record(*at, *subsystem);
+    }
+  }
+  return discovery_page(generation_, records);
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+core::Task<void> Target::shutdown() {
+  down_ = true;
+  for (const auto& [number, port] : ports_) close_port(*port);
+  for (const auto& [nqn, subsystem] : subsystems_) {
+    if (subsystem->paused()) subsystem->resume();
+  }
+  for (auto* connection : connections_) connection->end("the target closes");
+  co_await scope_.join();
+  ports_.clear();
+}
+
+void Target::publish(core::Metrics& metrics) {
+  using Kind = core::Metrics::Kind;
+  const auto counter = [&](const char* name, const char* help, const std::uint64_t* value) {
+    metrics_.push_back(metrics.add(Kind::kCounter, name, help, {},
+                                   [value] { return static_cast<double>(*value); }));
+  };
+  Counters& counters = shared_.counters;
+  counter("nvme_connections_opened_total", "Connections accepted.", &counters.connections_opened);
+  counter("nvme_connections_closed_total", "Connections ended.", &counters.connections_closed);
+  counter("nvme_connections_refused_total", "Connections closed because of the limit.",
+          &counters.connections_refused);
+  counter("nvme_connections_terminated_total", "Connections ended for what the host sent.",
+          &counters.terminated);
+  counter("nvme_commands_total", "Commands answered.", &counters.commands);
+  counter("nvme_commands_failed_total", "Commands answered with an error.",
+          &counters.failed_commands);
+  counter("nvme_data_digest_errors_total", "Data that arrived damaged.",
+          &counters.bad_data_digests);
+  metrics_.push_back(metrics.add(Kind::kGauge, "nvme_connections", "Connections open now.", {},
+                                 [this] { return static_cast<double>(connections_.size()); }));
+}
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,95 @@
+// Why this file exists: an NVMe/TCP target: listeners, subsystems by name, and a discovery service
+// that is there on every listener.
+//
+//     Target target(env, log);
+//     TRY(target.listen(core::Address::tcp("10.0.0.1", 8420)));
+//     TRY_SET(auto volume, target.add({.nqn = "nqn.…:v0", .serial = "DCS…"}));
+//     TRY(volume->add_namespace(device));
+//     …
+//     co_await target.shutdown();               // nothing of it runs any more
+//
+// Lifetimes: `env` outlives the target; shutdown() comes before the destructor. Devices are held by
+// shared_ptr. Thread-safety: one core, the one on which its devices live.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/env.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/scope.h"
+#include "storage/nvme/connection.h"
+#include "storage/nvme/limits.h"
+#include "storage/nvme/subsystem.h"
+
+namespace capstan::storage::nvme {
+
+class Target final : private DiscoverySource {
+ public:
+  // `buffer_bytes`: memory for the data of running commands.
+  Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes = limits::kBufferBytes);
+  ~Target() override;
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+
+  // Accepts hosts at `address`; discovery names `advertised` (or the address itself), which must be
+  // numeric. Answers the listener's number. Within a task of the reactor.
+  Result<std::uint16_t> listen(const core::Address& address, std::string advertised = {});
+  // The address of a listener, with its real port.
+  core::Address address(std::uint16_t port) const;
+  // Stops the listener and ends what came in by it; false when there is none of that number.
+  core::Task<bool> unlisten(std::uint16_t port);
+
+  // kAlreadyExists when the name is taken; see Subsystem::make() for the others.
+  Result<std::shared_ptr<Subsystem>> add(SubsystemOptions options);
+  // Ends its hosts' connections and returns when nothing uses it any more; false when there is
+  // none.
+  core::Task<bool> remove(std::string nqn);
+  std::shared_ptr<Subsystem> find(const std::string& nqn) const;
+  const std::map<std::string, std::shared_ptr<Subsystem>>& subsystems() const {
+    return subsystems_;
+  }
+
+  core::Task<void> shutdown();
+
+  std::size_t connections() const { return connections_.size(); }
+  const Counters& counters() const { return shared_.counters; }
+  const Budget& budget() const { return shared_.budget; }
+  // Registers the counters; unregistered with the target.
+  void publish(core::Metrics& metrics);
+
+ private:
+  struct Port {
+    std::uint16_t number = 0;
+    std::unique_ptr<core::StreamListener> listener;
+    core::Address address;
+    std::string advertised;
+    core::CancelSource closed;
+    core::Event gone;
+  };
+
+  core::Task<void> accept_loop(Port* port);
+  core::Task<void> serve(std::unique_ptr<core::Stream> stream, std::uint16_t port);
+  void close_port(Port& port);
+  void visible_change();
+  LogPage discovery_log(const std::string& host, std::uint16_t port) const override;
+
+  core::Env& env_;
+  core::Log log_;
+  Shared shared_;
+  std::map<std::uint16_t, std::unique_ptr<Port>> ports_;
+  std::uint16_t last_port_ = 0;
+  std::map<std::string, std::shared_ptr<Subsystem>> subsystems_;
+  std::shared_ptr<Subsystem> discovery_;
+  std::uint64_t generation_ = 1;
+  std::list<Connection*> connections_;
+  core::Event connection_gone_;
+  core::Scope scope_;
+  std::vector<core::Metrics::Handle> metrics_;
+  bool down_ = false;
+};
+
+}  // namespace capstan::storage::nvme
