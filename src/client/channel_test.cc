@@ -37,6 +37,11 @@ HealthCheckRequest check_of(const std::string& service) {
   return request;
 }
 
+Task<void> look_after(core::Nanos delay, const std::uint64_t& value, std::uint64_t& seen) {
+  EXPECT_TRUE(co_await core::sleep_for(delay));
+  seen = value;
+}
+
 Task<void> unary_body(TestWorld& world, Channel& channel) {
   CallOptions options;
   options.deadline = channel.deadline_in(kSecond);
@@ -316,6 +321,60 @@ Task<void> drain_body(TestWorld& world, Channel& channel) {
 }
 TEST(Channel, ShutdownDrainsAndCutsEndlessCalls) {
   run(drain_body);
+}
+
+Task<void> gzip_requests_body(TestWorld& world, Channel& channel) {
+  CallOptions options;
+  options.gzip = true;
+  auto request = check_of("");
+  request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
+      1000, std::string(100'000, 'x'));
+  HealthCheckResponse response;
+  EXPECT_TRUE(co_await channel.unary(kUnary, request, response, options));
+  const auto small = check_of("x");
+  EXPECT_TRUE(co_await channel.unary(kUnary, small, response, options));
+  // What the server holds of a request while its call runs is what came over the wire.
+  request.set_service("wait");
+  options.deadline = channel.deadline_in(3 * kSecond);
+  core::Scope scope;
+  std::uint64_t held = 0;
+  scope.spawn(look_after(kSecond, world.server->counters().request_bytes, held));
+  EXPECT_FALSE(co_await channel.unary(kUnary, request, response, options));
+  co_await scope.join();
+  EXPECT_GT(held, 0U);
+  EXPECT_LT(held, 2000U);
+  EXPECT_EQ(world.service.started, 3);
+}
+TEST(Channel, RequestsAreCompressedWhenAsked) {
+  run(gzip_requests_body);
+}
+
+Task<void> age_body(TestWorld& world, Channel& channel) {
+  HealthCheckResponse response;
+  const auto request = check_of("x");
+  EXPECT_TRUE(co_await channel.unary(kUnary, request, response, {}));
+  auto endless = co_await channel.server_stream<HealthCheckRequest, HealthCheckResponse>(
+      kEndless, check_of("slow"), {});
+  EXPECT_TRUE(*co_await endless->next(response));
+  EXPECT_TRUE(co_await core::sleep_for(68 * kSecond));
+  // Still there for what runs on it; new calls go elsewhere.
+  EXPECT_EQ(world.server->connections(), 1U);
+  EXPECT_EQ(world.service.cancelled, 0);
+  EXPECT_TRUE(co_await channel.unary(kUnary, request, response, {}));
+  EXPECT_EQ(world.server->counters().connections_opened, 2U);
+  EXPECT_EQ(world.server->connections(), 2U);
+  EXPECT_TRUE(co_await core::sleep_for(30 * kSecond));
+  EXPECT_EQ(world.server->connections(), 1U);
+  EXPECT_EQ(world.service.cancelled, 1);
+  Result<bool> got = true;
+  while (got && *got) got = co_await endless->next(response);
+  EXPECT_EQ(got.error().code, Code::kUnavailable);
+}
+TEST(Channel, OldConnectionsAreReplacedWithoutLosingCalls) {
+  wire::ServerOptions options;
+  options.connection.max_age = 60 * kSecond;
+  TestWorld world(options);
+  run(world, age_body);
 }
 
 Task<void> two_sessions_body(TestWorld& world, Channel& channel) {

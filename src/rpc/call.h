@@ -17,10 +17,12 @@ namespace capstan::rpc {
 
 class Operation;
 
-// Key/value pairs as received (keys lower case, "-bin" values already decoded). `trailers` go back
-// with the answer on wires that can carry them.
+// Key/value pairs as received (keys lower case, "-bin" values already decoded). On wires that can
+// carry them `initial` leaves before the first answer (set later, it is lost), `trailers` after the
+// last.
 struct Metadata {
   std::vector<std::pair<std::string, std::string>> request;
+  std::vector<std::pair<std::string, std::string>> initial;
   std::vector<std::pair<std::string, std::string>> trailers;
   // The first value of `key`, or an empty view.
   std::string_view get(std::string_view key) const;

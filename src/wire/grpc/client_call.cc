@@ -1,6 +1,7 @@
 // Why this file exists: the data paths of a client's call, with the same back-pressure as the
 // server's (server_call.h): windows open when the application took the message, senders wait while
 // the peer's window or the queue is full.
+#include <cstring>
 #include <utility>
 
 #include "wire/grpc/client_session.h"
@@ -9,9 +10,24 @@ namespace capstan::wire {
 
 // --- out ----------------------------------------------------------------------------------------
 
+// False: compressing it would not pay.
+bool ClientCall::write_compressed(const rpc::Message& message) {
+  const auto packed = grpc_gzip(as_bytes(message.SerializeAsString()));
+  if (!packed) return false;
+  auto& http2 = session_->connection_.http2();
+  const std::size_t size = kGrpcPrefixBytes + packed->size();
+  std::uint8_t* to = http2.reserve(*stream_, size);
+  grpc_write_prefix(to, true, static_cast<std::uint32_t>(packed->size()));
+  std::memcpy(to + kGrpcPrefixBytes, packed->data(), packed->size());
+  http2.write(*stream_, size);
+  written_bytes_ += size;
+  return true;
+}
+
 void ClientCall::write_message(const rpc::Message& message) {
   auto& http2 = session_->connection_.http2();
   const std::size_t size = message.ByteSizeLong();
+  if (gzip_requests_ && size >= limits::kGrpcCompressBytesMin && write_compressed(message)) return;
   std::uint8_t* to = http2.reserve(*stream_, kGrpcPrefixBytes + size);
   grpc_write_prefix(to, false, static_cast<std::uint32_t>(size));
   message.SerializeWithCachedSizesToArray(to + kGrpcPrefixBytes);

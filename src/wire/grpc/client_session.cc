@@ -91,6 +91,8 @@ Result<void> ClientCall::begin(std::string_view full_name, const CallOptions& op
   builder.add("content-type", "application/grpc");
   builder.add("user-agent", session.user_agent);
   builder.add("grpc-accept-encoding", "identity,gzip");
+  gzip_requests_ = options.gzip;
+  if (options.gzip) builder.add("grpc-encoding", "gzip");
   if (options.deadline != 0) {
     builder.add_owned("grpc-timeout", grpc_print_timeout(options.deadline - now));
   }

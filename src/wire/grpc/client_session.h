@@ -34,6 +34,9 @@ struct CallOptions {
   core::CancelToken token;
   MetadataList metadata;
   bool wait_for_ready = false;  // keep trying to connect instead of failing with kUnavailable
+  // Compress requests of limits::kGrpcCompressBytesMin and more; a server that cannot read them
+  // answers kUnimplemented. Answers are read either way.
+  bool gzip = false;
 };
 
 class ClientCall;
@@ -98,6 +101,7 @@ class ClientCall final : public rpc::MessageSource, public rpc::MessageSink {
   void on_sent();
   void fail_with(Error error);
   void write_message(const rpc::Message& message);
+  bool write_compressed(const rpc::Message& message);
   void give_back(std::size_t bytes);
   Result<void> parse(const GrpcFrame& frame, rpc::Message& into) const;
   bool output_full() const;
@@ -111,7 +115,7 @@ class ClientCall final : public rpc::MessageSource, public rpc::MessageSink {
   std::optional<Error> failure_;  // of this side: cancelled, late, broken
   std::optional<Error> status_;   // the server's, when not OK
   bool answered_ = false, has_status_ = false, ended_ = false, gzip_ = false;
-  bool sending_done_ = false, unprocessed_ = false;
+  bool sending_done_ = false, unprocessed_ = false, gzip_requests_ = false;
   std::size_t held_bytes_ = 0;
   Signal readable_, writable_;
   std::uint64_t written_bytes_ = 0;

@@ -2,6 +2,7 @@
 // (after GOAWAY and the last stream), the reader in all others.
 #include "wire/grpc/connection.h"
 
+#include <functional>
 #include <utility>
 
 namespace capstan::wire {
@@ -20,13 +21,19 @@ Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> str
       handshake_([this] { handshake_overdue(); }),
       keepalive_([this] { keep_alive(); }),
       drain_([this] { drain_overdue(); }),
-      linger_([this] { stream_->cancel(); }) {}
+      linger_([this] { stream_->cancel(); }),
+      age_([this] { too_old(); }) {}
 
 core::Task<void> Connection::run() {
   core::name_task("HTTP/2 connection");
   last_receive_ = reactor_.now();
   if (options_.handshake != 0) handshake_.arm_at(reactor_, last_receive_ + options_.handshake);
   if (options_.keepalive != 0) keepalive_.arm_at(reactor_, last_receive_ + options_.keepalive);
+  if (options_.max_age != 0) {
+    const core::Nanos spread =
+        std::hash<std::string>()(peer().address) % (options_.max_age / 10 + 1);
+    age_.arm_at(reactor_, last_receive_ + options_.max_age + spread);
+  }
   scope_.spawn(write_loop());
   co_await read_loop();
   reading_ = false;
@@ -34,7 +41,7 @@ core::Task<void> Connection::run() {
   stream_->cancel();
   writer_.notify();
   co_await scope_.join();
-  for (auto* timer : {&handshake_, &keepalive_, &drain_, &linger_}) timer->disarm();
+  for (auto* timer : {&handshake_, &keepalive_, &drain_, &linger_, &age_}) timer->disarm();
   http2_.abandon(Http2Error::kCancel);
 }
 
@@ -110,6 +117,13 @@ void Connection::drain_overdue() {
   if (!http2_.peer_started()) return cut("the peer never spoke HTTP/2");
   http2_.seal();
   wake();
+}
+
+// Twice: GOAWAY first, the end of what still runs after the grace.
+void Connection::too_old() {
+  if (http2_.draining()) return cut("the connection reached its maximum age");
+  drain();
+  age_.arm_at(reactor_, reactor_.now() + options_.age_grace);
 }
 
 // A connection costs memory and a descriptor: whoever says nothing may not keep it.

@@ -21,10 +21,15 @@ namespace capstan::wire {
 
 class Connection {
  public:
+  static constexpr core::Nanos kAgeGraceNanos = 30 * core::kSecond;
   struct Options {
     core::Nanos handshake = limits::kHttp2HandshakeNanos;  // until the peer speaks HTTP/2
     core::Nanos keepalive = limits::kHttp2KeepaliveNanos;  // 0 = never
     core::Nanos keepalive_timeout = limits::kHttp2KeepaliveTimeoutNanos;
+    // GOAWAY then (up to a tenth later, by peer), so that clients come back and spread anew over
+    // the servers behind one name; 0 = never. Calls have `age_grace` to end.
+    core::Nanos max_age = 0;
+    core::Nanos age_grace = kAgeGraceNanos;
     Http2Session::Options http2;
   };
 
@@ -59,6 +64,7 @@ class Connection {
   void keep_alive();
   void handshake_overdue();
   void drain_overdue();
+  void too_old();
 
   core::Reactor& reactor_;
   std::unique_ptr<core::Stream> stream_;
@@ -72,6 +78,7 @@ class Connection {
   core::Timer keepalive_;
   core::Timer drain_;
   core::Timer linger_;
+  core::Timer age_;
   core::Nanos last_receive_ = 0;
   bool pinged_ = false, reading_ = true, closing_ = false, ended_ = false;
   std::string reason_;

@@ -42,8 +42,8 @@ class TestService {
   rpc::Call last;         // a copy of what a handler saw
   core::Nanos pause = 0;  // between the messages that import_image takes
 
-  // "missing": NOT_FOUND; "wait": until cancelled; "large": SERVING and two megabytes that no
-  // declared field holds; any other: SERVING.
+  // "missing": NOT_FOUND; "wait": until cancelled; "stubborn": ten seconds, cancelled or not;
+  // "large": SERVING and two megabytes that no declared field holds; any other: SERVING.
   core::Task<Result<HealthCheckResponse>> check(rpc::Call& call,
                                                 const HealthCheckRequest& request) {
     ++started;
@@ -56,6 +56,7 @@ class TestService {
       co_return fail(Code::kNotFound, "service 'f\xC3\xBCr' not found");
     }
     if (request.service() == "wait") CO_TRY(co_await wait(call));
+    if (request.service() == "stubborn") CO_TRY(co_await core::sleep_for(10 * core::kSecond));
     HealthCheckResponse response;
     response.set_status(HealthCheckResponse::SERVING);
     if (request.service() == "large") {

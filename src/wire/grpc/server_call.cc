@@ -44,12 +44,15 @@ void ServerCall::reset() {
   call_.deadline = 0;
   call_.token = {};
   call_.metadata.request.clear();
+  call_.metadata.initial.clear();
   call_.metadata.trailers.clear();
   call_.trace_id.clear();
   cancel_.reset();
   request_gzip_ = answer_gzip_ = headers_sent_ = ended_ = running_ = drained_ = false;
   decoder_.clear();
   input_error_.reset();
+  violation_.reset();
+  took_one_ = false;
   held_bytes_ = 0;
   session_.request_bytes_ -= charged_bytes_;
   session_.counters_.request_bytes -= charged_bytes_;
@@ -77,6 +80,7 @@ void ServerCall::cancel(Code reason) {
 }
 
 Error ServerCall::final_error(Error error) const {
+  if (violation_) return *violation_;
   if (error.code != Code::kCancelled) return error;
   if (cancel_->token().reason() == Code::kDeadlineExceeded) {
     error.code = Code::kDeadlineExceeded;
@@ -111,11 +115,19 @@ Result<void> ServerCall::parse(const GrpcFrame& frame, rpc::Message& into) const
                                    into.GetTypeName());
 }
 
+bool ServerCall::one_request() const {
+  return !entry_->operation.method().client_streaming();
+}
+
+Error ServerCall::too_many_requests() const {
+  return {Code::kUnimplemented,
+          0,
+          "operation " + entry_->operation.full_name() + " takes one request, more were sent",
+          {}};
+}
+
 Result<void> ServerCall::take_request(const GrpcFrame& frame) {
-  if (request_) {
-    return fail(Code::kUnimplemented, "operation " + entry_->operation.full_name() +
-                                          " takes one request, more were sent");
-  }
+  if (request_) return std::unexpected(too_many_requests());
   request_ = entry_->request->New(&arena_);
   return parse(frame, *request_);
 }
@@ -123,7 +135,12 @@ Result<void> ServerCall::take_request(const GrpcFrame& frame) {
 Result<void> ServerCall::receive(ByteView data) {
   held_bytes_ += data.size();
   if (!unary()) {
-    if (input_error_) return give_back(data.size()), Result<void>();
+    if (input_error_ || violation_) return give_back(data.size()), Result<void>();
+    if (took_one_ && one_request() && !data.empty()) {
+      violation_ = too_many_requests();
+      cancel(Code::kCancelled);
+      return give_back(held_bytes_), Result<void>();
+    }
     if (auto added = decoder_.append(data); !added) input_error_ = std::move(added).error();
     if (input_error_ || readable_.waited_for()) give_back(held_bytes_);
     readable_.notify();
@@ -170,6 +187,10 @@ core::Task<Result<bool>> ServerCall::next(rpc::Message& into) {
     if (frame) {
       give_back(kGrpcPrefixBytes + frame->body.size());
       CO_TRY(parse(*frame, into));
+      took_one_ = true;
+      if (one_request() && decoder_.buffered() != 0) {
+        co_return std::unexpected(too_many_requests());
+      }
       co_return true;
     }
     if (ended_) {

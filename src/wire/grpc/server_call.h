@@ -41,10 +41,13 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   void reset();
 
   bool unary() const { return entry_->handler.unary != nullptr; }
+  // One request, then a stream of answers.
+  bool one_request() const;
 
  private:
   friend class ServerSession;
   Result<void> take_request(const GrpcFrame& frame);
+  Error too_many_requests() const;
   Result<void> parse(const GrpcFrame& frame, rpc::Message& into) const;
   void give_back(std::size_t bytes);
   bool output_full() const;
@@ -62,8 +65,10 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
 
   GrpcDecoder decoder_;
   std::optional<Error> input_error_;
-  std::size_t held_bytes_ = 0;     // received, not yet given back to the windows
-  std::size_t charged_bytes_ = 0;  // see ServerSession::charge
+  std::optional<Error> violation_;  // the client broke the rules after the handler had started
+  bool took_one_ = false;           // a message was given to the handler
+  std::size_t held_bytes_ = 0;      // received, not yet given back to the windows
+  std::size_t charged_bytes_ = 0;   // see ServerSession::charge
   Signal readable_;
 
   Signal writable_;

@@ -143,9 +143,9 @@ void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
   if (!request) return give_up(std::move(request).error());
   const auto content = grpc_content(request->content_type);
   if (request->method != "POST" || content == GrpcContent::kOther) {
-    const bool post = request->method == "POST";
+    const std::string method(request->method);
     release(call);
-    return refuse_http(stream, post ? "415" : "405");
+    return refuse_http(stream, method);
   }
   if (content == GrpcContent::kSubtype) {
     return give_up({Code::kUnimplemented,
@@ -272,6 +272,7 @@ core::Task<void> ServerSession::run_call(ServerCall* call) {
 
 void ServerSession::answer(ServerCall& call, Result<void> result) {
   if (!call.stream_) return;  // nobody listens
+  if (call.violation_) result = std::unexpected(*call.violation_);
   if (!result) {
     const Error error = call.final_error(std::move(result).error());
     send_status(call, &error);
@@ -290,6 +291,14 @@ void ServerSession::send_headers(ServerCall& call) {
                                  {"content-type", kContentType},
                                  {"grpc-accept-encoding", kAcceptEncoding},
                                  {"grpc-encoding", "gzip"}}};
+  if (!call.call_.metadata.initial.empty()) {
+    HeaderBuilder builder;
+    for (const auto& [name, value] : Headers(headers).first(call.answer_gzip_ ? 4 : 3)) {
+      builder.add(name, value);
+    }
+    builder.add_metadata(call.call_.metadata.initial);
+    return connection_.http2().respond(*call.stream_, builder.headers(), false);
+  }
   connection_.http2().respond(*call.stream_, Headers(headers).first(call.answer_gzip_ ? 4 : 3),
                               false);
 }
@@ -319,6 +328,7 @@ void ServerSession::send_status(ServerCall& call, const Error* error) {
     builder.add(":status", "200");
     builder.add("content-type", kContentType);
     builder.add("grpc-accept-encoding", kAcceptEncoding);
+    builder.add_metadata(call.call_.metadata.initial);
   }
   builder.add("grpc-status", grpc_status_text(error ? error->code : Code::kOk));
   if (error) builder.add_owned("grpc-message", grpc_status_message(*error));
@@ -342,10 +352,19 @@ void ServerSession::refuse(Http2Stream& stream, const Error& error) {
   connection_.http2().respond(stream, headers, true);
 }
 
-void ServerSession::refuse_http(Http2Stream& stream, std::string_view status) {
+void ServerSession::refuse_http(Http2Stream& stream, std::string_view method) {
+  static constexpr std::string_view kText =
+      "This is a gRPC server: it answers POST requests with content-type application/grpc.\n";
   ++counters_.calls_refused;
-  const std::array<Header, 2> headers{{{":status", status}, {"allow", "POST"}}};
-  connection_.http2().respond(stream, Headers(headers).first(status == "405" ? 2 : 1), true);
+  const bool post = method == "POST";
+  const std::array<Header, 3> headers{
+      {{":status", post ? "415" : "405"}, {"content-type", "text/plain"}, {"allow", "POST"}}};
+  auto& http2 = connection_.http2();
+  http2.respond(stream, Headers(headers).first(post ? 2 : 3), method == "HEAD");
+  if (method == "HEAD") return;
+  std::memcpy(http2.reserve(stream, kText.size()), kText.data(), kText.size());
+  http2.write(stream, kText.size());
+  http2.finish(stream, {});
 }
 
 ServerCall* ServerSession::take_call() {

@@ -80,7 +80,8 @@ class ServerSession final : private Http2Events {
   void accept_call(Http2Stream& stream, Headers headers);
   // Answers without a handler.
   void refuse(Http2Stream& stream, const Error& error);
-  void refuse_http(Http2Stream& stream, std::string_view status);
+  // For those who are no gRPC clients: people with a browser or curl.
+  void refuse_http(Http2Stream& stream, std::string_view method);
   // Counts bytes of a unary request against the limits until the call is released.
   Result<void> charge(ServerCall& call, std::size_t bytes);
   void start(ServerCall& call);

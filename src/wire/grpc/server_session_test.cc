@@ -114,7 +114,13 @@ std::string message(std::string_view body, bool compressed = false) {
 
 Task<void> http_body(TestWorld& world, RawClient& client) {
   const auto empty = message("");
-  EXPECT_EQ((co_await client.call({{":method", "GET"}}, "")).headers[":status"], "405");
+  const auto get = co_await client.call({{":method", "GET"}}, "");
+  EXPECT_EQ(get.headers.at(":status"), "405");
+  EXPECT_EQ(get.headers.at("allow"), "POST");
+  EXPECT_NE(get.data.find("gRPC server"), std::string::npos);
+  const auto head = co_await client.call({{":method", "HEAD"}}, "");
+  EXPECT_EQ(head.headers.at(":status"), "405");
+  EXPECT_EQ(head.data, "");
   EXPECT_EQ((co_await client.call({{"content-type", "application/json"}}, "{}")).headers[":status"],
             "415");
   EXPECT_EQ((co_await client.call({{"content-type", ""}}, empty)).headers[":status"], "415");
@@ -162,6 +168,19 @@ Task<void> messages_body(TestWorld& world, RawClient& client) {
 }
 TEST(ServerSession, RefusesBadMessages) {
   run(messages_body);
+}
+
+Task<void> two_at_once_body(TestWorld& world, RawClient& client) {
+  const auto two = message("") + message("");
+  for (const char* path : {kServerStream, kEndless}) {
+    const auto answer = co_await client.call({{":path", std::string("/") + path}}, two);
+    EXPECT_EQ(answer.status(), "12");
+    EXPECT_NE(answer.message().find("takes one request"), std::string::npos);
+  }
+  EXPECT_EQ(world.service.started, 0);
+}
+TEST(ServerSession, OperationsThatStreamAnswersTakeOneRequest) {
+  run(two_at_once_body);
 }
 
 Task<void> gzip_body(TestWorld& world, RawClient& client) {
@@ -260,6 +279,12 @@ class ManyCalls {
     client_.emplace(*std::move(stream));
     scope_.spawn(client_->connection.run());
   }
+  void add(std::size_t index, const std::string& body) {
+    auto& http2 = client_->connection.http2();
+    std::memcpy(http2.reserve(*streams_[index], body.size()), body.data(), body.size());
+    http2.write(*streams_[index], body.size());
+    client_->connection.wake();
+  }
   Answer& begin(const std::string& path, const std::string& body, bool end) {
     const std::array<Header, 6> headers{{{":method", "POST"},
                                          {":scheme", "http"},
@@ -344,6 +369,34 @@ TEST(ServerSession, AConnectionThatSaysNothingIsClosed) {
   run_world(silent_body);
 }
 
+Task<void> crowd_body(TestWorld& world) {
+  std::vector<std::unique_ptr<core::Stream>> crowd;
+  for (std::size_t i = 0; i < limits::kConnectionsMax; ++i) {
+    auto stream = co_await world.client_env.network().connect(world.address(), {});
+    CAPSTAN_ASSERT(stream);
+    crowd.push_back(*std::move(stream));
+  }
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(world.server->connections(), limits::kConnectionsMax);
+  auto surplus = co_await world.client_env.network().connect(world.address(), {});
+  CAPSTAN_ASSERT(surplus);
+  std::array<std::uint8_t, 16> bytes;
+  const auto got = co_await (*surplus)->read(bytes);
+  EXPECT_TRUE(!got || *got == 0);
+  EXPECT_EQ(world.server->counters().connections_refused, 1U);
+  crowd.pop_back();
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  ManyCalls calls(world);
+  co_await calls.connect();
+  const auto& served = calls.begin(std::string("/") + kUnary, message(""), true);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(served.status(), "0");
+  co_await calls.close();
+}
+TEST(ServerSession, ConnectionsAreBounded) {
+  run_world(crowd_body);
+}
+
 Task<void> until_gone(TestWorld& world, core::Nanos within) {
   const core::Nanos begun = core::Reactor::current()->now();
   while (world.server->connections() != 0) {
@@ -379,6 +432,24 @@ Task<void> late_watch_body(TestWorld& world) {
 }
 TEST(ServerSession, AnEndlessCallThatCrossesTheStopIsEnded) {
   run_world(late_watch_body);
+}
+
+Task<void> late_request_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  const auto& watch = calls.begin(std::string("/") + kEndless, message("\x0A\x04slow"), false);
+  EXPECT_TRUE(co_await core::sleep_for(10 * core::kSecond));
+  EXPECT_GE(world.service.sent, 9);
+  EXPECT_FALSE(watch.ended);
+  calls.add(0, message("").substr(0, 1));  // already one byte of it is too much
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(watch.status(), "12");
+  EXPECT_EQ(world.service.cancelled, 1);  // the handler was told
+  EXPECT_EQ(world.server->calls_in_flight(), 0U);
+  co_await calls.close();
+}
+TEST(ServerSession, ASecondRequestEndsACallThatIsAnswered) {
+  run_world(late_request_body);
 }
 
 Task<void> slow_streams_body(TestWorld& world) {

@@ -17,11 +17,18 @@ Http2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
   return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
 }
 
+// Neither bytes nor an end.
+bool is_empty_data(const nghttp2_frame& frame) {
+  return frame.hd.type == NGHTTP2_DATA && frame.hd.length == frame.data.padlen &&
+         (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0;
+}
+
 }  // namespace
 
 nghttp2_session_callbacks* Http2Callbacks::make() {
   nghttp2_session_callbacks* callbacks = nullptr;
   CAPSTAN_ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
@@ -39,6 +46,15 @@ nghttp2_data_provider Http2Callbacks::provider(Http2Stream* stream) {
   provider.source.ptr = stream;
   provider.read_callback = read_output;
   return provider;
+}
+
+// Priorities are not used (and announced as not used), so nghttp2 shows nothing else of them.
+int Http2Callbacks::begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* raw) {
+  if (header->type != NGHTTP2_PRIORITY) return 0;
+  auto& self = session_of(raw);
+  if (header->stream_id == 0) self.terminate(Http2Error::kProtocolError);
+  self.spend_chatter();
+  return 0;
 }
 
 int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* raw) {
@@ -101,6 +117,7 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
       auto* stream = stream_of(session, frame->hd.stream_id);
       if (!stream) break;
       if (frame->hd.type == NGHTTP2_HEADERS) headers_complete(self, *stream, *frame);
+      if (is_empty_data(*frame)) self.spend_chatter();
       if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         stream->remote_ended_ = true;
         self.events_.on_end(*stream);
@@ -110,11 +127,15 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
     case NGHTTP2_RST_STREAM: self.spend_reset(); break;
     case NGHTTP2_SETTINGS:
       if (frame->hd.flags & NGHTTP2_FLAG_ACK) break;
+      self.spend_chatter();
       self.peer_started_ = true;
       self.events_.on_settings();
       break;
     case NGHTTP2_PING: {
-      if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) break;
+      if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+        self.spend_chatter();
+        break;
+      }
       const auto opaque = load_le<std::uint64_t>(frame->ping.opaque_data);
       if (is_drain_ping(opaque)) self.seal();
       self.events_.on_ping_ack(opaque);
@@ -161,9 +182,9 @@ int Http2Callbacks::frame_sent(nghttp2_session* session, const nghttp2_frame* fr
     if (code != Http2Error::kNoError && code != Http2Error::kCancel) self.spend_reset();
     return 0;
   }
-  const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-                    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-  if (!ends) return 0;
+  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+  self.chatter_.tokens = self.options_.chatter_burst;  // it asked for something and gets it
+  if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
   // Answered before the request ended: the rest of it is not wanted (RFC 9113 section 8.1).
   const auto* stream = stream_of(session, frame->hd.stream_id);
   if (stream && !stream->remote_ended_) {

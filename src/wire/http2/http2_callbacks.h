@@ -43,6 +43,7 @@ struct Http2Callbacks {
   static nghttp2_data_provider provider(Http2Stream* stream);
   static bool is_drain_ping(std::uint64_t opaque);
 
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* raw);
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
                     std::size_t name_size, const std::uint8_t* value, std::size_t value_size,

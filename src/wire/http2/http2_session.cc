@@ -40,7 +40,11 @@ nghttp2_option* make_options(const Http2Session::Options& options) {
 }  // namespace
 
 Http2Session::Http2Session(Role role, Http2Events& events, const Options& options)
-    : role_(role), events_(events), options_(options), reset_tokens_(options.reset_burst) {
+    : role_(role),
+      events_(events),
+      options_(options),
+      resets_{options.reset_burst},
+      chatter_{options.chatter_burst} {
   nghttp2_session_callbacks* callbacks = Http2Callbacks::make();
   nghttp2_option* option = make_options(options);
   const int made = role == Role::kServer
@@ -308,24 +312,39 @@ void Http2Session::ping(std::uint64_t opaque) {
   nghttp2_submit_ping(session_, 0, bytes.data());
 }
 
-// A token bucket: a peer that opens and resets streams faster than it refills makes us do work that
-// nobody wants (CVE-2023-44487), so the connection ends.
+bool Http2Session::Budget::spend(std::uint64_t now_ns, std::uint32_t burst,
+                                 std::uint32_t per_second) {
+  const std::uint64_t elapsed = now_ns - refilled_ns;
+  const std::uint64_t refill = elapsed >= kSecond * 3600 ? burst : elapsed * per_second / kSecond;
+  if (refill != 0) {
+    tokens = std::min<std::uint64_t>(tokens + refill, burst);
+    refilled_ns = now_ns;
+  }
+  if (tokens == 0) return false;
+  --tokens;
+  return true;
+}
+
+// A peer that opens and resets streams makes us do work that nobody wants (CVE-2023-44487).
 void Http2Session::spend_reset() {
   if (role_ != Role::kServer || sealed_) return;
-  const std::uint64_t elapsed = now_ns_ - reset_refill_ns_;
-  const std::uint64_t refill = elapsed >= kSecond * 3600
-                                   ? options_.reset_burst
-                                   : elapsed * options_.resets_per_second / kSecond;
-  if (refill != 0) {
-    reset_tokens_ = std::min<std::uint64_t>(reset_tokens_ + refill, options_.reset_burst);
-    reset_refill_ns_ = now_ns_;
-  }
-  if (reset_tokens_ != 0) {
-    --reset_tokens_;
-    return;
-  }
+  if (resets_.spend(now_ns_, options_.reset_burst, options_.resets_per_second)) return;
+  calm("the peer resets streams too often", "too_many_resets");
+}
+
+void Http2Session::spend_chatter() {
+  if (role_ != Role::kServer || sealed_) return;
+  if (chatter_.spend(now_ns_, options_.chatter_burst, options_.chatter_per_second)) return;
+  // The text is what gRPC's clients know: they ping less often then.
+  calm("the peer sends too many frames that ask for nothing", "too_many_pings");
+}
+
+void Http2Session::calm(std::string complaint, std::string_view debug) {
   sealed_ = true;
-  last_complaint_ = "the peer resets streams too often";
+  last_complaint_ = std::move(complaint);
+  nghttp2_submit_goaway(session_, 0, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_ENHANCE_YOUR_CALM,
+                        reinterpret_cast<const std::uint8_t*>(debug.data()), debug.size());
   terminate(Http2Error::kEnhanceYourCalm);
 }
 

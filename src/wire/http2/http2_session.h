@@ -1,8 +1,8 @@
 // Why this file exists: one HTTP/2 connection without I/O: bytes go in through receive(), events
 // come out through Http2Events, what must be sent is collected into one buffer. Both roles. The
 // state machine is nghttp2's; this class adds what a server needs to survive its peers: header and
-// stream limits, real back-pressure (a window opens only when the consumer took the data), a budget
-// of stream resets, and a drain that loses no request.
+// stream limits, real back-pressure (a window opens only when the consumer took the data), budgets
+// of stream resets and of idle talk, and a drain that loses no request.
 //
 // Events run inside receive() and collect(): they may call everything here except those two, and
 // must not destroy the session. An Http2Stream lives until its on_closed() has returned.
@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "wire/http2/byte_queue.h"
+#include "wire/http2/http2_limits.h"
 
 struct nghttp2_session;
 
@@ -112,6 +113,8 @@ class Http2Session {
     std::size_t header_list_bytes = limits::kHttp2HeaderListBytes;
     std::uint32_t reset_burst = limits::kHttp2ResetBurst;
     std::uint32_t resets_per_second = limits::kHttp2ResetsPerSecond;
+    std::uint32_t chatter_burst = limits::kHttp2ChatterBurst;
+    std::uint32_t chatter_per_second = limits::kHttp2ChatterPerSecond;
   };
 
   Http2Session(Role role, Http2Events& events, const Options& options);
@@ -177,6 +180,9 @@ class Http2Session {
   void close_stream(Http2Stream* stream, Http2Error error);
   void queue_trailers(Http2Stream& stream);
   void spend_reset();
+  void spend_chatter();
+  // Ends the connection of a peer that costs more than it is worth. `debug` travels in the GOAWAY.
+  void calm(std::string complaint, std::string_view debug);
   void goaway();
   void took(const Http2Stream& stream, std::size_t count);
 
@@ -196,8 +202,14 @@ class Http2Session {
   bool headers_too_large_ = false;
   bool draining_ = false, goaway_received_ = false, abandoned_ = false, sealed_ = false;
   bool peer_started_ = false;
-  std::uint64_t now_ns_ = 0, reset_refill_ns_ = 0;
-  std::uint64_t reset_tokens_;
+  // Tokens that come back with time; a peer may spend a burst of them at once.
+  struct Budget {
+    std::uint64_t tokens;
+    std::uint64_t refilled_ns = 0;
+    bool spend(std::uint64_t now_ns, std::uint32_t burst, std::uint32_t per_second);
+  };
+  std::uint64_t now_ns_ = 0;
+  Budget resets_, chatter_;
   std::string last_complaint_;
 };
 

@@ -229,7 +229,7 @@ TEST(Http2Session, RapidResetEndsTheConnection) {
     pair.client.reset(*stream, Http2Error::kCancel);
     pair.settle();
   }
-  EXPECT_EQ(pair.at_client.goaways, 1);
+  EXPECT_GE(pair.at_client.goaways, 1);
   EXPECT_EQ(pair.at_client.goaway, Http2Error::kEnhanceYourCalm);
   EXPECT_EQ(pair.at_server.streams.size(), 21U);
   EXPECT_TRUE(pair.server.finished());
@@ -260,8 +260,51 @@ TEST(Http2Session, PingFloodEndsTheConnection) {
   pair.settle();
   std::string flood;
   const std::string ping("\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong", 17);
+  for (std::size_t i = 0; i < limits::kHttp2ChatterBurst; ++i) flood += ping;
+  EXPECT_TRUE(pair.server.receive(as_bytes(flood), kNow));  // the client's SETTINGS count as well
+  pair.settle();
+  EXPECT_GE(pair.at_client.goaways, 1);
+  EXPECT_EQ(pair.at_client.goaway, Http2Error::kEnhanceYourCalm);
+  EXPECT_TRUE(pair.server.finished());
+}
+
+TEST(Http2Session, PingsWithinTheRateAreFine) {
+  Http2Session::Options options;
+  options.chatter_burst = 5;
+  options.chatter_per_second = 10;
+  Pair pair(options);
+  pair.settle();
+  const std::string ping("\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong", 17);
+  std::uint64_t now = kNow;
+  for (int i = 0; i < 200; ++i, now += 100'000'000) {
+    ASSERT_TRUE(pair.server.receive(as_bytes(ping), now));
+    Pair::carry(pair.server, pair.client);
+  }
+  EXPECT_EQ(pair.at_client.goaways, 0);
+  // Faster than that, they are too many after a burst.
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(pair.server.receive(as_bytes(ping), now));
+  pair.settle();
+  EXPECT_GE(pair.at_client.goaways, 1);
+}
+
+TEST(Http2Session, UnsentAnswersAreBounded) {
+  Http2Session::Options options;
+  options.chatter_burst = 1U << 20;
+  Pair pair(options);
+  pair.settle();
+  std::string flood;
+  const std::string ping("\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong", 17);
   for (std::size_t i = 0; i <= limits::kHttp2OutboundAcksMax; ++i) flood += ping;
   EXPECT_FALSE(pair.server.receive(as_bytes(flood), kNow));
+}
+
+TEST(Http2Session, PrioritiesAreOfStreams) {
+  Pair pair;
+  pair.settle();
+  const std::string priority("\x00\x00\x05\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10", 14);
+  EXPECT_TRUE(pair.server.receive(as_bytes(priority), kNow));
+  pair.settle();
+  EXPECT_EQ(pair.at_client.goaway, Http2Error::kProtocolError);
 }
 
 TEST(Http2Session, DrainServesWhatIsUnderWay) {

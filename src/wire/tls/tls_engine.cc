@@ -155,6 +155,14 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConf
   return std::shared_ptr<const TlsContext>(new TlsContext(context.release(), false, false));
 }
 
+Result<void> TlsContext::renew(const TlsServerConfig& config) const {
+  CAPSTAN_ASSERT(is_server_);
+  TRY_SET(const auto fresh, server(config));
+  std::swap(context_, fresh->context_);  // OpenSSL counts who uses the former one
+  http1_ = fresh->http1_;
+  return {};
+}
+
 TlsContext::~TlsContext() {
   SSL_CTX_free(context_);
 }

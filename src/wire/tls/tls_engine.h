@@ -3,7 +3,8 @@
 // (wire/grpc/tls_stream.h). TLS 1.2 and 1.3, ALPN, client certificates, host name checks.
 //
 // Keys and certificates are given as PEM text: whoever read the files names them in the errors.
-// Thread-safety: a TlsContext is immutable and shared; an engine has one owner.
+// Thread-safety: a TlsContext is shared by the engines of one core, and immutable but for renew();
+// an engine has one owner.
 #pragma once
 
 #include <cstddef>
@@ -40,6 +41,10 @@ class TlsContext {
   // Both fail with kInvalidArgument and the reason that OpenSSL gives.
   static Result<std::shared_ptr<const TlsContext>> server(const TlsServerConfig& config);
   static Result<std::shared_ptr<const TlsContext>> client(const TlsClientConfig& config);
+  // A server's new certificates (and authorities of clients) for the engines made from now on;
+  // those that exist keep what they have. On an error nothing changes. Everybody who shares the
+  // context sees it, hence const.
+  Result<void> renew(const TlsServerConfig& config) const;
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -48,8 +53,9 @@ class TlsContext {
   friend class TlsEngine;
   TlsContext(ssl_ctx_st* context, bool is_server, bool http1)
       : context_(context), is_server_(is_server), http1_(http1) {}
-  ssl_ctx_st* context_;
-  bool is_server_, http1_;
+  mutable ssl_ctx_st* context_;
+  bool is_server_;
+  mutable bool http1_;
 };
 
 class TlsEngine {

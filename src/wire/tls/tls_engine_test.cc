@@ -121,6 +121,34 @@ TEST_F(TlsEngineTest, AsksForClientCertificates) {
   EXPECT_TRUE(optional.shake());
 }
 
+TEST_F(TlsEngineTest, ARenewedCertificateIsForNewConnections) {
+  Pair before(server, client, "node-1");
+  ASSERT_TRUE(before.shake());
+  const auto renewed = authority.issue("node-2");
+  ASSERT_TRUE(before.server_context->renew({renewed.certificate_pem, renewed.key_pem, "", true}));
+
+  const auto client_context = *TlsContext::client(client);
+  TlsEngine served(*before.server_context, ""), asking(*client_context, "node-2");
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_TRUE(asking.handshake());
+    served.receive(as_bytes(asking.take_output()));
+    EXPECT_TRUE(served.handshake());
+    asking.receive(as_bytes(served.take_output()));
+  }
+  EXPECT_TRUE(asking.established());
+  EXPECT_EQ(asking.peer_subject(), "CN=node-2");
+  // What is connected stays connected.
+  std::array<std::uint8_t, 10> part;
+  ASSERT_TRUE(before.client.write(as_bytes("still")));
+  before.server.receive(as_bytes(before.client.take_output()));
+  EXPECT_EQ(before.server.read(part).value_or(0), 5U);
+
+  const auto bad = before.server_context->renew({renewed.certificate_pem, node.key_pem, "", true});
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().message.find("mismatch"), std::string::npos) << bad.error().message;
+  TlsEngine again(*before.server_context, "");  // the last good one
+}
+
 TEST_F(TlsEngineTest, RefusesBadConfiguration) {
   const auto other = authority.issue("other");
   EXPECT_FALSE(TlsContext::server({node.certificate_pem, other.key_pem, "", true}));
