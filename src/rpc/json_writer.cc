@@ -1,5 +1,5 @@
-// Why this file exists: the walk over a message behind write_json(). One virtual reflection call
-// per field; nothing is copied but what goes out.
+// Why this file exists: the walk over a message behind write_json(). Few reflection calls for each
+// field (a message's Reflection is asked for once); nothing is copied but what goes out.
 #include "rpc/json_writer.h"
 
 #include <algorithm>
@@ -40,10 +40,17 @@ class Writer {
   Result<void> dynamic(const Message& message);
   void dynamic_number(double value);
   void text(std::string_view value) { append_json_string(value, out_, style_.ascii); }
-  Result<void> list(const Message& message, const FieldDescriptor& field);
-  Result<void> map(const Message& message, const FieldDescriptor& field);
+  // `r` is the message's.
+  Result<void> field(const Message& message, const Reflection& r, const FieldDescriptor& field);
+  Result<void> list(const Message& message, const Reflection& r, const FieldDescriptor& field);
+  Result<void> map(const Message& message, const Reflection& r, const FieldDescriptor& field);
   // One element of a repeated field, or the singular one for `index` -1.
-  Result<void> value(const Message& message, const FieldDescriptor& field, int index);
+  Result<void> value(const Message& message, const Reflection& r, const FieldDescriptor& field,
+                     int index);
+  Result<void> value(const Message& message, const FieldDescriptor& field) {
+    return value(message, *message.GetReflection(), field, -1);
+  }
+  void name(const FieldDescriptor& field);
   void map_key(const Message& entry, const FieldDescriptor& key);
   void enumeration(const FieldDescriptor& field, int number);
   void bytes(std::string_view value);
@@ -51,7 +58,7 @@ class Writer {
   void integer(T value, bool as_text);
   template <class T>
   void floating(T value);
-  bool shown(const Message& message, const FieldDescriptor& field) const;
+  bool shown(const Message& message, const Reflection& r, const FieldDescriptor& field) const;
 
   const JsonStyle& style_;
   std::string& out_;
@@ -97,13 +104,23 @@ void Writer::enumeration(const FieldDescriptor& field, int number) {
   }
 }
 
-bool Writer::shown(const Message& message, const FieldDescriptor& field) const {
-  const Reflection& reflection = *message.GetReflection();
-  if (field.is_repeated()) {
-    return style_.show_defaults || reflection.FieldSize(message, &field) != 0;
+bool Writer::shown(const Message& message, const Reflection& r,
+                   const FieldDescriptor& field) const {
+  if (style_.show_defaults && !field.has_presence()) return true;
+  if (field.is_repeated()) return r.FieldSize(message, &field) != 0;
+  return r.HasField(message, &field);
+}
+
+// Names of fields are identifiers: nothing in them needs an escape. A json_name may be anything.
+void Writer::name(const FieldDescriptor& field) {
+  if (style_.names == JsonStyle::Names::kCamelCase) {
+    text(field.json_name());
+  } else {
+    out_ += '"';
+    out_ += field.name();
+    out_ += '"';
   }
-  if (reflection.HasField(message, &field)) return true;
-  return style_.show_defaults && !field.has_presence();
+  out_ += ':';
 }
 
 Result<void> Writer::enter(const Message& message) {
@@ -126,16 +143,16 @@ Result<void> Writer::message(const Message& message) {
 
 Result<void> Writer::fields(const Message& message) {
   const Descriptor& descriptor = *message.GetDescriptor();
+  const Reflection& reflection = *message.GetReflection();
   out_ += '{';
   bool first = true;
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& member = *descriptor.field(i);
-    if (!shown(message, member)) continue;
+    if (!shown(message, reflection, member)) continue;
     if (!first) out_ += ',';
     first = false;
-    text(style_.names == JsonStyle::Names::kCamelCase ? member.json_name() : member.name());
-    out_ += ':';
-    TRY(field(message, member));
+    name(member);
+    TRY(field(message, reflection, member));
   }
   out_ += '}';
   return {};
@@ -147,7 +164,7 @@ Result<void> Writer::well_known(const Message& message) {
   const auto kind = descriptor.well_known_type();
   if (kind >= Descriptor::WELLKNOWNTYPE_DOUBLEVALUE &&
       kind <= Descriptor::WELLKNOWNTYPE_BOOLVALUE) {
-    return value(message, *descriptor.field(0), -1);
+    return value(message, *descriptor.field(0));
   }
   if (kind == Descriptor::WELLKNOWNTYPE_VALUE) return dynamic(message);
   if (kind == Descriptor::WELLKNOWNTYPE_STRUCT || kind == Descriptor::WELLKNOWNTYPE_LISTVALUE) {
@@ -179,7 +196,7 @@ Result<void> Writer::dynamic(const Message& message) {
     out_ += "null";
     return {};
   }
-  if (set->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) return value(message, *set, -1);
+  if (set->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) return value(message, *set);
   dynamic_number(reflection.GetDouble(message, set));
   return {};
 }
@@ -196,26 +213,31 @@ void Writer::dynamic_number(double value) {
 }
 
 Result<void> Writer::field(const Message& message, const FieldDescriptor& member) {
-  if (member.is_map()) return map(message, member);
-  if (member.is_repeated()) return list(message, member);
-  return value(message, member, -1);
+  return field(message, *message.GetReflection(), member);
 }
 
-Result<void> Writer::list(const Message& message, const FieldDescriptor& member) {
-  const int size = message.GetReflection()->FieldSize(message, &member);
+Result<void> Writer::field(const Message& message, const Reflection& r,
+                           const FieldDescriptor& member) {
+  if (!member.is_repeated()) return value(message, r, member, -1);
+  return member.is_map() ? map(message, r, member) : list(message, r, member);
+}
+
+Result<void> Writer::list(const Message& message, const Reflection& r,
+                          const FieldDescriptor& member) {
+  const int size = r.FieldSize(message, &member);
   if (size == 0) return empty("[]");
   TRY(enter(message));
   for (int i = 0; i < size; ++i) {
     out_ += i == 0 ? '[' : ',';
-    TRY(value(message, member, i));
+    TRY(value(message, r, member, i));
   }
   out_ += ']';
   --depth_;
   return {};
 }
 
-Result<void> Writer::map(const Message& message, const FieldDescriptor& member) {
-  const Reflection& reflection = *message.GetReflection();
+Result<void> Writer::map(const Message& message, const Reflection& reflection,
+                         const FieldDescriptor& member) {
   const FieldDescriptor& key = *member.message_type()->map_key();
   const FieldDescriptor& mapped = *member.message_type()->map_value();
   const std::size_t start = out_.size();
@@ -235,7 +257,7 @@ Result<void> Writer::map(const Message& message, const FieldDescriptor& member) 
     out_ += separator;
     out_ += name;
     out_ += ':';
-    TRY(value(*entry, mapped, -1));
+    TRY(value(*entry, mapped));
     separator = ',';
   }
   out_ += '}';
@@ -259,8 +281,8 @@ void Writer::map_key(const Message& entry, const FieldDescriptor& key) {
   }
 }
 
-Result<void> Writer::value(const Message& message, const FieldDescriptor& member, int index) {
-  const Reflection& r = *message.GetReflection();
+Result<void> Writer::value(const Message& message, const Reflection& r,
+                           const FieldDescriptor& member, int index) {
   const FieldDescriptor* f = &member;
   const bool one = index < 0;
   const bool wide_text = style_.wide == JsonStyle::Wide::kText;

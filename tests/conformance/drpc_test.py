@@ -165,6 +165,8 @@ class Drpc(unittest.TestCase):
         with self.session() as session:
             answer = session.call(0, 0, Hello(name='in pieces').SerializeToString(), size=3)
             self.assertEqual(HelloResponse.FromString(answer.body).greeting, 'Hello in pieces')
+            answer = session.call(0, 0, Hello(name='bytes').SerializeToString(), size=1)
+            self.assertEqual(HelloResponse.FromString(answer.body).greeting, 'Hello bytes')
             call = Call(sequence=9, body=Hello(name='again').SerializeToString())
             whole = call.SerializeToString()
             for index, part in enumerate((b'', whole[:5], b'', whole[5:], b'')):
@@ -316,6 +318,28 @@ class Drpc(unittest.TestCase):
             self.greet(good, 'all the same')
         with self.session() as session:
             self.greet(session, 'and afterwards')
+
+
+    def test_clients_that_die_in_the_middle(self):
+        def memory():
+            with open(f'/proc/{self.node.process.pid}/statm', encoding='ascii') as file:
+                return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+        message = Call(sequence=1, body=Hello(name='x' * 400_000).SerializeToString())
+        parts = packets(message.SerializeToString())
+        before = memory()
+        for _ in range(300):
+            with self.session() as session:                # in the middle of a message
+                session.socket.send(parts[0])
+                session.socket.send(parts[1])
+            with self.session() as session:                # with the answer on its way
+                for part in parts:
+                    session.socket.send(part)
+            with self.session() as session:                # in the middle of its second one
+                session.post(0, 0, Hello(name='y').SerializeToString())
+                session.socket.send(parts[0])
+        with self.session() as session:
+            self.greet(session, 'undisturbed')
+        self.assertLess(memory() - before, 200 << 20)      # 900 x 400 kB were sent
 
 
 class Paths(unittest.TestCase):

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -177,6 +178,30 @@ class Wire(OneNode):
         answer = json.loads(client.everything())
         self.assertEqual((answer['jsonrpc'], answer['id']), ('2.0', 0))
         self.assertTrue(answer['result']['release'])
+
+    def test_half_close_before_a_slow_answer(self):
+        client = self.connect()
+        client.send('{"method":"bdev_get_bdevs","params":{"name":"zz","timeout":300},"id":0,'
+                    '"jsonrpc":"2.0"}{"method":"nope","id":1}')
+        client.socket.shutdown(socket.SHUT_WR)
+        answers = [json.loads(line) for line in client.everything().splitlines()]
+        self.assertEqual([(a['id'], a['error']['code']) for a in answers], [(1, -32601), (0, -110)])
+
+    def test_flood_of_one_that_reads_late(self):
+        client = self.connect()
+        calls = 20_000
+
+        def flood():
+            for first in range(0, calls, 100):
+                client.send(''.join('{"method":"node_get_version","id":%d}' % i
+                                    for i in range(first, first + 100)))
+        sender = threading.Thread(target=flood)
+        sender.start()
+        self.assertTrue(self.connect().call('node_get_version'), 'others are served meanwhile')
+        answers = client.socket.makefile('rb')
+        ids = [json.loads(answers.readline())['id'] for _ in range(calls)]
+        sender.join()
+        self.assertEqual(sorted(ids), list(range(calls)))
 
     def test_batch(self):
         client = self.connect()

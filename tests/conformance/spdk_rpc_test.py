@@ -6,6 +6,8 @@ The client sends what SPDK's command line client sends: indented objects, defaul
 """
 import json
 import os
+import re
+import subprocess
 import sys
 import unittest
 
@@ -85,6 +87,25 @@ class Spdk(unittest.TestCase):
         registered = set(self.client.call('rpc_get_methods'))
         self.assertEqual(set(SHAPES) - {'about'} - registered, set())
 
+    def test_the_page_about_methods_is_true(self):
+        with open(os.path.join(ROOT, 'docs', 'spdk-methods.md'), encoding='utf-8') as page:
+            served, absent = page.read().split('## Served')[1].split('## Not served')
+        # In the first column of the second table; in the last one of the first.
+        served = set(re.findall(r'`([a-z0-9_]+)`', ''.join(
+            line.split('|')[2] for line in served.splitlines() if line.startswith('| '))))
+        absent = set(re.findall(r'`([a-z0-9_]+)`', ''.join(
+            line.split('|')[1] for line in absent.splitlines() if line.startswith('| '))))
+        self.assertGreater(len(absent), 50)
+        listed = self.node.json('node', 'operations')['operations']
+        spdk = {o['jsonrpc'] for o in listed if o.get('jsonrpc') and
+                o['full_name'].startswith(('spdk.', 'capstan.rpc.v1.'))}
+        self.assertEqual(served, spdk)
+        methods = set(self.client.call('rpc_get_methods'))
+        self.assertEqual(served - methods, set())
+        for method in sorted(absent):
+            self.assertNotIn(method, methods)
+            self.fails(-32601, 'Method not found', method)
+
     def test_the_same_objects_as_over_grpc(self):
         self.everything()
         self.assertEqual(self.node.pools()['p0']['uuid'],
@@ -144,6 +165,31 @@ class Spdk(unittest.TestCase):
         self.load(config)
         self.assertEqual(self.client.call('bdev_get_bdevs'), devices)
         self.assertEqual(self.saved(), config)
+
+    def test_watching_while_images_are_written(self):
+        """What spdk_top and iostat.py ask again and again, while there is something to see."""
+        self.node.cli('pool', 'create', 'p', self.node.disk('p.img', 128))
+        self.node.cli('replica', 'create', 'r', 'p', '--size', '64MiB', '--thin')
+        image = self.node.path('image')
+        with open(image, 'wb') as file:
+            file.write(os.urandom(MIB) * 48)
+        with subprocess.Popen(self.node.cli_command('image', 'import', 'r', image)) as writer:
+            rounds, busy = 0, []
+            while rounds < 3 or writer.poll() is None:
+                self.assertIs(self.client.call('framework_wait_init'), True)
+                reactors = self.shaped('framework_get_reactors')
+                self.shaped('framework_get_scheduler')
+                threads = self.shaped('thread_get_stats')
+                self.shaped('thread_get_pollers')
+                self.shaped('bdev_get_iostat')
+                self.assertEqual(len(reactors['reactors']), len(threads['threads']))
+                busy.append(reactors['reactors'][0]['busy'])
+                rounds += 1
+        self.assertEqual(writer.returncode, 0)
+        self.assertEqual(busy, sorted(busy))
+        self.assertLess(busy[0], busy[-1])
+        written = {s['name']: s['bytes_written'] for s in self.shaped('bdev_get_iostat')['bdevs']}
+        self.assertGreaterEqual(max(written.values()), 48 * MIB)
 
     def test_the_log_level_changes_the_log(self):
         self.client.call('log_set_level', level='DEBUG')

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -23,7 +24,8 @@ class NoLog final : public core::LogSink {
 };
 
 // Module 77 of tests/vectors/drpc.txt, and beyond it: 11 waits for `gate` (or the session's token)
-// and then echoes; 12 throws; 13 closes its session; 14 answers as many bytes as its body says.
+// and then echoes; 12 throws; 13 closes its session; 14 answers as many bytes as its body says; 15
+// throws a Failure after an await; asked for 16, the module itself throws.
 class EchoModule final : public Module {
  public:
   int running = 0, finished = 0;
@@ -35,10 +37,16 @@ class EchoModule final : public Module {
   std::int32_t id() const override { return 77; }
   std::string_view name() const override { return "echo"; }
   std::optional<Method> method(std::int32_t id) const override {
-    if (id < 1 || id > 14) return std::nullopt;
+    if (id == 16) throw std::out_of_range("no such page");
+    if (id < 1 || id > 15) return std::nullopt;
     return Method{id, 77, "echo"};
   }
   core::Task<Answer> handle(Session& session, const Method& method, ByteView body) override {
+    if (method.id == 12) throw std::runtime_error("on purpose");
+    if (method.id == 15) {
+      co_await core::yield();
+      throw Failure::unmarshaling_payload();
+    }
     ++running;
     peer = session.peer();
     if (method.id == 11) CO_TRY(co_await wait(session));

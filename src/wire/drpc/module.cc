@@ -23,6 +23,18 @@ static std::string failure_text(Status status) {
 
 Failure::Failure(Status status) : status_(status), text_(failure_text(status)) {}
 
+Failure failure_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Failure& failure) {
+    return failure;
+  } catch (const std::exception& exception) {
+    return Failure::with_message(std::string("it threw: ") + exception.what());
+  } catch (...) {
+    return Failure::with_message("it threw something");
+  }
+}
+
 Answer marshal(const google::protobuf::MessageLite& message) {
   Memory memory;
   const std::size_t bytes = message.ByteSizeLong();
@@ -50,18 +62,8 @@ std::optional<Method> FunctionModule::method(std::int32_t id) const {
   return Method{id, id_, found->second.name};
 }
 
-static Answer guarded(const FunctionModule::Function& function, Session& session, ByteView body) {
-  try {
-    return function(session, body);
-  } catch (const std::exception& thrown) {
-    return std::unexpected(Failure::with_message(std::string("it threw: ") + thrown.what()));
-  } catch (...) {
-    return std::unexpected(Failure::with_message("it threw something"));
-  }
-}
-
 core::Task<Answer> FunctionModule::handle(Session& session, const Method& method, ByteView body) {
-  co_return guarded(functions_.at(method.id).function, session, body);
+  co_return functions_.at(method.id).function(session, body);
 }
 
 // --- the service -------------------------------------------------------------------------------
@@ -93,24 +95,25 @@ void ModuleService::log_refused(const CallView& call, const Failure& failure,
                             {"peer_pid", session.peer().pid.value_or(0)}});
 }
 
+// A coroutine of its own because of what modules throw outside of theirs.
+core::Task<Answer> ModuleService::answer(Session& session, const CallView& call) {
+  Module* module = find(call.module);
+  if (!module) co_return std::unexpected(Failure::unknown_module());
+  const std::optional<Method> method = module->method(call.method);
+  if (!method) co_return std::unexpected(Failure::unknown_method());
+  co_return co_await module->handle(session, *method, call.body);
+}
+
 core::Task<Reply> ModuleService::process(Session& session, ByteView message) {
   const auto call = parse_call(message);
   if (!call) {
     log_refused({}, Failure::unmarshaling_call(), session);
     co_return Reply{kNoSequence, Status::kFailedUnmarshalCall, {}};
   }
-  Answer answer = std::unexpected(Failure::unknown_module());
-  if (Module* module = find(call->module)) {
-    const std::optional<Method> method = module->method(call->method);
-    if (method) {
-      answer = co_await module->handle(session, *method, call->body);
-    } else {
-      answer = std::unexpected(Failure::unknown_method());
-    }
-  }
-  if (answer) co_return Reply{call->sequence, Status::kSuccess, *std::move(answer)};
-  log_refused(*call, answer.error(), session);
-  co_return Reply{call->sequence, answer.error().status(), {}};
+  Answer answered = co_await answer(session, *call);
+  if (answered) co_return Reply{call->sequence, Status::kSuccess, *std::move(answered)};
+  log_refused(*call, answered.error(), session);
+  co_return Reply{call->sequence, answered.error().status(), {}};
 }
 
 }  // namespace capstan::wire::drpc

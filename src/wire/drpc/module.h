@@ -3,13 +3,16 @@
 // handler answers into the reply of drpc section 7. The node's own operations are one such Module
 // (operations.h), and so is the greeting of DAOS's test tools (hello.h).
 //
-// Where this differs from DAOS's Go package: handlers are coroutines and answer values. One that
-// waits does not hold up other sessions, and nothing of ours throws; FunctionModule takes plain
-// functions that may, for code that comes with exceptions.
+// Where this differs from DAOS's Go package: handlers are coroutines and answer values; one that
+// waits does not hold up other sessions. Nothing of ours throws, but modules come from others too:
+// what a handler lets out, before or after its first await, or a plain function of a
+// FunctionModule, is answered with FAILURE (a thrown Failure with its status) and logged, and the
+// server goes on. What a coroutine *below* the handler lets out ends the program: catch it there.
 // Thread-safety: one core. Modules are registered before the server starts.
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <expected>
 #include <functional>
 #include <map>
@@ -58,10 +61,39 @@ class Failure {
 // What a handler answers. An empty body is a reply, too.
 using Answer = std::expected<Body, Failure>;
 
+// What was thrown as a refusal, to be called with std::current_exception(): a Failure keeps its
+// status, everything else is FAILURE with its text.
+Failure failure_of(const std::exception_ptr& thrown);
+
 // A protobuf message as a body.
 Answer marshal(const google::protobuf::MessageLite& message);
 // The request of a method; UNMARSHAL_PAYLOAD when the bytes are no such message.
 std::expected<void, Failure> unmarshal(ByteView body, google::protobuf::MessageLite& into);
+
+}  // namespace capstan::wire::drpc
+
+// Handlers may throw, other coroutines may not (core/task.h): the promise of a Task<Answer> takes
+// what leaves the coroutine for its answer.
+template <>
+struct capstan::core::internal::Promise<capstan::wire::drpc::Answer>
+    : capstan::core::internal::PromiseBase {
+  using Answer = capstan::wire::drpc::Answer;
+
+  std::optional<Answer> value;
+  Task<Answer> get_return_object() {
+    return Task<Answer>(std::coroutine_handle<Promise>::from_promise(*this));
+  }
+  template <class U = Answer>
+  void return_value(U&& result) {
+    value.emplace(std::forward<U>(result));
+  }
+  void unhandled_exception() {
+    value.emplace(std::unexpected(capstan::wire::drpc::failure_of(std::current_exception())));
+  }
+  Answer take() { return std::move(*value); }
+};
+
+namespace capstan::wire::drpc {
 
 struct Method {
   std::int32_t id = 0;
@@ -94,11 +126,11 @@ class Module {
   // Nothing: the module has no such method.
   virtual std::optional<Method> method(std::int32_t id) const = 0;
   // `method` is one that method() gave. All arguments stay valid until the task ends, and `body`
-  // until the reply has been sent.
+  // until the reply has been sent. May throw.
   virtual core::Task<Answer> handle(Session& session, const Method& method, ByteView body) = 0;
 };
 
-// A module of plain functions. One that throws is answered with FAILURE and logged.
+// A module of plain functions.
 class FunctionModule final : public Module {
  public:
   using Function = std::function<Answer(Session&, ByteView body)>;
@@ -137,6 +169,7 @@ class ModuleService {
   core::Task<Reply> process(Session& session, ByteView message);
 
  private:
+  core::Task<Answer> answer(Session& session, const CallView& call);
   void log_refused(const CallView& call, const Failure& failure, const Session& session);
 
   core::Log log_;

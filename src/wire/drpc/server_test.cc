@@ -74,6 +74,38 @@ TEST(DrpcServer, AThrowingFunctionIsAFailureAndAHandlerMayClose) {
   DrpcWorld().run(failing_handlers);
 }
 
+// Wherever a module throws: the call fails, the session and the server go on.
+core::Task<void> throwing_modules(DrpcWorld& world) {
+  const auto socket = co_await world.connect();
+  const auto status_of = [&](std::int32_t method, char sequence) -> std::string {
+    return framed(std::string("\x08") + sequence + "\x10" + static_cast<char>(method));
+  };
+  co_await send(*socket, framed(call_message(77, 12, 1, "in the coroutine")));
+  EXPECT_EQ(co_await receive(*socket), status_of(2, 1));
+  co_await send(*socket, framed(call_message(77, 15, 2, "a Failure, after an await")));
+  EXPECT_EQ(co_await receive(*socket), status_of(6, 2));
+  co_await send(*socket, framed(call_message(77, 16, 3, "when asked for the method")));
+  EXPECT_EQ(co_await receive(*socket), status_of(2, 3));
+  co_await send(*socket, framed(call_message(77, 1, 4, "on")));
+  EXPECT_EQ(co_await receive(*socket), framed("\x08\x04\x1a\x02on"));
+  EXPECT_EQ(world.server.counters().calls_failed, 3U);
+  EXPECT_EQ(world.sink.records, 4);  // one for each, after "listening"
+  EXPECT_EQ(world.server.counters().broken, 0U);
+}
+TEST(DrpcServer, AModuleMayThrowAnywhere) {
+  DrpcWorld().run(throwing_modules);
+}
+
+TEST(DrpcServer, WhatWasThrownBecomesAFailure) {
+  const auto caught = [](auto thrown) {
+    return failure_of(std::make_exception_ptr(std::move(thrown)));
+  };
+  EXPECT_EQ(caught(Failure(Status::kSubmitted)).status(), Status::kSubmitted);
+  EXPECT_EQ(caught(std::runtime_error("why")).status(), Status::kFailure);
+  EXPECT_EQ(caught(std::runtime_error("why")).text(), "it threw: why");
+  EXPECT_EQ(caught(7).status(), Status::kFailure);
+}
+
 // --- memory ------------------------------------------------------------------------------------
 
 core::Task<void> dies_inside(DrpcWorld& world) {
