@@ -43,6 +43,25 @@ Error pool_close_error(Error error) {
   return with_code(std::move(error), Code::kInternal);
 }
 
+Error pool_grow_error(Error error) {
+  return with_code(std::move(error), Code::kInternal);
+}
+
+Error replica_resize_error(Error error) {
+  switch (error.sys_errno) {
+    case ENOSPC:
+    case ENOMEM:
+    case EMFILE: return with_code(std::move(error), Code::kResourceExhausted);
+    case EPERM: return with_code(std::move(error), Code::kPermissionDenied);
+    case EINVAL:
+    case EOVERFLOW:
+    case ENOENT: return with_code(std::move(error), Code::kInvalidArgument);
+    // A refusal to cut off what somebody uses is ours, not upstream's.
+    case EBUSY: return error;
+    default: return with_code(std::move(error), Code::kInternal);
+  }
+}
+
 Error replica_create_error(Error error) {
   if (is(error, ENOSPC, Code::kResourceExhausted)) {
     return with_code(std::move(error), Code::kResourceExhausted);

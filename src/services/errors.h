@@ -11,7 +11,9 @@ namespace capstan::services {
 Error pool_create_error(Error error);  // formatting a pool
 Error pool_import_error(Error error);  // opening a pool that should be on the disk
 Error pool_close_error(Error error);   // exporting, destroying
+Error pool_grow_error(Error error);
 Error replica_create_error(Error error);
+Error replica_resize_error(Error error);
 Error replica_destroy_error(Error error);  // NOT_FOUND needs the trailer, see replica_v1.cc
 Error attribute_error(Error error);        // writing an attribute of a volume
 

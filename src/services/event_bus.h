@@ -24,7 +24,8 @@ class EventBus {
  public:
   using Details = std::map<std::string, std::string>;
   // What an event may be about; publishing under another name is a mistake in the program.
-  static constexpr std::array<std::string_view, 4> kCategories{"pool", "replica", "device", "node"};
+  static constexpr std::array<std::string_view, 5> kCategories{"pool", "replica", "device", "store",
+                                                               "node"};
 
   class Subscription {
    public:

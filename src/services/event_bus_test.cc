@@ -66,7 +66,8 @@ TEST(EventBus, UnknownCategoriesAreRefused) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
   EXPECT_EQ(refused.error().message,
-            "there are no events of category 'pools'; known are pool, replica, device, node");
+            "there are no events of category 'pools'; known are pool, replica, device, store, "
+            "node");
   for (const auto category : EventBus::kCategories) {
     EXPECT_TRUE(bus.subscribe({std::string(category)})) << category;
   }

@@ -1,6 +1,8 @@
 // Why this file exists: see node.h.
 #include "services/node.h"
 
+#include <algorithm>
+
 #include "rpc/describe.h"
 
 namespace capstan::services {
@@ -33,11 +35,15 @@ std::string trouble_of(const storage::Pool& pool) {
     return "a write of its metadata failed: data can be read, changes are refused; check the disk, "
            "then export and import the pool";
   }
+  constexpr std::size_t kShown = 8;
+  const auto faulted = pool.faulted();
   std::string damaged;
-  for (const auto& volume : pool.faulted()) {
-    damaged += (damaged.empty() ? "damaged volumes: '" : ", '") + volume.name + "' (" +
-               volume.reason + ")";
+  for (std::size_t i = 0; i < std::min(faulted.size(), kShown); ++i) {
+    damaged += (i == 0 ? "damaged volumes, which can only be destroyed: '" : ", '") +
+               faulted[i].name + "' " + faulted[i].uuid.text() + " (" + faulted[i].reason + ")";
   }
+  if (faulted.size() > kShown)
+    damaged += " and " + std::to_string(faulted.size() - kShown) + " more";
   return damaged;
 }
 

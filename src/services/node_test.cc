@@ -60,7 +60,7 @@ TEST_F(NodeTest, DescribeListsWhatIsServedAndNothingElse) {
   const auto described =
       call<n1::DescribeOperationsResponse>("capstan.node.v1.NodeRpc/DescribeOperations", request);
   ASSERT_TRUE(described);
-  ASSERT_EQ(described->operations_size(), 5) << "all but GrowPool";
+  ASSERT_EQ(described->operations_size(), 6);
   EXPECT_EQ(described->operations(0).full_name(), "mayastor.v1.PoolRpc/CreatePool");
   EXPECT_EQ(described->operations(0).http(), "POST /v1/pools");
   EXPECT_EQ(described->operations(0).drpc_module(), 101U);

@@ -1,5 +1,5 @@
-// Why this file exists: the closing half of pool_ops.h: export, destroy, shutdown, and the upkeep
-// of volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
+// Why this file exists: the other half of pool_ops.h: growth, export, destroy, shutdown, and the
+// upkeep of volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
@@ -116,6 +116,28 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
   engine.log().info("pool_destroyed", {{"pool", name}});
   engine.events().publish("pool", "delete", name);
   co_return co_await forget(engine, name);
+}
+
+core::Task<Result<GrownPool>> grow_pool(Engine& engine, std::string name,
+                                        std::optional<std::string> uuid) {
+  CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+  GrownPool grown{loaded->pool->info(), loaded};
+  const auto device = loaded->pool->device();
+  const auto failed = [&](Error error) {
+    return std::unexpected(pool_grow_error(std::move(error)).within("grow pool '" + name + "'"));
+  };
+  auto rescanned = co_await device->rescan();
+  if (!rescanned) co_return failed(std::move(rescanned).error());
+  if (*rescanned) engine.devices().announce_resized(*device);
+  auto larger = co_await loaded->pool->grow();
+  if (!larger) co_return failed(std::move(larger).error());
+  if (*larger) {
+    const std::string capacity = std::to_string(loaded->pool->info().capacity_bytes);
+    engine.log().info("pool_grown", {{"pool", name}, {"capacity_bytes", capacity}});
+    engine.events().publish("pool", "grow", name, {{"capacity_bytes", capacity}});
+  }
+  co_return grown;
 }
 
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) {

@@ -234,9 +234,10 @@ core::Task<void> after_import(Engine& engine, LoadedPool& loaded) {
     engine.log().info("pool_recovered", {{"pool", loaded.pool->name()}, {"note", note}});
   }
   for (const auto& damaged : loaded.pool->faulted()) {
-    engine.log().error(
-        "volume_damaged",
-        {{"pool", loaded.pool->name()}, {"volume", damaged.name}, {"reason", damaged.reason}});
+    engine.log().error("volume_damaged", {{"pool", loaded.pool->name()},
+                                          {"volume", damaged.name},
+                                          {"uuid", damaged.uuid.text()},
+                                          {"reason", damaged.reason}});
   }
   std::vector<Uuid> discarded;
   for (const auto& replica : loaded.pool->replicas()) {

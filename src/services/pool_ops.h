@@ -36,6 +36,15 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
                                       std::optional<std::string> uuid, bool keep_device = false);
 
+// What growing a pool did; its capacity is the same when the disk has not grown.
+struct GrownPool {
+  storage::PoolInfo before;
+  LoadedPool* pool = nullptr;
+};
+// Looks how large the disk is now and takes what it has grown by into use.
+core::Task<Result<GrownPool>> grow_pool(Engine& engine, std::string name,
+                                        std::optional<std::string> uuid);
+
 // The device of that name is about to be destroyed: a pool on it is closed and stays recorded as
 // unavailable. Fine when there is none.
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name);

@@ -55,7 +55,10 @@ std::optional<std::string> uuid_of(const Request& request) {
 }  // namespace
 
 v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
-  const auto info = loaded.pool->info();
+  return message(loaded, loaded.pool->info());
+}
+
+v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInfo& info) const {
   const auto device = loaded.pool->device();
   v1::Pool pool;
   pool.set_uuid(info.uuid.text());
@@ -68,7 +71,7 @@ v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
   pool.set_committed(info.committed_bytes);
   pool.set_cluster_size(static_cast<std::uint32_t>(info.cluster_size_bytes));
   pool.set_page_size(info.page_size_bytes);
-  pool.set_disk_capacity(device->size_bytes());
+  pool.set_disk_capacity(info.disk_capacity_bytes);
   auto* metadata = pool.mutable_md_info();
   metadata->set_md_page_size(info.page_size_bytes);
   metadata->set_md_pages(info.md_pages);
@@ -113,6 +116,17 @@ core::Task<Result<Empty>> PoolServiceV1::export_pool(rpc::Call&,
   co_return Empty();
 }
 
+core::Task<Result<v1::GrowPoolResponse>> PoolServiceV1::grow_pool(
+    rpc::Call&, const v1::GrowPoolRequest& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(const GrownPool grown,
+             co_await services::grow_pool(engine_, request.name(), uuid_of(request)));
+  v1::GrowPoolResponse response;
+  *response.mutable_previous_pool() = message(*grown.pool, grown.before);
+  *response.mutable_current_pool() = message(*grown.pool);
+  co_return response;
+}
+
 core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
     rpc::Call&, const v1::ListPoolOptions& request) {
   const auto guard = co_await engine_.pool_calls().lock();
@@ -136,12 +150,12 @@ core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
 }
 
 Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service) {
-  TRY(directory.declare(v1::Pool::descriptor()->file()->FindServiceByName("PoolRpc"),
-                        {"GrowPool"}));
+  TRY(directory.declare(v1::Pool::descriptor()->file()->FindServiceByName("PoolRpc")));
   using S = PoolServiceV1;
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/CreatePool", service, &S::create_pool));
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/DestroyPool", service, &S::destroy_pool));
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ExportPool", service, &S::export_pool));
+  TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/GrowPool", service, &S::grow_pool));
   TRY(rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ImportPool", service, &S::import_pool));
   return rpc::bind_unary(directory, "mayastor.v1.PoolRpc/ListPools", service, &S::list_pools);
 }

@@ -20,11 +20,14 @@ class PoolServiceV1 {
       rpc::Call& call, const mayastor::v1::DestroyPoolRequest& request);
   core::Task<Result<google::protobuf::Empty>> export_pool(
       rpc::Call& call, const mayastor::v1::ExportPoolRequest& request);
+  core::Task<Result<mayastor::v1::GrowPoolResponse>> grow_pool(
+      rpc::Call& call, const mayastor::v1::GrowPoolRequest& request);
   core::Task<Result<mayastor::v1::ListPoolsResponse>> list_pools(
       rpc::Call& call, const mayastor::v1::ListPoolOptions& request);
 
  private:
   mayastor::v1::Pool message(const LoadedPool& loaded) const;
+  mayastor::v1::Pool message(const LoadedPool& loaded, const storage::PoolInfo& info) const;
 
   Engine& engine_;
 };

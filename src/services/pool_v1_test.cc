@@ -314,11 +314,61 @@ TEST_F(PoolV1Test, ADamagedPoolIsNotOverwrittenUnlessForced) {
   EXPECT_TRUE(create(request()));
 }
 
-TEST_F(PoolV1Test, GrowPoolIsNotServed) {
-  const auto grown =
-      call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool", v1::GrowPoolRequest());
-  EXPECT_EQ(code_of(grown), Code::kUnimplemented);
-  EXPECT_NE(text_of(grown).find("mayastor.v1.PoolRpc/GrowPool"), std::string::npos);
+// A volume of which nothing can be read was listed without a name, and nobody could delete it.
+TEST_F(PoolV1Test, FixedBugADamagedVolumeIsNamedSoThatItCanBeDestroyed) {
+  ASSERT_TRUE(create(request()));
+  ASSERT_TRUE(create_replica("r1", "p", 8 * kMiB, true));
+  ASSERT_TRUE(export_pool("p"));
+  env_.disk("/disk0").poke((4 + 1) * 4096, std::vector<std::uint8_t>(4096));  // its first page
+  ASSERT_TRUE(import("p", "aio:///disk0"));
+  const auto damaged = node_->engine.find_pool("p")->pool->faulted();
+  ASSERT_EQ(damaged.size(), 1U);
+  const std::string uuid = damaged.front().uuid.text();
+  auto state = health();
+  EXPECT_FALSE(state.healthy());
+  EXPECT_NE(state.DebugString().find(uuid), std::string::npos) << state.DebugString();
+  v1::DestroyReplicaRequest destroy;
+  destroy.set_uuid(uuid);
+  const auto destroyed = call<Empty>("mayastor.v1.ReplicaRpc/DestroyReplica", destroy);
+  EXPECT_TRUE(destroyed) << text_of(destroyed);
+  EXPECT_TRUE(health().healthy());
+}
+
+TEST_F(PoolV1Test, APoolGrowsWithItsDisk) {
+  const auto grow = [this](const std::string& name, const std::string& uuid = "") {
+    v1::GrowPoolRequest wanted;
+    wanted.set_name(name);
+    if (!uuid.empty()) wanted.mutable_uuid()->set_value(uuid);
+    return call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool", wanted);
+  };
+  EXPECT_EQ(code_of(grow("p")), Code::kNotFound);
+  ASSERT_TRUE(create(request()));
+  EXPECT_EQ(code_of(grow("p", kUuid)), Code::kNotFound);
+  auto grown = grow("p");
+  ASSERT_TRUE(grown) << text_of(grown);
+  EXPECT_EQ(grown->current_pool().capacity(), 96 * kMiB) << "nothing to grow by";
+  EXPECT_EQ(grown->previous_pool().SerializeAsString(), grown->current_pool().SerializeAsString());
+
+  env_.disk("/disk0").grow(203 * kMiB);
+  grown = grow("p");
+  ASSERT_TRUE(grown) << text_of(grown);
+  EXPECT_EQ(grown->previous_pool().capacity(), 96 * kMiB);
+  EXPECT_EQ(grown->previous_pool().disk_capacity(), 100 * kMiB);
+  EXPECT_EQ(grown->current_pool().capacity(), 196 * kMiB);
+  EXPECT_EQ(grown->current_pool().disk_capacity(), 203 * kMiB);
+  EXPECT_EQ(grown->current_pool().used(), 0U);
+  ASSERT_TRUE(create_replica("r1", "p", 196 * kMiB, false)) << "all of it can be used";
+  ASSERT_TRUE(export_pool("p"));
+  const auto imported = import("p", "aio:///disk0");
+  ASSERT_TRUE(imported) << text_of(imported);
+  EXPECT_EQ(imported->capacity(), 196 * kMiB);
+  EXPECT_EQ(imported->used(), 196 * kMiB);
+
+  env_.disk("/disk0").grow(1ULL << 38);  // more clusters than the masks have room for
+  const auto refused = grow("p");
+  EXPECT_EQ(code_of(refused), Code::kInternal);
+  EXPECT_NE(text_of(refused).find("can grow to"), std::string::npos) << text_of(refused);
+  EXPECT_EQ(list_pools().front().capacity(), 196 * kMiB);
 }
 
 // --- restarts ------------------------------------------------------------------------------------

@@ -244,6 +244,22 @@ core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uui
   co_return found;
 }
 
+core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,
+                                                std::uint64_t size_bytes) {
+  auto found = find_by_text(engine, uuid, false);
+  if (!found) co_return no_replica(uuid);
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  const std::uint64_t before = found.replica->size_bytes();
+  auto resized = co_await found.pool->pool->resize_replica(found.replica->uuid(), size_bytes);
+  if (!resized) co_return std::unexpected(replica_resize_error(std::move(resized).error()));
+  if (found.replica->size_bytes() == before) co_return found;
+  engine.devices().announce_resized(*found.replica);
+  engine.events().publish("replica", "resize", found.replica->uuid().text(),
+                          {{"pool", found.pool->pool->name()},
+                           {"size_bytes", std::to_string(found.replica->size_bytes())}});
+  co_return found;
+}
+
 core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
                                                std::string entity_id) {
   auto found = find_by_text(engine, uuid, true);

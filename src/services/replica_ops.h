@@ -40,6 +40,9 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
                                                std::optional<ShareKind> kind,
                                                std::string kind_text);
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid);
+// A missing one, or a snapshot, is kNotFound.
+core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,
+                                                std::uint64_t size_bytes);
 core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
                                                std::string entity_id);
 

@@ -143,6 +143,13 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
   co_return answer(co_await services::unshare_replica(engine_, request.uuid()));
 }
 
+core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
+    rpc::Call&, const v1::ResizeReplicaRequest& request) {
+  const auto guard = co_await engine_.replica_calls().lock();
+  co_return answer(
+      co_await services::resize_replica(engine_, request.uuid(), request.requested_size()));
+}
+
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
     rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
@@ -150,13 +157,13 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
 }
 
 Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service) {
-  TRY(directory.declare(v1::Replica::descriptor()->file()->FindServiceByName("ReplicaRpc"),
-                        {"ResizeReplica"}));
+  TRY(directory.declare(v1::Replica::descriptor()->file()->FindServiceByName("ReplicaRpc")));
   using S = ReplicaServiceV1;
   const std::string prefix = "mayastor.v1.ReplicaRpc/";
   TRY(rpc::bind_unary(directory, prefix + "CreateReplica", service, &S::create_replica));
   TRY(rpc::bind_unary(directory, prefix + "DestroyReplica", service, &S::destroy_replica));
   TRY(rpc::bind_unary(directory, prefix + "ListReplicas", service, &S::list_replicas));
+  TRY(rpc::bind_unary(directory, prefix + "ResizeReplica", service, &S::resize_replica));
   TRY(rpc::bind_unary(directory, prefix + "ShareReplica", service, &S::share_replica));
   TRY(rpc::bind_unary(directory, prefix + "UnshareReplica", service, &S::unshare_replica));
   return rpc::bind_unary(directory, prefix + "SetReplicaEntityId", service, &S::set_entity_id);

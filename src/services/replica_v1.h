@@ -24,6 +24,8 @@ class ReplicaServiceV1 {
                                             const mayastor::v1::ShareReplicaRequest& request);
   core::Task<Result<Replica>> unshare_replica(rpc::Call& call,
                                               const mayastor::v1::UnshareReplicaRequest& request);
+  core::Task<Result<Replica>> resize_replica(rpc::Call& call,
+                                             const mayastor::v1::ResizeReplicaRequest& request);
   core::Task<Result<Replica>> set_entity_id(rpc::Call& call,
                                             const mayastor::v1::SetReplicaEntityIdRequest& request);
 

@@ -224,12 +224,48 @@ TEST_F(ReplicaV1Test, EntityIdIsStored) {
   EXPECT_EQ(code_of(set_entity("r1", std::string(5000, 'x'))), Code::kDataLoss);
 }
 
+TEST_F(ReplicaV1Test, ResizesBothWays) {
+  const auto resize = [this](const std::string& name, std::uint64_t size) {
+    v1::ResizeReplicaRequest request;
+    request.set_uuid(uuid(name));
+    request.set_requested_size(size);
+    return call<Replica>("mayastor.v1.ReplicaRpc/ResizeReplica", request);
+  };
+  EXPECT_EQ(code_of(resize("r1", kMiB)), Code::kNotFound);
+  ASSERT_TRUE(create_replica("r1", "p", 8 * kMiB, true));
+  ASSERT_TRUE(create_replica("thick", "p", 8 * kMiB, false));
+  auto grown = resize("r1", 17 * kMiB);
+  ASSERT_TRUE(grown) << text_of(grown);
+  EXPECT_EQ(grown->size(), 20 * kMiB) << "whole clusters";
+  EXPECT_EQ(grown->usage().num_clusters(), 5U);
+  EXPECT_EQ(grown->usage().num_allocated_clusters(), 0U);
+  EXPECT_EQ(resize("thick", 12 * kMiB)->usage().num_allocated_clusters(), 3U);
+  EXPECT_EQ(list_pools().front().used(), 12 * kMiB);
+  const auto shrunk = resize("thick", 4 * kMiB);
+  ASSERT_TRUE(shrunk) << text_of(shrunk);
+  EXPECT_EQ(shrunk->size(), 4 * kMiB);
+  EXPECT_EQ(list_pools().front().used(), 4 * kMiB);
+  EXPECT_EQ(node_->engine.devices().find("thick")->size_bytes(), 4 * kMiB);
+
+  EXPECT_EQ(code_of(resize("r1", 0)), Code::kInvalidArgument);
+  EXPECT_EQ(code_of(resize("r1", 101 * kMiB)), Code::kInvalidArgument) << "larger than the pool";
+  EXPECT_EQ(code_of(resize("thick", 96 * kMiB)), Code::kOk);
+  EXPECT_EQ(code_of(resize("thick", 4 * kMiB)), Code::kOk);
+  ASSERT_TRUE(create_replica("other", "p", 80 * kMiB, false));
+  EXPECT_EQ(code_of(resize("thick", 24 * kMiB)), Code::kResourceExhausted);
+  EXPECT_EQ(node_->engine.devices().find("thick")->size_bytes(), 4 * kMiB);
+  const auto replica = node_->engine.find_replica_named("thick").replica;
+  ASSERT_TRUE(replica->claim("a nexus"));
+  EXPECT_EQ(code_of(resize("thick", 8 * kMiB)), Code::kOk) << "growing hurts nobody";
+  EXPECT_EQ(code_of(resize("thick", 4 * kMiB)), Code::kFailedPrecondition);
+  replica->release();
+}
+
 TEST_F(ReplicaV1Test, WhatIsNotServedSaysSo) {
   for (const char* operation :
-       {"mayastor.v1.ReplicaRpc/ResizeReplica", "mayastor.v1.NexusRpc/CreateNexus",
-        "mayastor.v1.SnapshotRpc/ListSnapshot", "mayastor.v1.StatsRpc/ResetIoStats",
-        "mayastor.v1.TestRpc/WipeReplica", "mayastor.Mayastor/CreatePool",
-        "mayastor.BdevRpc/List"}) {
+       {"mayastor.v1.NexusRpc/CreateNexus", "mayastor.v1.SnapshotRpc/ListSnapshot",
+        "mayastor.v1.StatsRpc/ResetIoStats", "mayastor.v1.TestRpc/WipeReplica",
+        "mayastor.Mayastor/CreatePool", "mayastor.BdevRpc/List"}) {
     EXPECT_FALSE(node_->directory.find(operation)) << operation;
     const auto why = node_->directory.why_missing(operation);
     EXPECT_EQ(why.code, Code::kUnimplemented);

@@ -13,6 +13,7 @@
 #include "core/sim_env.h"
 #include "services/absent.h"
 #include "services/bdev_v1.h"
+#include "services/datastore.h"
 #include "services/health.h"
 #include "services/host_v1.h"
 #include "services/image.h"
@@ -78,6 +79,7 @@ struct TestNode {
         host(info),
         node(engine, directory, info, metrics, reactors, {}),
         images(engine),
+        stores(engine, metrics),
         health(engine, directory),
         reflection(directory),
         spdk(engine, log, info, directory, allowed,
@@ -94,6 +96,7 @@ struct TestNode {
     EXPECT_TRUE(bind_host_v1(directory, host));
     EXPECT_TRUE(bind_node(directory, node));
     EXPECT_TRUE(bind_image(directory, images));
+    EXPECT_TRUE(bind_datastore(directory, stores));
     EXPECT_TRUE(bind_health(directory, health));
     EXPECT_TRUE(bind_reflection(directory, reflection));
     EXPECT_TRUE(spdk.bind(directory, true, true));
@@ -114,6 +117,7 @@ struct TestNode {
   HostServiceV1 host;
   NodeService node;
   ImageService images;
+  DataStoreService stores;
   HealthService health;
   ReflectionService reflection;
   std::vector<int> signals;  // that spdk_kill_instance would have sent

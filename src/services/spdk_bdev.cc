@@ -124,6 +124,10 @@ void SpdkBdevService::dump_driver(const storage::DeviceEntry& entry,
     delay.set_avg_write_latency(definition->latencies.average_write / 1000);
     delay.set_p99_write_latency(definition->latencies.p99_write / 1000);
   }
+  // Most devices have no file: their URI need not be taken apart.
+  if (entry.uri.empty() || entry.uri.starts_with("malloc:") || entry.uri.starts_with("null:")) {
+    return;
+  }
   const auto uri = storage::parse_device_uri(entry.uri);
   if (!uri || uri->path.empty()) return;
   if (uri->scheme == storage::DeviceUri::Scheme::kUring) {

@@ -152,6 +152,16 @@ SpdkLvolService::Answer<Empty> SpdkLvolService::delete_lvstore(
   co_return rpc::json_errno(errno_of(destroyed.error()), destroyed.error().text());
 }
 
+SpdkLvolService::Answer<Empty> SpdkLvolService::grow_lvstore(rpc::Call& call,
+                                                             const spdk::LvstoreSelector& request) {
+  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(const LoadedPool* loaded, select(call, request.uuid(), request.lvs_name()));
+  const std::string name = loaded->pool->name();
+  const auto grown = co_await services::grow_pool(engine_, name, std::nullopt);
+  if (grown) co_return Empty();
+  co_return rpc::json_errno(errno_of(grown.error()), grown.error().text());
+}
+
 SpdkLvolService::Answer<spdk::Lvstores> SpdkLvolService::get_lvstores(
     rpc::Call& call, const spdk::LvstoreSelector& request) {
   const LoadedPool* only = nullptr;
@@ -249,6 +259,25 @@ SpdkLvolService::Answer<Empty> SpdkLvolService::remove(rpc::Call& call,
                     destroyed.error().text());
 }
 
+SpdkLvolService::Answer<Empty> SpdkLvolService::resize(rpc::Call& call,
+                                                       const spdk::ResizeLvolRequest& request) {
+  CO_TRY(require(call, request, {"name", "size_in_mib"}));
+  const auto guard = co_await engine_.replica_calls().lock();
+  const auto found = find(request.name());
+  if (!found) co_return rpc::json_errno(ENODEV, "lvol '" + request.name() + "' not found");
+  if (found.replica->is_snapshot()) {
+    co_return refused(rpc::json_code::kInvalidParams, EPERM,
+                      "lvol '" + request.name() + "' is a snapshot");
+  }
+  // What 64 bits cannot hold is larger than any lvstore.
+  const std::uint64_t mib = std::min<std::uint64_t>(request.size_in_mib(), ~0ULL >> 20);
+  const auto resized =
+      co_await services::resize_replica(engine_, found.replica->uuid().text(), mib << 20);
+  if (resized) co_return Empty();
+  co_return refused(rpc::json_code::kInvalidParams, errno_of(resized.error()),
+                    resized.error().text());
+}
+
 SpdkLvolService::Answer<spdk::Lvols> SpdkLvolService::get_lvols(
     rpc::Call& call, const spdk::GetLvolsRequest& request) {
   const LoadedPool* only = nullptr;
@@ -280,6 +309,8 @@ Result<void> bind_spdk_lvol(rpc::Directory& directory, SpdkLvolService& service)
   TRY(rpc::bind_unary(directory, "spdk.Lvol/CreateLvstore", service, &S::create_lvstore));
   TRY(rpc::bind_unary(directory, "spdk.Lvol/DeleteLvstore", service, &S::delete_lvstore));
   TRY(rpc::bind_unary(directory, "spdk.Lvol/GetLvstores", service, &S::get_lvstores));
+  TRY(rpc::bind_unary(directory, "spdk.Lvol/GrowLvstore", service, &S::grow_lvstore));
+  TRY(rpc::bind_unary(directory, "spdk.Lvol/Resize", service, &S::resize));
   TRY(rpc::bind_unary(directory, "spdk.Lvol/Create", service, &S::create));
   TRY(rpc::bind_unary(directory, "spdk.Lvol/Delete", service, &S::remove));
   return rpc::bind_unary(directory, "spdk.Lvol/GetLvols", service, &S::get_lvols);

@@ -21,8 +21,10 @@ class SpdkLvolService {
   Answer<spdk::LvolUuid> create_lvstore(rpc::Call& call, const spdk::CreateLvstoreRequest& request);
   Answer<Empty> delete_lvstore(rpc::Call& call, const spdk::LvstoreSelector& request);
   Answer<spdk::Lvstores> get_lvstores(rpc::Call& call, const spdk::LvstoreSelector& request);
+  Answer<Empty> grow_lvstore(rpc::Call& call, const spdk::LvstoreSelector& request);
   Answer<spdk::LvolUuid> create(rpc::Call& call, const spdk::CreateLvolRequest& request);
   Answer<Empty> remove(rpc::Call& call, const spdk::LvolNameRequest& request);
+  Answer<Empty> resize(rpc::Call& call, const spdk::ResizeLvolRequest& request);
   Answer<spdk::Lvols> get_lvols(rpc::Call& call, const spdk::GetLvolsRequest& request);
 
  private:

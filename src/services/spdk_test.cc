@@ -84,6 +84,14 @@ TEST_F(Spdk, TheStorageSequenceOfTheSpecification) {
       "-32602 No space left on device");
   EXPECT_EQ(json("bdev_lvol_create", R"({"lvol_name":"x","size_in_mib":1})"),
             "-22 Invalid argument");
+  EXPECT_EQ(json("bdev_lvol_resize", R"({"name":"pool0/v1","size_in_mib":24})"), "true");
+  EXPECT_EQ(node_->engine.find_replica_named("v1").replica->size_bytes(), 24U << 20);
+  EXPECT_EQ(json("bdev_lvol_resize", R"({"name":"pool0/v1","size_in_mib":9})"), "true");
+  EXPECT_EQ(node_->engine.find_replica_named("v1").replica->size_bytes(), 9U << 20);
+  EXPECT_EQ(json("bdev_lvol_resize", R"({"name":"pool0/v2","size_in_mib":9})"),
+            "-19 No such device");
+  EXPECT_EQ(json("bdev_lvol_grow_lvstore", R"({"lvs_name":"pool0"})"), "true");
+  EXPECT_EQ(json("bdev_lvol_grow_lvstore", R"({"lvs_name":"pool9"})"), "-19 No such device");
   EXPECT_EQ(json("bdev_lvol_delete", R"({"name":"pool0/v1"})"), "true");
   EXPECT_EQ(json("bdev_lvol_delete", R"({"name":"pool0/v1"})"), "-19 No such device");
 }

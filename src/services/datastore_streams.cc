@@ -1,0 +1,218 @@
+// Why this file exists: the operations of datastore.h that send or receive more than one message.
+// A slow client holds no store: what it reads is pinned by a value or a cursor.
+#include <algorithm>
+
+#include "base/limits.h"
+#include "core/scope.h"
+#include "services/datastore.h"
+#include "storage/kv/value_stream.h"
+
+namespace capstan::services {
+
+namespace d1 = datastore::v1;
+
+core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
+                                                     const d1::ListKeysRequest& request,
+                                                     rpc::Sink<d1::ListKeysResponse> sink) {
+  CO_TRY_SET(auto store, co_await find(request.store()));
+  auto cursor = store->iterate();
+  store.guard.release();  // the cursor needs no store, and the client may be slow
+  d1::ListKeysResponse message;
+  std::size_t bytes = 0;
+  while (auto value = cursor.next()) {
+    if (request.values() && value->size() > kKvAnswerBytes) {
+      co_return fail(Code::kResourceExhausted,
+                     "a value of " + std::to_string(value->size()) +
+                         " bytes does not fit into one answer; list the keys without values and "
+                         "read it with ReadStream");
+    }
+    auto* key = message.add_keys();
+    key->set_key_hash(value->key_hash());
+    key->set_size_bytes(value->size());
+    key->set_begin_offset(value->begin_offset());
+    if (request.values()) {
+      key->set_value(value->bytes().data(), value->size());
+      bytes += value->size();
+    }
+    if (static_cast<std::size_t>(message.keys_size()) < limits::kKvListEntries &&
+        bytes < limits::kKvStreamPieceBytes) {
+      continue;
+    }
+    CO_TRY(call.token.check());
+    CO_TRY(co_await sink.send(message));
+    co_await core::yield();
+    message.Clear();
+    bytes = 0;
+  }
+  if (message.keys_size() != 0) CO_TRY(co_await sink.send(message));
+  co_return Result<void>();
+}
+
+void DataStoreService::tell(Opened& opened, std::span<const storage::kv::Changed> changes) {
+  for (Watcher* watcher : opened.watchers) {
+    for (const auto& change : changes) {
+      if (watcher->queue.size() >= limits::kKvWatchQueue) {
+        ++watcher->missed;
+        continue;
+      }
+      auto& message = watcher->queue.emplace_back();
+      message.set_key_hash(change.key_hash);
+      message.set_key(change.key.data(), change.key.size());
+      message.set_removed(change.removed);
+      message.set_size_bytes(change.size);
+      message.set_tail_offset(change.tail);
+      message.set_missed(std::exchange(watcher->missed, 0));
+    }
+    watcher->changed.notify_all();
+  }
+}
+
+core::Task<Result<void>> DataStoreService::watch(rpc::Call& call, const d1::WatchRequest& request,
+                                                 rpc::Sink<d1::Change> sink) {
+  CO_TRY_SET(const auto store, co_await find(request.store()));
+  Opened& opened = *store.opened;
+  if (opened.watchers.size() >= limits::kKvWatchers) {
+    co_return fail(Code::kResourceExhausted, "store '" + opened.name + "' has " +
+                                                 std::to_string(limits::kKvWatchers) +
+                                                 " watchers already; end one of them");
+  }
+  Watcher watcher;
+  struct Entered {
+    Opened& opened;
+    Watcher* watcher;
+    Entered(Opened& to, Watcher* who) : opened(to), watcher(who) { opened.watchers.insert(who); }
+    ~Entered() { opened.watchers.erase(watcher); }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+  } const entered(opened, &watcher);
+  const auto wake = [&watcher] { watcher.changed.notify_all(); };
+  const core::CancelCallback left(call.token, wake);
+  const core::CancelCallback stopped(stopping_.token(), wake);
+  while (true) {
+    CO_TRY(call.token.check());
+    if (stopping_.fired()) co_return fail(Code::kUnavailable, "the node is stopping");
+    if (watcher.queue.empty()) {
+      co_await watcher.changed.wait();
+      continue;
+    }
+    const d1::Change change = std::move(watcher.queue.front());
+    watcher.queue.pop_front();
+    CO_TRY(co_await sink.send(change));
+  }
+}
+
+namespace {
+
+// What a running compaction tells the coroutine that reports it.
+struct Report {
+  std::uint64_t done = 0, total = 0;
+  bool fresh = false;
+  std::optional<Result<storage::kv::Store::Compacted>> result;
+  core::Event changed;
+};
+
+core::Task<void> compact_store(storage::kv::Store* store, Report* report, core::CancelToken token) {
+  report->result = co_await store->compact(
+      [report](std::uint64_t done, std::uint64_t total) {
+        report->done = done;
+        report->total = total;
+        report->fresh = true;
+        report->changed.notify_all();
+      },
+      std::move(token));
+  report->changed.notify_all();
+}
+
+core::Task<Result<void>> send_progress(Report& report, rpc::Sink<d1::CompactResponse> sink) {
+  while (!report.result) {
+    if (!report.fresh) {
+      co_await report.changed.wait();
+      continue;
+    }
+    report.fresh = false;
+    d1::CompactResponse message;
+    message.set_done_bytes(report.done);
+    message.set_total_bytes(report.total);
+    CO_TRY(co_await sink.send(message));
+  }
+  co_return Result<void>();
+}
+
+}  // namespace
+
+core::Task<Result<void>> DataStoreService::compact(rpc::Call& call,
+                                                   const d1::CompactRequest& request,
+                                                   rpc::Sink<d1::CompactResponse> sink) {
+  CO_TRY_SET(const auto store, co_await find(request.store()));
+  Report report;
+  core::Scope scope(call.token);
+  const core::CancelCallback stopped(stopping_.token(), [&scope] { scope.cancel(); });
+  scope.spawn(compact_store(&*store, &report, scope.token()));
+  const auto sent = co_await send_progress(report, sink);
+  if (!sent) scope.cancel();
+  co_await scope.join();
+  CO_TRY(sent);
+  CO_TRY_SET(const auto done, store.named(*std::move(report.result)));
+  engine_.events().publish("store", "compact", store.opened->name,
+                           {{"bytes_before", std::to_string(done.bytes_before)},
+                            {"bytes_after", std::to_string(done.bytes_after)}});
+  d1::CompactResponse message;
+  message.set_done_bytes(report.total);
+  message.set_total_bytes(report.total);
+  message.set_finished(true);
+  message.set_bytes_before(done.bytes_before);
+  message.set_bytes_after(done.bytes_after);
+  message.set_values(done.values);
+  co_return co_await sink.send(message);
+}
+
+core::Task<Result<void>> DataStoreService::read_stream(rpc::Call& call,
+                                                       const d1::ReadStreamRequest& request,
+                                                       rpc::Sink<d1::ReadStreamResponse> sink) {
+  CO_TRY_SET(auto store, co_await find(request.store()));
+  CO_TRY_SET(const auto value, store.named(store->read(as_bytes(request.key()))));
+  if (!value) co_return store.named(Result<void>(no_key(request.key())));
+  store.guard.release();  // the value needs no store, and the client may be slow
+  if (request.offset() > value->size()) {
+    co_return fail(Code::kOutOfRange, "offset " + std::to_string(request.offset()) +
+                                          " is behind the end of the value, which has " +
+                                          std::to_string(value->size()) + " bytes");
+  }
+  auto rest = value->bytes().subspan(request.offset());
+  if (request.length() != 0 && request.length() < rest.size()) {
+    rest = rest.first(request.length());
+  }
+  d1::ReadStreamResponse message;
+  message.set_size_bytes(value->size());
+  do {
+    CO_TRY(call.token.check());
+    const auto piece = rest.first(std::min(rest.size(), limits::kKvStreamPieceBytes));
+    message.set_data(piece.data(), piece.size());
+    CO_TRY(co_await sink.send(message));
+    message.clear_size_bytes();
+    rest = rest.subspan(piece.size());
+  } while (!rest.empty());
+  co_return Result<void>();
+}
+
+core::Task<Result<d1::WriteResponse>> DataStoreService::write_stream(
+    rpc::Call&, rpc::Source<d1::WriteStreamRequest> source) {
+  d1::WriteStreamRequest request;
+  CO_TRY_SET(const bool any, co_await source.next(request));
+  if (!any) co_return fail(Code::kInvalidArgument, "Payload cannot be empty.");
+  CO_TRY_SET(const auto store, co_await find(request.store()));
+  auto stream = store->stream(as_bytes(request.key()));
+  while (true) {
+    if (request.data().size() > limits::kKvStreamPieceBytes) {
+      co_return fail(Code::kInvalidArgument, "a piece of " + std::to_string(request.data().size()) +
+                                                 " bytes; send at most " +
+                                                 std::to_string(limits::kKvStreamPieceBytes));
+    }
+    CO_TRY(store.named(co_await stream.append(as_bytes(request.data()))));
+    CO_TRY_SET(const bool more, co_await source.next(request));
+    if (!more) break;
+  }
+  co_return answer(store, co_await stream.commit());
+}
+
+}  // namespace capstan::services
