@@ -5,6 +5,15 @@
 
 namespace capstan::apps {
 
+namespace {
+constexpr std::pair<std::string_view, client::Wire> kSockets[] = {
+    {"unix:", client::Wire::kGrpc},
+    {"muxio:", client::Wire::kMuxio},
+    {"jsonrpc:", client::Wire::kJsonRpc},
+    {"drpc:", client::Wire::kDrpc},
+};
+}  // namespace
+
 Result<BindUri> parse_bind_uri(std::string_view text) {
   const auto bad = [&](std::string_view why) {
     return fail(Code::kInvalidArgument,
@@ -13,20 +22,25 @@ Result<BindUri> parse_bind_uri(std::string_view text) {
   };
   BindUri uri;
   std::string_view rest = text;
-  if (rest.starts_with("unix:")) {
-    rest.remove_prefix(5);
+  for (const auto& [scheme, wire] : kSockets) {
+    if (!rest.starts_with(scheme)) continue;
+    rest.remove_prefix(scheme.size());
     if (rest.starts_with("//")) rest.remove_prefix(2);
     if (rest.empty()) return bad("the path is missing");
     uri.path = rest;
+    uri.wire = wire;
     return uri;
   }
   const auto scheme = rest.find("://");
   if (scheme != std::string_view::npos) {
     const std::string_view name = rest.substr(0, scheme);
-    if (name != "http" && name != "https") return bad("unknown scheme");
-    uri.tls = name == "https";
+    const bool web_socket = name == "ws" || name == "wss";
+    if (name != "http" && name != "https" && !web_socket) return bad("unknown scheme");
+    uri.tls = name == "https" || name == "wss";
+    if (web_socket) uri.wire = client::Wire::kMuxio;
     rest = rest.substr(scheme + 3);
   }
+  if (uri.wire == client::Wire::kMuxio && rest.ends_with("/ws")) rest.remove_suffix(3);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   std::string_view port;
   if (rest.starts_with('[')) {

@@ -62,6 +62,7 @@ struct Command {
 
 struct Group {
   std::string_view name, help;
+  Flag flag = {};  // one of all its commands that may also stand before the command
 };
 
 std::span<const Command> commands();

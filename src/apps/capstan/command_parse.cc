@@ -102,10 +102,12 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error) {
   return "'" + unknown.front() + "' is no command of '" + path + "'. Known are " + known;
 }
 
-// Everything but local paths travels in messages, whose text is UTF-8.
+// Everything but local paths and what a store keeps travels as text in messages, which is UTF-8.
 Result<void> check_text(const std::list<Slot>& slots) {
   for (const Slot& slot : slots) {
-    if (slot.name == "FILE" || slot.name.starts_with("tls-")) continue;
+    constexpr std::string_view kFree[] = {"FILE", "file", "input", "to", "KEY", "NEW", "VALUE"};
+    if (std::ranges::find(kFree, slot.name) != std::end(kFree)) continue;
+    if (slot.name.starts_with("tls-")) continue;
     for (const std::string& value : slot.values) {
       const std::string shown = rpc::valid_utf8(value);
       if (shown == value) continue;
@@ -157,10 +159,12 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
   for (const Flag& flag : global_flags()) add_flag(app, flag, global);
 
   std::map<std::string_view, CLI::App*> parents;
+  std::map<std::string_view, std::list<Slot>> before;  // what stood before the command
   for (const Group& group : groups()) {
     CLI::App* parent = app.add_subcommand(std::string(group.name), std::string(group.help));
     parent->require_subcommand(1)->fallthrough();
     parents[group.name] = parent;
+    if (!group.flag.names.empty()) add_flag(*parent, group.flag, before[group.name]);
   }
   struct Declared {
     const Command* command;
@@ -205,6 +209,9 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
     TRY(check_text(row.slots));
     invocation.command = row.command;
     invocation.arguments = collect(row.slots);
+    for (auto& [name, values] : collect(before[row.command->group]).values) {
+      if (!values.empty()) invocation.arguments.values[name] = std::move(values);
+    }
   }
   invocation.global = collect(global);
   return invocation;

@@ -39,4 +39,17 @@ Done bdev_list(Session& session, Arguments arguments);
 Done image_import(Session& session, Arguments arguments);
 Done image_export(Session& session, Arguments arguments);
 
+Done kv_write(Session& session, Arguments arguments);
+Done kv_read(Session& session, Arguments arguments);
+Done kv_exists(Session& session, Arguments arguments);
+Done kv_metadata(Session& session, Arguments arguments);
+Done kv_delete(Session& session, Arguments arguments);
+Done kv_rename(Session& session, Arguments arguments);
+Done kv_copy(Session& session, Arguments arguments);
+Done kv_move(Session& session, Arguments arguments);
+Done kv_compact(Session& session, Arguments arguments);
+Done kv_info(Session& session, Arguments arguments);
+Done kv_keys(Session& session, Arguments arguments);
+Done kv_watch(Session& session, Arguments arguments);
+
 }  // namespace capstan::apps

@@ -12,8 +12,8 @@ namespace {
 
 namespace node = ::capstan::node::v1;
 
-using Upload = client::StreamCall<node::ImportImageRequest, node::ImportImageResponse>;
-using Download = client::StreamCall<node::ExportImageRequest, node::ExportImageResponse>;
+using Upload = client::RemoteStream<node::ImportImageRequest, node::ImportImageResponse>;
+using Download = client::RemoteStream<node::ExportImageRequest, node::ExportImageResponse>;
 
 Result<void> compare_hashes(std::string_view theirs, const Sha256& ours, std::string_view what) {
   if (theirs == as_text(ours)) return {};

@@ -24,19 +24,22 @@ Result<std::string> read_pem(const Arguments& global, std::string_view flag) {
 
 }  // namespace
 
-Result<client::ChannelOptions> channel_options(const Arguments& global) {
+Result<client::RemoteOptions> remote_options(const Arguments& global) {
   TRY_SET(const BindUri uri, parse_bind_uri(global.text("bind")));
   const bool certificates =
       global.given("tls-ca") || global.given("tls-cert") || global.given("tls-key");
   if (certificates && !uri.tls) {
     return fail(
         Code::kInvalidArgument,
-        "--tls-ca, --tls-cert and --tls-key need an encrypted node. Write --bind https://…");
+        "--tls-ca, --tls-cert and --tls-key need an encrypted node. Write --bind https://… or "
+        "wss://…");
   }
   if (global.given("tls-cert") != global.given("tls-key")) {
     return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together. Give both");
   }
-  client::ChannelOptions options;
+  client::RemoteOptions remote;
+  remote.wire = uri.wire;
+  client::ChannelOptions& options = remote.channel;
   if (uri.tls) {
     wire::TlsClientConfig config;
     TRY_SET(config.ca_pem, read_pem(global, "tls-ca"));
@@ -47,13 +50,13 @@ Result<client::ChannelOptions> channel_options(const Arguments& global) {
   }
   if (!uri.path.empty()) {
     options.address = core::Address::unix_path(uri.path);
-    return options;
+    return remote;
   }
   TRY_SET(std::string address, core::resolve_host(uri.host));
   options.address = core::Address::tcp(std::move(address), uri.port);
   const bool brackets = uri.host.find(':') != std::string::npos;
   options.authority = (brackets ? "[" + uri.host + "]" : uri.host) + ":" + std::to_string(uri.port);
-  return options;
+  return remote;
 }
 
 Result<core::Nanos> call_timeout(const Arguments& global) {

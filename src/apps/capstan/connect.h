@@ -4,12 +4,12 @@
 
 #include "apps/capstan/command.h"
 #include "apps/capstan/printer.h"
-#include "client/channel.h"
+#include "client/remote.h"
 
 namespace capstan::apps {
 
 // kUnavailable when the host cannot be found; everything else is a usage error.
-Result<client::ChannelOptions> channel_options(const Arguments& global);
+Result<client::RemoteOptions> remote_options(const Arguments& global);
 Result<core::Nanos> call_timeout(const Arguments& global);
 Printer::Options printer_options(const Arguments& global);
 

@@ -5,7 +5,9 @@
 
 #include "apps/capstan/command.h"
 #include "apps/capstan/connect.h"
+#include "apps/capstan/kv_file.h"
 #include "apps/capstan/session.h"
+#include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 #include "rpc/quiet_protobuf.h"
@@ -39,15 +41,15 @@ core::Task<void> watch_signals(core::SignalSet* signals, core::CancelSource* int
 }
 
 core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation& invocation,
-                     client::ChannelOptions options, core::Nanos timeout, int& exit_code) {
+                     client::RemoteOptions options, core::Nanos timeout, int& exit_code) {
   core::CancelSource interrupt;
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
-  client::Channel channel(env, std::move(options));
+  const auto remote = client::make_remote(env, std::move(options));
   Printer printer(printer_options(invocation.global));
-  Session session(env, channel, printer, timeout, interrupt.token(), core::stderr_terminal());
+  Session session(env, *remote, printer, timeout, interrupt.token(), core::stderr_terminal());
   auto result = co_await invocation.command->run(session, invocation.arguments);
-  const bool connected = channel.connected();
+  const bool connected = remote->connected();
   if (interrupt.fired() && !result) result.error() = {Code::kCancelled, 0, "interrupted", {}};
   auto flushed = printer.flush();
   exit_code = kDone;
@@ -55,7 +57,7 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
     exit_code = report(result.error(), exit_of(result.error(), session, connected));
   else if (!flushed)
     exit_code = report(flushed.error(), kFailed);
-  co_await channel.close();
+  co_await remote->close();
   signals.cancel();
   co_await scope.join();
 }
@@ -73,9 +75,12 @@ int main(int argc, char** argv) {
     const bool printed = std::fputs(invocation->print->c_str(), stdout) >= 0;
     return printed && std::fflush(stdout) == 0 ? kDone : kFailed;
   }
+  auto file = kv_file_arguments(*invocation);
+  if (!file) return report(file.error(), kUsage);
+  if (*file) return report(core::become_sibling(kKvProgram, **file), kFailed);
   auto timeout = call_timeout(invocation->global);
   if (!timeout) return report(timeout.error(), kUsage);
-  auto options = channel_options(invocation->global);
+  auto options = remote_options(invocation->global);
   if (!options) {
     const bool unknown = options.error().code == Code::kUnavailable;
     return report(options.error(), unknown ? kUnreachable : kUsage);

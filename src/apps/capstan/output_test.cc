@@ -2,6 +2,8 @@
 // --bind, and the hash that holds both ends of a transfer together.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "apps/capstan/bind_uri.h"
 #include "apps/capstan/image_hash.h"
 #include "apps/capstan/printer.h"
@@ -81,8 +83,23 @@ TEST(BindUri, AcceptsTheUsualForms) {
   EXPECT_TRUE(parse_bind_uri("https://n")->tls);
   EXPECT_EQ(parse_bind_uri("unix:/run/a.sock")->path, "/run/a.sock");
   EXPECT_EQ(parse_bind_uri("unix:///run/a.sock")->path, "/run/a.sock");
-  for (const char* text :
-       {"", "ftp://a", "http://", "a:b", "a:0", "a:65536", "a:", "[::1", "unix:", "http://a/b"}) {
+  for (const auto& [text, wire] :
+       std::map<std::string, client::Wire>{{"node", client::Wire::kGrpc},
+                                           {"unix:/x", client::Wire::kGrpc},
+                                           {"ws://n:1/ws", client::Wire::kMuxio},
+                                           {"wss://[::1]:1", client::Wire::kMuxio},
+                                           {"muxio:/x", client::Wire::kMuxio},
+                                           {"jsonrpc:/x", client::Wire::kJsonRpc},
+                                           {"drpc:///x", client::Wire::kDrpc}}) {
+    const auto uri = parse_bind_uri(text);
+    ASSERT_TRUE(uri) << text << uri.error().text();
+    EXPECT_EQ(uri->wire, wire) << text;
+    EXPECT_EQ(uri->tls, text.starts_with("wss")) << text;
+    EXPECT_EQ(uri->path, text.find(":/x") != text.npos || text.starts_with("drpc") ? "/x" : "");
+    if (wire == client::Wire::kMuxio && uri->path.empty()) EXPECT_EQ(uri->port, 1) << text;
+  }
+  for (const char* text : {"", "ws://a/x", "jsonrpc:", "ftp://a", "http://", "a:b", "a:0",
+                           "a:65536", "a:", "[::1", "unix:", "http://a/b"}) {
     auto uri = parse_bind_uri(text);
     ASSERT_FALSE(uri) << text;
     EXPECT_NE(uri.error().text().find("http://127.0.0.1:10124"), std::string::npos);

@@ -6,7 +6,7 @@ namespace capstan::apps {
 
 client::CallOptions Session::within_timeout() const {
   client::CallOptions options = without_timeout();
-  if (timeout_ != 0) options.deadline = channel_.deadline_in(timeout_);
+  if (timeout_ != 0) options.deadline = core::Reactor::current()->now() + timeout_;
   return options;
 }
 

@@ -1,4 +1,4 @@
-// Why this file exists: what a command works with: the channel to the node, the printer, the
+// Why this file exists: what a command works with: the way to the node, the printer, the
 // environment, and the limits the user set. Errors of calls are the server's own; errors of the
 // user's input are marked as usage errors, so that main() gives each its exit code.
 // Lifetime: one per run of the program; everything it refers to outlives it.
@@ -12,7 +12,7 @@
 
 #include "apps/capstan/printer.h"
 #include "base/result.h"
-#include "client/channel.h"
+#include "client/remote.h"
 #include "core/env.h"
 #include "core/os_file.h"
 
@@ -23,10 +23,10 @@ inline constexpr int kUsageErrno = -2;
 
 class Session {
  public:
-  Session(core::Env& env, client::Channel& channel, Printer& out, core::Nanos timeout,
+  Session(core::Env& env, client::Remote& remote, Printer& out, core::Nanos timeout,
           core::CancelToken token, core::Terminal terminal)
       : env_(env),
-        channel_(channel),
+        remote_(remote),
         out_(out),
         timeout_(timeout),
         token_(std::move(token)),
@@ -45,7 +45,7 @@ class Session {
     Response response;
     client::CallOptions options = within_timeout();
     options.metadata = std::move(metadata);
-    auto done = co_await channel_.unary(std::move(method), request, response, std::move(options));
+    auto done = co_await remote_.unary(std::move(method), request, response, std::move(options));
     if (!done) co_return std::unexpected(timed_out(std::move(done).error()));
     heard_ = true;
     co_return response;
@@ -58,15 +58,18 @@ class Session {
   }
   // Calls that take as long as they take: until they end or the user interrupts.
   template <class Response, class Request>
-  core::Task<Result<client::StreamCall<Request, Response>>> open(std::string method,
-                                                                 Request request) {
-    return channel_.server_stream<Request, Response>(std::move(method), std::move(request),
-                                                     without_timeout());
+  core::Task<Result<client::RemoteStream<Request, Response>>> open(std::string method,
+                                                                   Request request) {
+    CO_TRY_SET(auto call, co_await remote_.open(std::move(method), &request, without_timeout()));
+    co_return client::RemoteStream<Request, Response>(std::move(call));
   }
   template <class Request, class Response>
-  core::Task<Result<client::StreamCall<Request, Response>>> open_upload(std::string method) {
-    return channel_.stream<Request, Response>(std::move(method), without_timeout());
+  core::Task<Result<client::RemoteStream<Request, Response>>> open_upload(std::string method) {
+    CO_TRY_SET(auto call, co_await remote_.open(std::move(method), nullptr, without_timeout()));
+    co_return client::RemoteStream<Request, Response>(std::move(call));
   }
+  // Whether requests and answers may travel one by one on this wire.
+  bool streams() const { return remote_.streams(); }
   // The server has answered something.
   void heard() { heard_ = true; }
   bool has_heard() const { return heard_; }
@@ -95,7 +98,7 @@ class Session {
   client::CallOptions without_timeout() const;
 
   core::Env& env_;
-  client::Channel& channel_;
+  client::Remote& remote_;
   Printer& out_;
   core::Nanos timeout_;
   core::CancelToken token_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "apps/io_engine/config_stores.h"
 #include "base/limits.h"
 
 namespace capstan::apps {
@@ -28,7 +29,28 @@ Result<void> read_listen(const Settings& settings, NodeConfig& config) {
     TRY_SET(config.listen, named(parse_endpoint(setting.text(), 10124), "-g", setting));
     config.listen_is_default = false;
   }
+  if (settings.given("grpc-max-age")) config.grpc_max_age = settings.nanos("grpc-max-age");
   return {};
+}
+
+Result<void> read_http_listen(const Settings& settings, NodeConfig& config) {
+  const Setting& setting = settings.at("http-listen");
+  if (setting.values.empty()) return {};
+  const std::string text = setting.text();  // joined by commas, as the variable has them
+  std::set<std::string> known;
+  for (std::string_view rest = text;;) {
+    const auto comma = rest.find(',');
+    TRY_SET(core::Address address,
+            named(parse_http_address(rest.substr(0, comma)), "--http-listen", setting));
+    const bool any_port = address.kind == core::Address::Kind::kTcp && address.port == 0;
+    if (!any_port && !known.insert(address.text()).second) {
+      return fail(Code::kInvalidArgument,
+                  "option --http-listen: '" + address.text() + "' is given twice. Leave one out");
+    }
+    config.http_listen.push_back(std::move(address));
+    if (comma == std::string_view::npos) return {};
+    rest = rest.substr(comma + 1);
+  }
 }
 
 Result<std::string> read_pem(const Surroundings& surroundings, const Settings& settings,
@@ -48,6 +70,8 @@ Result<void> read_tls(const Surroundings& surroundings, const Settings& settings
     return fail(Code::kInvalidArgument,
                 "--tls-client-ca needs an encrypted server. Give --tls-cert and --tls-key too");
   }
+  config.tls_files = {settings.text("tls-cert"), settings.text("tls-key"),
+                      settings.given("tls-client-ca") ? settings.text("tls-client-ca") : ""};
   wire::TlsServerConfig tls;
   tls.http1 = true;  // WebSockets come to the same port
   TRY_SET(tls.certificate_pem, read_pem(surroundings, settings, "tls-cert"));
@@ -94,6 +118,7 @@ Result<void> read_json_rpc(const Settings& settings, NodeConfig& config) {
                                             std::to_string(core::kSocketPathBytesMax));
   }
   config.wait_for_rpc = settings.on("wait-for-rpc");
+  config.rpc_connections = static_cast<std::size_t>(settings.integer("rpc-connections"));
   const std::string names = settings.text("rpcs-allowed");
   for (std::string_view rest = names; !rest.empty();) {
     const auto comma = std::min(rest.find(','), rest.size());
@@ -204,6 +229,34 @@ Result<void> check_not_empty(const Settings& settings, std::string_view name, st
       "option " + std::string(flag) + ": an empty value is not accepted. " + std::string(remedy));
 }
 
+// What follows "://" up to the path: a name or an address in brackets, and perhaps a port.
+bool names_a_host(std::string_view text) {
+  text = text.substr(0, text.find('/'));
+  const auto colon = text.starts_with('[') ? text.find(':', text.find(']')) : text.find(':');
+  const std::string_view host = text.substr(0, colon);
+  constexpr std::string_view kHost =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:";
+  if (host.empty() || host.find_first_not_of(kHost) != std::string_view::npos) return false;
+  if (host.starts_with('[') != host.ends_with(']')) return false;
+  if (colon == std::string_view::npos) return true;
+  const std::string port(text.substr(colon + 1));
+  const bool digits = port.find_first_not_of("0123456789") == std::string::npos;
+  return digits && !port.empty() && port.size() <= 5 && std::stoul(port) <= 65535 &&
+         std::stoul(port) != 0;
+}
+
+// io-engine-behaviour section 1.1: the address of a gRPC service.
+Result<void> check_registration(const std::string& uri) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (uri.starts_with(scheme) && names_a_host(std::string_view(uri).substr(scheme.size()))) {
+      return {};
+    }
+  }
+  return fail(Code::kInvalidArgument,
+              "option -R: '" + uri +
+                  "' is no address of a control plane. Write it as in http://10.1.1.1:50051");
+}
+
 Result<void> read_names(const Settings& settings, NodeConfig& config) {
   TRY(check_not_empty(settings, "node-name", "-N", "Give a name, or leave -N out"));
   TRY(check_not_empty(settings, "registration", "-R", "Write it as in http://10.1.1.1:50051"));
@@ -214,7 +267,10 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
     config.registration_name = config.node_name;
   }
   if (settings.given("hostnqn")) config.host_nqn = settings.text("hostnqn");
-  if (settings.given("registration")) config.registration_uri = settings.text("registration");
+  if (settings.given("registration")) {
+    config.registration_uri = settings.text("registration");
+    TRY(check_registration(*config.registration_uri));
+  }
   return {};
 }
 
@@ -301,6 +357,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   config.warnings = config.engine.warnings();
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
+  TRY(read_http_listen(settings, config));
   TRY(read_api_versions(settings, config));
   TRY(read_json_rpc(settings, config));
   TRY(read_access(settings, config));
@@ -308,6 +365,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_cores(settings, config));
   TRY(read_log(settings, config));
   TRY(read_names(settings, config));
+  TRY_SET(config.stores, read_stores(settings));
   TRY(read_tls(surroundings, settings, config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));

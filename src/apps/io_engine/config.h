@@ -14,10 +14,12 @@
 #include "apps/io_engine/engine_config.h"
 #include "apps/io_engine/options.h"
 #include "apps/io_engine/pool_file.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "rpc/interceptors/access.h"
+#include "services/store_config.h"
 #include "wire/tls/tls_engine.h"
 
 namespace capstan::apps {
@@ -27,6 +29,11 @@ struct Surroundings {
   Variables variables;
   std::function<Result<std::string>(const std::string& path)> read_file;
   bool root = false;
+};
+
+// Where the certificates of the TCP port are; empty: not given.
+struct TlsFiles {
+  std::string certificate, key, client_ca;
 };
 
 // One row of NodeRpc/GetConfig.
@@ -42,7 +49,10 @@ struct NodeConfig {
   core::Address listen;
   bool listen_is_default = true;                // nobody asked for this address
   std::shared_ptr<const wire::TlsContext> tls;  // null: clear text
+  TlsFiles tls_files;
+  core::Nanos grpc_max_age = 0;  // of a connection; 0 = never ended for its age
   bool api_v0 = true, api_v1 = true;
+  std::vector<core::Address> http_listen;  // HTTP/1.1 only; IP addresses with `tls`
 
   std::string drpc_socket;
   bool drpc_hello = false;
@@ -51,6 +61,9 @@ struct NodeConfig {
   std::string rpc_socket;              // JSON-RPC
   bool wait_for_rpc = false;           // start the engine when JSON-RPC asks for it
   std::set<std::string> rpcs_allowed;  // JSON-RPC methods; empty: all
+  std::size_t rpc_connections = limits::kJsonRpcConnections;
+
+  std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 
   std::vector<rpc::AccessRule> access;  // empty: whoever connects may call everything
 
@@ -81,6 +94,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
 
 // The single parts, for tests.
 Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port);
+Result<core::Address> parse_http_address(std::string_view text);  // IP:PORT or unix:PATH
 Result<core::LogFormat> parse_log_format(std::string_view text);
 Result<unsigned> count_mask(std::string_view mask);  // "0x3" → 2, "[0,2-3]" → 3
 Result<unsigned> count_list(std::string_view list);  // "0,2-4" → 4

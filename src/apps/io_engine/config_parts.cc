@@ -75,6 +75,26 @@ Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t defaul
   return core::Address::tcp(host, number);
 }
 
+Result<core::Address> parse_http_address(std::string_view text) {
+  constexpr std::string_view kUnix = "unix:";
+  if (!text.starts_with(kUnix)) {
+    TRY_SET(const auto address, parse_endpoint(text, 0));
+    const bool named = text.find(':', text.starts_with('[') ? text.find(']') : 0) != text.npos;
+    if (named) return address;
+    return fail(Code::kInvalidArgument, "'" + std::string(text) +
+                                            "' names no port. Write IP:PORT, as in 127.0.0.1:8080, "
+                                            "or unix:PATH; port 0 is any free one");
+  }
+  const std::string path(text.substr(kUnix.size()));
+  if (path.empty() || path.size() > core::kSocketPathBytesMax) {
+    return fail(Code::kInvalidArgument, "'" + std::string(text) + "' has a path of " +
+                                            std::to_string(path.size()) +
+                                            " bytes. The path of a socket has 1 to " +
+                                            std::to_string(core::kSocketPathBytesMax));
+  }
+  return core::Address::unix_path(path);
+}
+
 Result<core::LogFormat> parse_log_format(std::string_view text) {
   core::LogFormat format;
   for (const std::string_view part : split(text, ',')) {

@@ -123,6 +123,27 @@ TEST(NodeConfig, ErrorsNameOptionValueAndRemedy) {
   EXPECT_NE(error_of({"1.2.3.4", "5", "6"}), "no error");
 }
 
+TEST(NodeConfig, TheAgeOfConnectionsIsBoundedOnlyWhenAsked) {
+  EXPECT_EQ(configure({})->grpc_max_age, 0U);
+  EXPECT_EQ(configure({"--grpc-max-connection-age", "5m"})->grpc_max_age, 300 * core::kSecond);
+  EXPECT_EQ(configure({"--grpc-max-connection-age", "1ms"})->grpc_max_age, core::kSecond);
+  EXPECT_NE(error_of({"--grpc-max-connection-age", "5"}), "no error");
+}
+
+TEST(NodeConfig, TheControlPlaneIsAnAddress) {
+  for (const char* uri :
+       {"http://10.1.1.1:50051", "https://agents", "http://[fe80::1]:50051", "http://a.b-c/"}) {
+    EXPECT_EQ(error_of({"-R", uri}), "no error") << uri;
+  }
+  for (const char* uri : {"nonsense", "http://", "http://:50051", "10.1.1.1:50051", "ftp://a:1",
+                          "http://a:", "http://a:0", "http://a:65536", "http://a:x", "http://a b",
+                          "http://[::1:50051", "http:///path"}) {
+    const std::string text = error_of({"-R", uri});
+    EXPECT_NE(text.find("option -R: '" + std::string(uri) + "'"), std::string::npos) << text;
+    EXPECT_NE(text.find("http://10.1.1.1:50051"), std::string::npos) << text;
+  }
+}
+
 TEST(NodeConfig, SwitchesInTheEnvironmentAcceptFourWordsOnly) {
   for (const char* name : {"ENABLE_LVM", "ENABLE_SNAPSHOT_REBUILD", "ENABLE_RDMA", "MAYASTOR_DELAY",
                            "ENABLE_BS_CLUSTER_UNMAP"}) {
@@ -186,6 +207,28 @@ TEST(NodeConfig, FlagsWinOverEnvironmentOverDefault) {
   EXPECT_EQ(row(*flags, "state-dir").value, "/flag");
 }
 
+TEST(NodeConfig, FurtherHttpAddresses) {
+  EXPECT_TRUE(configure({})->http_listen.empty());
+  auto flags = configure({"--http-listen", "[::1]:8080", "--http-listen", "unix:/run/x.sock"});
+  ASSERT_TRUE(flags) << flags.error().text();
+  ASSERT_EQ(flags->http_listen.size(), 2U);
+  EXPECT_EQ(flags->http_listen[0].text(), "[::1]:8080");
+  EXPECT_EQ(flags->http_listen[1].path, "/run/x.sock");
+  auto variable = configure({}, {{"CAPSTAN_HTTP_LISTEN", "127.0.0.1:0,127.0.0.1:0"}});
+  ASSERT_TRUE(variable) << variable.error().text();
+  EXPECT_EQ(variable->http_listen.size(), 2U);
+  for (const auto& [value, says] :
+       std::map<std::string, std::string>{{"127.0.0.1", "names no port"},
+                                          {"::1:80", "is no endpoint"},
+                                          {"unix:", "0 bytes"},
+                                          {"1.2.3.4:5,1.2.3.4:5", "given twice"},
+                                          {"unix:/x,unix:/x", "given twice"}}) {
+    const std::string text = error_of({"--http-listen", value});
+    EXPECT_NE(text.find(says), std::string::npos) << text;
+    EXPECT_NE(text.find("--http-listen"), std::string::npos) << text;
+  }
+}
+
 TEST(NodeConfig, AccessRulesFromFlagsOrTheEnvironment) {
   EXPECT_TRUE(configure({})->access.empty());
   auto flags = configure({"--access", "uid:7=all", "--access", "any=none"});
@@ -226,6 +269,9 @@ TEST(NodeConfig, JsonRpcOptions) {
   EXPECT_NE(configure({"-r", "/" + std::string(107, 'x')}).error().text().find("107"),
             std::string::npos);
   EXPECT_FALSE(configure({"--rpcs-allowed", ","}));
+  EXPECT_EQ(plain->rpc_connections, limits::kJsonRpcConnections);
+  EXPECT_EQ(configure({"--rpc-connections", "1000"})->rpc_connections, 1000U);
+  EXPECT_FALSE(configure({"--rpc-connections", "0"}));
 }
 
 TEST(NodeConfig, NameAndStateDirectoryRules) {

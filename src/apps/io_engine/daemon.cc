@@ -74,6 +74,7 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
       host_(info_),
       node_(engine_, directory_, info_, metrics_, reactors_, config_values(config)),
       images_(engine_),
+      stores_(engine_, metrics_),
       health_(engine_, directory_),
       reflection_(directory_),
       spdk_(engine_, log_, info_, directory_, config.rpcs_allowed, spdk_options()),
@@ -98,6 +99,7 @@ Result<void> Daemon::bind_services() {
   }
   TRY(services::bind_node(directory_, node_));
   TRY(services::bind_image(directory_, images_));
+  TRY(services::bind_datastore(directory_, stores_));
   TRY(services::bind_health(directory_, health_));
   TRY(services::bind_reflection(directory_, reflection_));
   TRY(spdk_.bind(directory_, config_.api_v1, config_.api_v0));
@@ -113,7 +115,9 @@ Result<void> Daemon::assemble() {
   directory_.add_interceptor(std::make_unique<rpc::AccessInterceptor>(config_.access));
   directory_.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
   directory_.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
-  server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, wire::ServerOptions());
+  wire::ServerOptions grpc;
+  grpc.connection.max_age = config_.grpc_max_age;
+  server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
   server_->publish(metrics_);
   TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));
   wire::muxio::ServerOptions muxio;
@@ -179,9 +183,14 @@ core::Task<Result<void>> Daemon::start_engine() {
   // With a control plane it decides which pools to open.
   CO_TRY(co_await engine_.start(!config_.registration_uri));
   co_await open_pool_file();
+  CO_TRY(co_await stores_.start(config_.stores));
   CO_TRY_SET(const core::Address address, listen());
   info_.grpc_endpoint = address.text();
   scope_.spawn(server_->run());  // listen() has logged the address
+  for (const core::Address& http : config_.http_listen) {
+    const bool encrypted = http.kind == core::Address::Kind::kTcp;
+    CO_TRY(door_->listen_http(http, encrypted ? config_.tls : nullptr));
+  }
   if (config_.muxio_socket) {
     CO_TRY(muxio_->listen(core::Address::unix_path(*config_.muxio_socket)));
   }
@@ -189,6 +198,39 @@ core::Task<Result<void>> Daemon::start_engine() {
   scope_.spawn(door_->run());
   CO_TRY(drpc_->start());
   co_return Result<void>();
+}
+
+core::Task<Result<wire::TlsServerConfig>> Daemon::read_certificates() {
+  constexpr std::size_t kPemBytesMax = 1U << 20;
+  const TlsFiles& files = config_.tls_files;
+  wire::TlsServerConfig tls;
+  tls.http1 = true;
+  CO_TRY_SET(tls.certificate_pem, co_await env_.files().read_file(files.certificate, kPemBytesMax));
+  CO_TRY_SET(tls.private_key_pem, co_await env_.files().read_file(files.key, kPemBytesMax));
+  if (files.client_ca.empty()) co_return tls;
+  CO_TRY_SET(tls.client_ca_pem, co_await env_.files().read_file(files.client_ca, kPemBytesMax));
+  // An empty file must not turn the check of clients off.
+  if (tls.client_ca_pem.empty()) {
+    co_return fail(Code::kInvalidArgument, "'" + files.client_ca + "' is empty");
+  }
+  co_return tls;
+}
+
+core::Task<void> Daemon::reload_certificates() {
+  core::name_task("reload of certificates");
+  auto read = co_await read_certificates();
+  Result<void> renewed;
+  if (read) {
+    renewed = config_.tls->renew(*read);
+  } else {
+    renewed = std::unexpected(std::move(read).error());
+  }
+  if (renewed) {
+    log_.info("certificates_reloaded", {{"certificate", config_.tls_files.certificate}});
+  } else {
+    log_.error("certificates_not_reloaded",
+               {{"error", renewed.error().text()}, {"instead", "the former ones stay in use"}});
+  }
 }
 
 core::Task<void> Daemon::stop() {
@@ -200,6 +242,7 @@ core::Task<void> Daemon::stop() {
   jsonrpc_.stop(limits::kShutdownNanos);
   co_await scope_.join();
   co_await jsonrpc_.release();
+  co_await stores_.stop();
   co_await engine_.stop();
 }
 

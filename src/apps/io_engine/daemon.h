@@ -17,6 +17,7 @@
 #include "core/scope.h"
 #include "rpc/directory.h"
 #include "services/bdev_v1.h"
+#include "services/datastore.h"
 #include "services/engine.h"
 #include "services/health.h"
 #include "services/host_v1.h"
@@ -43,11 +44,15 @@ class Daemon {
   // Opens pools, then listens; with --wait-for-rpc both once JSON-RPC asks for it. An error names
   // what is in the way; stop() must follow in any case.
   core::Task<Result<void>> start();
+  // Reads the certificates' files again; new connections get what they hold now. When they cannot
+  // be used, a log record says why and the former ones stay.
+  core::Task<void> reload_certificates();
   // Ends calls, then closes every pool cleanly.
   core::Task<void> stop();
 
  private:
   Result<void> bind_services();
+  core::Task<Result<wire::TlsServerConfig>> read_certificates();
   core::Task<Result<void>> start_engine();
   core::Task<void> open_pool_file();
   services::SpdkOptions spdk_options();
@@ -67,6 +72,7 @@ class Daemon {
   services::HostServiceV1 host_;
   services::NodeService node_;
   services::ImageService images_;
+  services::DataStoreService stores_;
   services::HealthService health_;
   services::ReflectionService reflection_;
   services::SpdkServices spdk_;

@@ -53,16 +53,28 @@ Door::Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::m
 
 Result<core::Address> Door::listen(const core::Address& address,
                                    std::shared_ptr<const wire::TlsContext> tls) {
-  auto listener = env_.network().listen(address);
+  return add(address, {nullptr, std::move(tls), false});
+}
+
+Result<core::Address> Door::listen_http(const core::Address& address,
+                                        std::shared_ptr<const wire::TlsContext> tls) {
+  return add(address, {nullptr, std::move(tls), true});
+}
+
+Result<core::Address> Door::add(const core::Address& address, Listening wanted) {
+  core::ListenOptions options;
+  options.existing = core::ExistingPath::kReplaceStale;
+  auto listener = env_.network().listen(address, options);
   if (!listener) {
     return std::unexpected(std::move(listener).error().within("listen on " + address.text()));
   }
-  auto listening = std::make_unique<Listening>();
+  auto listening = std::make_unique<Listening>(std::move(wanted));
   listening->listener = *std::move(listener);
-  listening->tls = std::move(tls);
   listening_.push_back(std::move(listening));
   const auto& local = listening_.back()->listener->local();
-  log_.info("listening", {{"address", local.text()}, {"tls", listening_.back()->tls != nullptr}});
+  log_.info("listening", {{"address", local.text()},
+                          {"tls", listening_.back()->tls != nullptr},
+                          {"http_only", listening_.back()->http_only}});
   return local;
 }
 
@@ -101,13 +113,13 @@ core::Task<void> Door::accept_loop(Listening* listening) {
     core::acknowledge_at_once(**stream);
     if (listening->tls) *stream = wire::make_tls_stream(*std::move(stream), *listening->tls, {});
     ++waiting_;
-    scope_.spawn(welcome(*std::move(stream)));
+    scope_.spawn(welcome(*std::move(stream), listening->http_only));
   }
   // At once: a new client must be refused, not left in the backlog.
   listening->listener.reset();
 }
 
-core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream) {
+core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, bool http_only) {
   core::CancelSource late(scope_.token());
   core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
   auto& reactor = *core::Reactor::current();
@@ -128,6 +140,11 @@ core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream) {
       first.append(as_text(ByteView(buffer).first(*got)));
       kind = kind_of(first);
     }
+  }
+  if (kind == Kind::kHttp2 && http_only) {
+    co_await answer(*stream, wire::http1_answer(505, "HTTP/2 is not served on this address.\n"));
+    --waiting_;
+    co_return;
   }
   if (kind == Kind::kHttp2) {
     --waiting_;

@@ -36,6 +36,10 @@ class Door {
   // With `tls`, whose configuration should allow http1, every connection of this address is TLS.
   Result<core::Address> listen(const core::Address& address,
                                std::shared_ptr<const wire::TlsContext> tls = nullptr);
+  // The same for an address where HTTP/2, and so gRPC, is not served. A Unix socket has mode 0600;
+  // one that nobody listens on any more is replaced.
+  Result<core::Address> listen_http(const core::Address& address,
+                                    std::shared_ptr<const wire::TlsContext> tls = nullptr);
   // Accepts until stop().
   core::Task<void> run();
   void stop();
@@ -49,9 +53,11 @@ class Door {
   struct Listening {
     std::unique_ptr<core::StreamListener> listener;  // null once it is closed
     std::shared_ptr<const wire::TlsContext> tls;
+    bool http_only = false;
   };
+  Result<core::Address> add(const core::Address& address, Listening listening);
   core::Task<void> accept_loop(Listening* listening);
-  core::Task<void> welcome(std::unique_ptr<core::Stream> stream);
+  core::Task<void> welcome(std::unique_ptr<core::Stream> stream, bool http_only);
   core::Task<void> serve_http1(std::unique_ptr<core::Stream> stream, std::string first,
                                core::CancelToken late);
   core::Task<void> answer(core::Stream& stream, std::string text);

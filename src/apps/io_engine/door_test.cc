@@ -62,11 +62,16 @@ struct World {
   std::unique_ptr<wire::muxio::Server> muxio;
   std::unique_ptr<Door> door;
   std::shared_ptr<const wire::TlsContext> tls;
+  bool http_only = false;
 
  private:
   template <class Body>
   static Task<void> whole(World* self, Body body) {
-    EXPECT_TRUE(self->door->listen(self->address(), self->tls));
+    if (self->http_only) {
+      EXPECT_TRUE(self->door->listen_http(self->address(), self->tls));
+    } else {
+      EXPECT_TRUE(self->door->listen(self->address(), self->tls));
+    }
     core::Scope scope;
     scope.spawn(self->grpc->run());
     scope.spawn(self->muxio->run());
@@ -231,6 +236,19 @@ TEST(Door, Tls) {
   const auto client = *wire::TlsContext::client(
       {.ca_pem = authority.pem(), .certificate_pem = {}, .private_key_pem = {}});
   world.run([&client](World& in) { return over_tls(in, *client); });
+}
+
+TEST(Door, AnAddressForHttp1Alone) {
+  World world;
+  world.http_only = true;
+  world.run([](World& in) -> Task<void> {
+    const std::string refused = co_await talk(&in, kHttp2, 100, 100'000);
+    EXPECT_TRUE(refused.starts_with("HTTP/1.1 505 ")) << refused;
+    EXPECT_EQ(in.grpc->counters().connections_opened, 0U);
+    const std::string request = wire::websocket_request("x", "/ws", "dGhlIHNhbXBsZSBub25jZQ==");
+    const std::string answer = co_await talk(&in, request, 100, 129);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 101 ")) << answer;
+  });
 }
 
 Task<void> call_on_both(World& world) {

@@ -23,6 +23,7 @@ Result<void> JsonRpcWire::bind(rpc::Directory& directory) {
 void JsonRpcWire::assemble(core::Metrics& metrics) {
   wire::jsonrpc::ServerOptions options;
   options.listen.existing = core::ExistingPath::kReplaceStale;
+  options.connections = config_.rpc_connections;
   server_ = std::make_unique<wire::jsonrpc::Server>(
       env_, directory_, rpc::JsonMethods(directory_, config_.rpcs_allowed), lifecycle_, log_,
       options);

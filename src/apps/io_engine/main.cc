@@ -2,6 +2,7 @@
 // waiting for a signal. Exit codes: 0 done, 1 something is in the way, 2 wrong usage.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -58,16 +59,30 @@ Result<core::FileLock> lock_state(const std::string& directory) {
 }
 
 core::Reactor::StallObserver stall_log(core::LogSink& sink) {
-  return [&sink](const char* task, core::Nanos held) {  // called on the reactor that stalled
+  return [&sink](const core::Reactor::Stall& stall) {  // called on the reactor that stalled
     core::Log log(sink, core::LogLevel::kInfo, &core::UringEnv::wall_clock, nullptr, "reactor");
-    log.warn("stall", {{"task", task}, {"held_ms", held / core::kMillisecond}});
+    log.warn(stall.preempted ? "preempted" : "stall",
+             {{"task", stall.task},
+              {"held_ms", stall.held_ns / core::kMillisecond},
+              {"cpu_ms", stall.cpu_ns / core::kMillisecond}});
   };
 }
 
-core::Task<void> serve(Daemon& daemon, core::SignalSet& signals, core::Log& log, int& exit_code) {
+// The next signal that ends the node. A terminal that closes is one, except for a node with
+// certificates: to that SIGHUP says that they have changed.
+core::Task<Result<int>> until_stopped(Daemon& daemon, core::SignalSet& signals, bool reloads) {
+  while (true) {
+    const auto signal = co_await signals.wait();
+    if (!signal || *signal != SIGHUP || !reloads) co_return signal;
+    co_await daemon.reload_certificates();
+  }
+}
+
+core::Task<void> serve(Daemon& daemon, core::SignalSet& signals, core::Log& log, bool reloads,
+                       int& exit_code) {
   auto started = co_await daemon.start();
   if (started) {
-    const auto signal = co_await signals.wait();
+    const auto signal = co_await until_stopped(daemon, signals, reloads);
     log.info("stopping", {{"signal", signal ? *signal : 0}});
     if (!signal) started = std::unexpected(signal.error());
   }
@@ -99,7 +114,7 @@ int run(const NodeConfig& config, bool print_operations) {
                         {"reactors", config.reactors}});
   for (const std::string& warning : config.warnings) log.warn("config", {{"message", warning}});
   int exit_code = kFailed;
-  (*env)->run(serve(daemon, **signals, log, exit_code));
+  (*env)->run(serve(daemon, **signals, log, config.tls != nullptr, exit_code));
   return exit_code;
 }
 

@@ -24,10 +24,15 @@ constexpr OptionSpec kOptions[] = {
      "Port of the gRPC server; 0 takes any free port"},
     {"grpc-endpoint", "-g,--grpc-endpoint", "", kText, "IP[:PORT]", "", 0, 0, kActs, true,
      "Address and port of the gRPC server in one; wins over --grpc-ip and --grpc-port"},
+    {"grpc-max-age", "--grpc-max-connection-age", "CAPSTAN_GRPC_MAX_CONNECTION_AGE", kDuration,
+     "DURATION", "", 1000, 2'592'000'000, kActs, true,
+     "Age at which a gRPC connection is ended in order, so that its client connects anew; calls "
+     "that still run on it have 30 s. Not given: never"},
     {"api-versions", "--api-versions", "API_VERSIONS", kText, "LIST", "V0,V1", 0, 0, kActs, true,
      "API versions to serve"},
     {"tls-cert", "--tls-cert", "CAPSTAN_TLS_CERT", kPath, "FILE", "", 0, 0, kActs, true,
-     "Certificate of the TCP port with its chain (PEM): it then speaks TLS only"},
+     "Certificate of the TCP port with its chain (PEM): it then speaks TLS only. SIGHUP reads "
+     "this file and those of the next two options again"},
     {"tls-key", "--tls-key", "CAPSTAN_TLS_KEY", kPath, "FILE", "", 0, 0, kActs, true,
      "Key of that certificate (PEM)"},
     {"tls-client-ca", "--tls-client-ca", "CAPSTAN_TLS_CLIENT_CA", kPath, "FILE", "", 0, 0, kActs,
@@ -37,6 +42,10 @@ constexpr OptionSpec kOptions[] = {
     {"muxio-socket", "--muxio-socket", "CAPSTAN_MUXIO_SOCKET", kText, "PATH", "", 0, 0, kActs, true,
      "Unix socket for Muxio without WebSocket (IPC); @NAME is a name in the abstract namespace, "
      "which any local user can connect to"},
+    {"http-listen", "--http-listen", "CAPSTAN_HTTP_LISTEN", kList, "ADDRESS", "", 0, 0, kActs, true,
+     "Further address for HTTP/1.1 alone, which is Muxio over a WebSocket at /ws: IP:PORT (with "
+     "TLS "
+     "when the TCP port has it) or unix:PATH (mode 0600); repeatable"},
     {"drpc-hello", "--drpc-hello", "", kSwitch, "", "false", 0, 0, kActs, true,
      "Serve the greeting of DAOS's dRPC test tools (module 0, method 0)"},
 
@@ -50,8 +59,21 @@ constexpr OptionSpec kOptions[] = {
      true, "JSON-RPC Unix socket; PATH.lock beside it says that it is taken"},
     {"rpcs-allowed", "--rpcs-allowed", "", kList, "METHODS", "", 0, 0, kActs, true,
      "The JSON-RPC methods that may be called, joined by commas; the others are unknown then"},
+    {"rpc-connections", "--rpc-connections", "CAPSTAN_RPC_CONNECTIONS", kInteger, "COUNT", "64", 1,
+     65536, kActs, true,
+     "JSON-RPC connections that are served at a time; further ones wait until one of them ends"},
     {"wait-for-rpc", "--wait-for-rpc", "", kSwitch, "", "false", 0, 0, kActs, true,
      "Answer JSON-RPC only, until framework_start_init opens the pools and the other ports"},
+
+    // --- key/value stores ---
+    {"kv", "--kv", "", kList, "NAME=PATH", "", 0, 0, kActs, true,
+     "Open the key/value store in the file PATH, made when missing; repeatable. DataStore clients, "
+     "which name no store, see the first"},
+    {"kv-sync", "--kv-sync", "CAPSTAN_KV_SYNC", kText, "POLICY", "none", 0, 0, kActs, true,
+     "When a write to a store is answered: none, once the system has it; each, once it is on the "
+     "disk; or a time as in 100ms, after which what was written is synced"},
+    {"kv-verify", "--kv-verify", "CAPSTAN_KV_VERIFY", kSwitch, "", "false", 0, 0, kActs, true,
+     "Compare the checksum of every value that is read; a damaged one is an error"},
 
     // --- who the node is, where it keeps its things ---
     {"node-name", "-N", "", kText, "NAME", "", 0, 0, kActs, true,

@@ -22,6 +22,7 @@ core::Task<Result<void>> Client::connect(core::CancelToken token) {
     attach(std::move(stream), {}, Link::Framing::kPlain);
     co_return Result<void>();
   }
+  if (options_.wrap) stream = options_.wrap(std::move(stream));
   core::CancelSource late(token);
   core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
   auto& reactor = *core::Reactor::current();
@@ -44,12 +45,29 @@ core::Task<Result<std::string>> Client::upgrade(core::Stream& stream) {
   std::array<std::uint8_t, 16> random;
   env_.fill_random(random);
   const std::string key = websocket_key(random);
-  const std::string request = websocket_request(options_.address.text(), options_.path, key);
-  CO_TRY(co_await stream.write(as_bytes(request)));
+  const std::string host = options_.host.empty() ? options_.address.text() : options_.host;
+  const std::string request = websocket_request(host, options_.path, key);
+  // Beside the reading: a stream that encrypts writes nothing before its handshake, which is read.
+  core::Scope writing;
+  Result<void> written;
+  writing.spawn(write_request(&stream, &request, &written));
+  auto answer = co_await read_answer(&stream, key);
+  if (!answer) stream.cancel();
+  co_await writing.join();
+  if (answer && !written) co_return std::unexpected(std::move(written).error());
+  co_return answer;
+}
+
+core::Task<void> Client::write_request(core::Stream* stream, const std::string* request,
+                                       Result<void>* done) {
+  *done = co_await stream->write(as_bytes(*request));
+}
+
+core::Task<Result<std::string>> Client::read_answer(core::Stream* stream, std::string key) {
   std::string answer;
   std::array<std::uint8_t, 4096> buffer;
   while (true) {
-    CO_TRY_SET(const std::size_t got, co_await stream.read(buffer));
+    CO_TRY_SET(const std::size_t got, co_await stream->read(buffer));
     if (got == 0) co_return fail(Code::kUnavailable, "the server closed the connection");
     answer.append(as_text(ByteView(buffer).first(got)));
     const auto end = answer.find("\r\n\r\n");

@@ -10,6 +10,7 @@
 // Thread-safety: one core. Calls must end before close().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ namespace capstan::wire::muxio {
 struct ClientOptions {
   core::Address address = {};
   std::string path = "/ws";  // of the WebSocket
+  std::string host = {};     // as the server is to hear it; empty: the address
+  // What is spoken below the WebSocket, as TLS is; null: nothing.
+  std::function<std::unique_ptr<core::Stream>(std::unique_ptr<core::Stream>)> wrap = {};
   std::size_t header_bytes = kLongHeaderBytes;
   core::Nanos connect_timeout = limits::kDoorNanos;
   core::Nanos silence_limit = 4 * limits::kMuxioPingNanos;  // a server that says nothing is gone
@@ -59,6 +63,9 @@ class Client {
 
  private:
   core::Task<Result<std::string>> upgrade(core::Stream& stream);
+  static core::Task<void> write_request(core::Stream* stream, const std::string* request,
+                                        Result<void>* done);
+  static core::Task<Result<std::string>> read_answer(core::Stream* stream, std::string key);
   core::Task<void> run();
   Result<Session*> session();
 

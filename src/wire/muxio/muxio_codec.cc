@@ -225,11 +225,6 @@ Result<bool> MessageDecoder::add(ByteView& piece) {
   }
 }
 
-std::string MessageDecoder::take_metadata() {
-  bytes_.erase(0, kMessageHeaderBytes);
-  return std::exchange(bytes_, {});
-}
-
 void MessageDecoder::clear() {
   bytes_.clear();
   header_ = {};

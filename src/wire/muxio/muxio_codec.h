@@ -149,7 +149,6 @@ class MessageDecoder {
   bool complete() const { return complete_; }
   const MessageHeader& header() const { return header_; }
   std::string_view metadata() const { return std::string_view(bytes_).substr(kMessageHeaderBytes); }
-  std::string take_metadata();
   std::size_t buffered() const { return bytes_.size(); }
   void clear();
 

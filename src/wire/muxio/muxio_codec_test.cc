@@ -191,7 +191,7 @@ TEST(MuxioMessages, HeaderHoweverCut) {
     EXPECT_EQ(decoder.header().type, MessageType::kResponse);
     EXPECT_EQ(decoder.header().request, 8U);
     EXPECT_EQ(decoder.header().method, method_id("read"));
-    EXPECT_EQ(decoder.take_metadata(), std::string(1, '\0'));
+    EXPECT_EQ(decoder.metadata(), std::string(1, '\0'));
     EXPECT_EQ(payload, from_hex("01 0500 776f726c64"));
   }
   MessageDecoder unknown;

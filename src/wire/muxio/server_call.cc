@@ -27,11 +27,11 @@ ServerCall::ServerCall(Session& session)
 }
 
 void ServerCall::begin(const Method& method, const MessageHeader& header, std::uint32_t stream,
-                       std::string metadata) {
+                       std::string_view metadata) {
   method_ = &method;
   header_ = header;
   stream_ = stream;
-  metadata_ = std::move(metadata);
+  metadata_.assign(metadata);
   count_bytes(metadata_.size());
   cancel_.emplace();
   call_.operation = &method.entry->operation;

@@ -27,7 +27,7 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
  private:
   friend class Session;
   void begin(const Method& method, const MessageHeader& header, std::uint32_t stream,
-             std::string metadata);
+             std::string_view metadata);
   // What of the request arrived; an error refuses the call.
   Result<void> receive(ByteView piece);
   Result<void> receive_end();
@@ -63,7 +63,8 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   bool metadata_taken_ = false, ended_ = false, running_ = false;
   bool clogging_ = false, interrupted_ = false, drained_ = false, abandoned_ = false;
   Session::Inbound* inbound_ = nullptr;  // while the request arrives
-  std::size_t position_ = 0;             // in the session's list
+  std::size_t position_ = 0;             // in the session's list of active calls
+  std::size_t owned_position_ = 0;       // and in that of all
   core::Event readable_;
   Session::Outbound out_;
   bool answer_open_ = false;

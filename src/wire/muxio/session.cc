@@ -10,7 +10,7 @@
 namespace capstan::wire::muxio {
 
 namespace {
-constexpr std::size_t kSpareCalls = 64;
+constexpr std::size_t kSpareCalls = 256;
 constexpr std::uint32_t kServerIds = 0x80000000;  // the ids that a server makes
 }  // namespace
 
@@ -235,9 +235,10 @@ void Session::accept_message(Inbound& inbound, StreamState& stream) {
 
 void Session::accept_call(Inbound& inbound, StreamState& stream) {
   const MessageHeader header = inbound.message.header();
-  const bool twice = std::ranges::any_of(
-      active_, [&](const auto* call) { return call->header_.request == header.request; });
-  if (twice) return;
+  // No early end, so that the compiler compares many at a time.
+  std::size_t same = 0;
+  for (const std::uint32_t request : active_requests_) same += request == header.request;
+  if (same != 0) return;
   ++counters_.calls_started;
   const Method* method = served_.methods ? served_.methods->find(header.method) : nullptr;
   if (!method) return inbound.refuse(Status::kMethodNotFound, {});
@@ -246,10 +247,11 @@ void Session::accept_call(Inbound& inbound, StreamState& stream) {
                           "UNAVAILABLE: the node is shutting down; try again later");
   }
   ServerCall* call = take_call();
-  call->begin(*method, header, stream.id, inbound.message.take_metadata());
+  call->begin(*method, header, stream.id, inbound.message.metadata());
   call->inbound_ = &inbound;
   call->position_ = active_.size();
   active_.push_back(call);
+  active_requests_.push_back(header.request);
   inbound.kind = Inbound::Kind::kCall;
   inbound.call = call;
   if (call->client_streams()) start(*call);
@@ -299,6 +301,7 @@ core::Task<void> Session::run_call(ServerCall* call) {
 ServerCall* Session::take_call() {
   if (spare_calls_.empty()) {
     calls_.push_back(std::make_unique<ServerCall>(*this));
+    calls_.back()->owned_position_ = calls_.size() - 1;
     return calls_.back().get();
   }
   auto* call = spare_calls_.back();
@@ -315,12 +318,17 @@ void Session::release(ServerCall* call) {
   active_[call->position_] = active_.back();
   active_[call->position_]->position_ = call->position_;
   active_.pop_back();
+  active_requests_[call->position_] = active_requests_.back();
+  active_requests_.pop_back();
   call->reset();
   if (spare_calls_.size() < kSpareCalls) {
     spare_calls_.push_back(call);
     return;
   }
-  std::erase_if(calls_, [call](const auto& owned) { return owned.get() == call; });
+  const std::size_t at = call->owned_position_;
+  calls_.back()->owned_position_ = at;
+  std::swap(calls_[at], calls_.back());
+  calls_.pop_back();
 }
 
 // --- calls of ours ------------------------------------------------------------------------------
@@ -393,6 +401,13 @@ void Session::accept_response(Inbound& inbound) {
 }
 
 // --- frames out ---------------------------------------------------------------------------------
+
+// The clock is read once per turn of the reactor: receivers ignore the stamp.
+std::uint64_t Session::micros() {
+  const core::Nanos turn = link_.reactor().now();
+  if (std::exchange(stamp_turn_, turn) != turn) stamp_ = env_.wall_clock_ns() / 1000;
+  return stamp_;
+}
 
 std::uint32_t Session::next_id() {
   const std::uint32_t id = last_id_++ & ~kServerIds;

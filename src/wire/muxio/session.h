@@ -130,7 +130,7 @@ class Session final : private LinkEvents, private FrameEvents {
   void send(Outbound& out, ByteView head, ByteView body, bool last);
   void send_cancel(Outbound& out);
   std::uint32_t next_id();
-  std::uint64_t micros() const { return env_.wall_clock_ns() / 1000; }
+  std::uint64_t micros();
 
   core::Env& env_;
   Served served_;
@@ -146,12 +146,15 @@ class Session final : private LinkEvents, private FrameEvents {
 
   std::vector<std::unique_ptr<ServerCall>> calls_;  // all ever needed at once
   std::vector<ServerCall*> active_, spare_calls_;
+  std::vector<std::uint32_t> active_requests_;  // the request ids of active_, together in memory
   std::size_t running_ = 0, clogged_ = 0;
   core::SharedMutex order_;
   std::string scratch_;
 
   std::unordered_map<std::uint32_t, ClientCall*> asked_;
   std::uint32_t last_id_ = 0;
+  core::Nanos stamp_turn_ = 0;
+  std::uint64_t stamp_ = 0;
   bool draining_ = false, over_ = false;
   core::Scope scope_;
 };

@@ -36,7 +36,9 @@ bool valid_code(std::uint16_t code) {
 }  // namespace
 
 void websocket_mask(MutableBytes bytes, WebSocketMask key, std::uint64_t position) {
-  std::ranges::rotate(key, key.begin() + static_cast<std::ptrdiff_t>(position % 4));
+  if (position % 4 != 0) {
+    std::ranges::rotate(key, key.begin() + static_cast<std::ptrdiff_t>(position % 4));
+  }
   Vector wide;
   for (std::size_t i = 0; i < sizeof wide; ++i) wide[i] = key[i % 4];
   std::uint8_t* at = bytes.data();
