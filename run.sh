@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds the node and runs it with a pool and a replica on a sparse file. Ctrl-C stops it cleanly;
-# the next ./run.sh goes on with the same pool.
+# Builds the node and runs it with a pool and a replica on a sparse file and a key/value store.
+# Ctrl-C stops it cleanly; the next ./run.sh goes on with the same pool and store.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 usage() {
   cat <<'TEXT'
-./run.sh [options]     builds the node, starts it with a pool and a replica, and waits for Ctrl-C
+./run.sh [options]     builds the node, starts it with a pool, a replica and a key/value store, and
+                       waits for Ctrl-C
 
   --build-only    only build; the programs are in build/release/bin
   --data DIR      where the disk file and the node's state live (default ./run)
@@ -51,7 +52,7 @@ fi
 echo "==> [1/3] packages"
 tools/install-deps.sh
 echo "==> [2/3] build (preset release; about ten minutes the first time on two cores, then seconds)"
-tools/build.sh release io-engine capstan
+tools/build.sh release io-engine capstan capstan-kv
 bin=$PWD/build/release/bin
 if $build_only; then
   echo "==> built: $bin/io-engine and $bin/capstan"
@@ -69,7 +70,7 @@ fi
 
 capstan=("$bin/capstan" --bind "127.0.0.1:$port")
 "$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
-  -r "$data/rpc.sock" &
+  -r "$data/rpc.sock" --kv "main=$data/main.kv" &
 node=$!
 # Others may kill the process that this file names: it names a node that runs, and only as long.
 pid_file=$data/io-engine.pid
@@ -122,8 +123,10 @@ fi
 echo "
 The node is running (process $node).
   gRPC    127.0.0.1:$port   Mayastor v1 (pools to hosts), capstan.node.v1, reflection, health
+  Muxio   ws://127.0.0.1:$port/ws   the same operations, and the DataStore's clients
   JSON    $data/rpc.sock   the same operations, and SPDK's methods
   disk    $disk   (pool0 with the thin replica0)
+  store   $data/main.kv   (capstan kv)
   state   $data/state
 
 Try, in another terminal:
@@ -131,6 +134,7 @@ Try, in another terminal:
   $bin/capstan --bind 127.0.0.1:$port replica list
   $bin/capstan --bind 127.0.0.1:$port image import replica0 some-disk.img
   $bin/capstan --bind 127.0.0.1:$port image export replica0 copy.img
+  $bin/capstan --bind 127.0.0.1:$port kv write hello world
   grpcurl -plaintext 127.0.0.1:$port list
   grpcurl -plaintext 127.0.0.1:$port mayastor.v1.PoolRpc/ListPools
 

@@ -100,16 +100,25 @@ code_format() {
   echo "$good passed, $bad failed"
 }
 
-# The runtime is where threads meet: messages between cores, starting and stopping them.
+# Where threads meet: messages between cores, starting and stopping them; stores that several cores
+# read and write.
 thread_tests() {
-  local log=$logs/tsan-core_test.log good bad=0
-  build/tsan/core_test >"$log" 2>&1 || bad=1
-  good=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?\.$/\1/p' "$log")
-  if [ "$bad" -ne 0 ] || [ -z "$good" ]; then
-    tail -n 60 "$log"
-    bad=1
-  fi
-  echo "${good:-0} passed, $bad failed"
+  local log good bad=0 sum=0 test
+  for test in core_test "storage_kv_test --gtest_filter=StoreThreads.*"; do
+    log=$logs/tsan-${test%% *}.log
+    # shellcheck disable=SC2086  # a name and its arguments
+    if build/tsan/$test >"$log" 2>&1; then
+      good=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?\.$/\1/p' "$log")
+    else
+      good=
+    fi
+    if [ -z "$good" ]; then
+      tail -n 60 "$log"
+      bad=$((bad + 1))
+    fi
+    sum=$((sum + ${good:-0}))
+  done
+  echo "$sum passed, $bad failed"
 }
 
 fuzz_smoke() {
@@ -156,7 +165,7 @@ if needed "build release" tools/build.sh release; then
   counted "conformance" tools/run-python-tests tests/conformance/*_test.py
   counted "released clients" tools/run-python-tests tests/interop/*_test.py
 fi
-if needed "build tsan" tools/build.sh tsan core_test; then
+if needed "build tsan" tools/build.sh tsan core_test storage_kv_test; then
   counted "threads under TSan" thread_tests
 fi
 if needed "build fuzz" tools/build.sh fuzz fuzz_targets; then

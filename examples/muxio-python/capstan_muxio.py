@@ -7,7 +7,11 @@
         print(store.read(b'hello'))
         # any operation of the node, protobuf in and out:
         reply = client.call('capstan.node.v1.NodeRpc/GetVersion', b'')
+        # one that streams its answers, or takes a stream of requests:
+        for answer in client.stream('capstan.datastore.v1.DataStoreRpc/ListKeys', b''):
+            print(len(answer))
 
+With tls=ssl.create_default_context(cafile='ca.pem') the connection is encrypted (wss).
 One call at a time; a connection belongs to one thread. The protocol is described in
 src/wire/muxio/PROTOCOL.md, bitcode in src/base/bitcode_codec.h.
 """
@@ -24,6 +28,8 @@ OPEN, DATA, END, CANCEL = range(4)
 CALL, RESPONSE = 0, 1
 HEADER = struct.Struct('<IIIBQ')      # size, stream, sequence, kind, time stamp
 MESSAGE = struct.Struct('<BIQH')      # type, request, method, size of the metadata
+RECORD = struct.Struct('<I')          # size of a message in a stream of them
+RECORD_ERROR = 0xFFFFFFFF             # instead of a size: what follows is the error
 
 
 class MuxioError(Exception):
@@ -113,12 +119,21 @@ def method_id(name):
 # --- the connection -------------------------------------------------------------------------------
 
 class Client:
-    def __init__(self, host, port, timeout=30):
+    def __init__(self, host, port, timeout=30, tls=None):
         self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self.received = bytearray()     # from the socket
         self.frames = bytearray()       # Muxio's bytes
         self.last_id = 0
+        try:
+            self._upgrade(host, port)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _upgrade(self, host, port):
         key = base64.b64encode(os.urandom(16))
         self.socket.sendall(b'GET /ws HTTP/1.1\r\nHost: %b:%d\r\nConnection: Upgrade\r\n'
                             b'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n'
@@ -146,9 +161,23 @@ class Client:
 
     def call(self, method, arguments):
         """The result of the method (a name), with arguments and result as its codec has them."""
+        return self._answer(self.send(method, arguments))
+
+    def stream(self, method, arguments):
+        """The answers of an operation that takes one request, as they come, until it ends."""
+        yield from self.records(self.send(method, arguments))
+
+    def upload(self, method, requests):
+        """The answers of an operation that takes a stream of requests."""
+        payload = b''.join(RECORD.pack(len(r)) + r for r in requests)
+        return list(self.records(self.send(method, payload, True)))
+
+    def send(self, method, arguments, as_payload=False):
+        """Begins a call; the answer is for `receive` or `records`."""
         self.last_id += 2
         request, stream = self.last_id, self.last_id + 1
-        metadata, payload = (arguments, b'') if len(arguments) < 65536 else (b'', arguments)
+        small = len(arguments) < 65536 and not as_payload
+        metadata, payload = (arguments, b'') if small else (b'', arguments)
         message = MESSAGE.pack(CALL, request, method_id(method), len(metadata))
         message += metadata + payload
         pieces = [message[i:i + CHUNK] for i in range(0, len(message), CHUNK)]
@@ -157,28 +186,52 @@ class Client:
             if number == len(pieces) - 1:
                 frame += HEADER.pack(0, stream, number + 1, END, 0)
             self._send_message(2, frame)
-        return self._answer(request)
+        return request
 
-    def _answer(self, request):
-        streams = {}
+    def receive(self, request):
+        """The payload of an answer in the pieces in which it arrives."""
+        ours = status = None
+        failed = b''
         while True:
             size, stream, _, kind, _ = HEADER.unpack(self._take(HEADER.size))
             payload = self._take(size)
-            if kind in (OPEN, DATA):
-                streams[stream] = streams.get(stream, b'') + payload
+            if kind == OPEN:              # the head of a message is never cut
+                what, answered, _, metadata = MESSAGE.unpack_from(payload)
+                if what == RESPONSE and answered == request:
+                    ours, status = stream, payload[MESSAGE.size] if metadata else 0
+                    payload = payload[MESSAGE.size + metadata:]
+            if stream != ours:            # of a call that was given up
                 continue
             if kind == CANCEL:
                 raise ConnectionError('the server cancelled an answer')
-            message = streams.pop(stream, b'')
-            kind, answered, _, metadata = MESSAGE.unpack_from(message)
-            if kind != RESPONSE or answered != request:
-                continue
-            status = message[MESSAGE.size] if metadata else 0
-            result = message[MESSAGE.size + metadata:]
             if status == 0:
-                return result
-            raise MuxioError(result.decode(errors='replace') if status != 3 else
+                yield payload
+            else:
+                failed += payload
+            if kind == END:
+                break
+        if status:
+            raise MuxioError(failed.decode(errors='replace') if status != 3 else
                              'the server does not know this method')
+
+    def _answer(self, request):
+        return b''.join(self.receive(request))
+
+    def records(self, request):
+        """The answers of a call that streams them."""
+        got = bytearray()
+        for piece in self.receive(request):
+            got += piece
+            while len(got) >= RECORD.size:
+                size = RECORD.unpack_from(got)[0]
+                if size == RECORD_ERROR or len(got) < RECORD.size + size:
+                    break
+                yield bytes(got[RECORD.size:RECORD.size + size])
+                del got[:RECORD.size + size]
+        if got[:4] == RECORD.pack(RECORD_ERROR):
+            raise MuxioError(got[4:].decode(errors='replace'))
+        if got:
+            raise ConnectionError('an answer ended in the middle of a message')
 
     # WebSocket
     def _send_message(self, opcode, payload):

@@ -5,6 +5,7 @@ Each wire gets a node of its own and runs the same story; what it saw is held ag
 Codes that a wire spells its own way are held against docs/errors.md. Every operation that the node
 serves is called at least once: by the story, or with an empty request.
 """
+import base64
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ REPLICA = 'mayastor.v1.ReplicaRpc/'
 BDEV = 'mayastor.v1.BdevRpc/'
 HOST = 'mayastor.v1.HostRpc/'
 NODE = 'capstan.node.v1.NodeRpc/'
+KV = 'capstan.datastore.v1.DataStoreRpc/'
 POOL_UUID = '7f9c1d9e-4a5b-4c3e-9d41-0d1c2b3a4f50'
 REPLICA_UUID = '0b1b2c3d-1111-4222-8333-444455556666'
 OTHER_UUID = '0b1b2c3d-1111-4222-8333-444455557777'
@@ -80,7 +82,72 @@ def story(node):
         (REPLICA + 'DestroyReplica', {'uuid': REPLICA_UUID}),
         (POOL + 'DestroyPool', {'name': 'p'}),
         (POOL + 'DestroyPool', {'name': 'p'}),
+    ] + store_story()
+
+
+def b64(data):
+    """As proto3 JSON has bytes."""
+    return base64.b64encode(data).decode()
+
+
+def store_story():
+    """Two stores, main and other; every short operation, and every way to be refused."""
+    a, b, c = b64(b'a'), b64(b'b'), b64(b'\0\xff')
+    return [
+        (KV + 'ListStores', {}),
+        (KV + 'IsEmpty', {}),
+        (KV + 'Write', {'key': a, 'value': b64(b'one')}),
+        (KV + 'Write', {'key': c, 'value': b64(bytes(range(256)) * 300), 'store': 'main'}),
+        (KV + 'Write', {'key': a, 'value': ''}),
+        (KV + 'Write', {'key': a, 'value': b64(b'\0')}),
+        (KV + 'Write', {'key': a, 'value': b64(b'one'), 'store': 'nowhere'}),
+        (KV + 'Read', {'key': a}),
+        (KV + 'Read', {'key': c}),
+        (KV + 'Read', {'key': b64(b'nobody')}),
+        (KV + 'Read', {'key': a, 'store': 'other'}),
+        (KV + 'BatchWrite', {'entries': [{'key': b, 'value': a}, {'key': b, 'value': b}]}),
+        (KV + 'BatchWrite', {'entries': [{'key': b64(b'd'), 'value': a}, {'key': b, 'value': ''}]}),
+        (KV + 'BatchWrite', {}),
+        (KV + 'BatchRead', {'keys': [b, b64(b'd'), a, b]}),
+        (KV + 'BatchRead', {}),
+        (KV + 'Exists', {'key': a}),
+        (KV + 'Exists', {'key': b64(b'd')}),
+        (KV + 'Len', {}),
+        (KV + 'Len', {'store': 'nowhere'}),
+        (KV + 'FileSize', {}),
+        (KV + 'GetMetadata', {'key': a}),
+        (KV + 'GetMetadata', {'key': b64(b'd')}),
+        (KV + 'Rename', {'key': a, 'new_key': b64(b'e')}),
+        (KV + 'Rename', {'key': a, 'new_key': b64(b'e')}),
+        (KV + 'Rename', {'key': b, 'new_key': b}),
+        (KV + 'Copy', {'key': b, 'target': 'other'}),
+        (KV + 'Copy', {'key': b, 'target': 'main'}),
+        (KV + 'Copy', {'key': b, 'target': 'nowhere'}),
+        (KV + 'Copy', {'key': a, 'target': 'other'}),
+        (KV + 'Transfer', {'key': b, 'target': 'other'}),
+        (KV + 'Transfer', {'key': b, 'target': 'other'}),
+        (KV + 'Read', {'key': b, 'store': 'other'}),
+        (KV + 'Delete', {'key': b64(b'e')}),
+        (KV + 'Delete', {'key': b64(b'e')}),
+        (KV + 'ListKeys', {}),
+        (KV + 'ListKeys', {'values': True, 'store': 'other'}),
+        (KV + 'ListKeys', {'store': 'nowhere'}),
+        (KV + 'ReadStream', {'key': c}),
+        (KV + 'ReadStream', {'key': c, 'offset': 76799}),
+        (KV + 'ReadStream', {'key': c, 'offset': 76801}),
+        (KV + 'ReadStream', {'key': c, 'offset': 10, 'length': 5}),
+        (KV + 'ReadStream', {'key': a}),
+        (KV + 'Compact', {}),
+        (KV + 'Compact', {'store': 'nowhere'}),
+        (KV + 'Sync', {}),
+        (KV + 'GetStats', {}),
+        (KV + 'GetStats', {'store': 'nowhere'}),
     ]
+
+
+def start_with_stores(node, *flags):
+    node.start('-N', 'node-under-test', '--kv', f'main={node.path("main.kv")}',
+               '--kv', f'other={node.path("other.kv")}', *flags)
 
 
 def same_everywhere(value, node):
@@ -117,7 +184,7 @@ class Story(unittest.TestCase):
         for driver in DRIVERS:
             node = Node()
             cls.addClassCleanup(node.close)
-            node.start('-N', 'node-under-test')
+            start_with_stores(node)
             wire = driver(node)
             cls.addClassCleanup(wire.close)
             outcomes = [(name, wire.call(name, fields)) for name, fields in story(node)]
@@ -143,7 +210,7 @@ class Story(unittest.TestCase):
                     compared += 1
                     self.assertEqual(same_everywhere(expected.answer, first),
                                      same_everywhere(got.answer, node))
-        self.assertGreater(compared, 20)
+        self.assertGreater(compared, 120)
 
     def test_errors_are_the_same(self):
         first = self.seen['grpc'][0]
@@ -160,7 +227,7 @@ class Story(unittest.TestCase):
                 self.assertIn(got.native, codes, f'gRPC: {expected}; here: {got}')
                 self.assertEqual(same_everywhere(expected.message, first),
                                  same_everywhere(got.message, node))
-        self.assertGreater(compared, 10)
+        self.assertGreater(compared, 90)
 
     def test_the_story_fails_in_several_ways(self):
         codes = {got.code for _, got in self.seen['grpc'][2]}
@@ -176,22 +243,42 @@ class EveryOperation(unittest.TestCase):
     def test_over_every_wire(self):
         node = Node()
         self.addCleanup(node.close)
-        node.start('-N', 'node-under-test')
+        start_with_stores(node)
         wires = [driver(node) for driver in DRIVERS]
         for wire in wires:
             self.addCleanup(wire.close)
         matrix = error_matrix()
         called = 0
         for name, operation in sorted(wires[0].operations.items()):
-            if operation.kind != 'unary' or operation.jsonrpc in self.NOT_HERE:
+            if operation.jsonrpc in self.NOT_HERE:
                 continue
-            for wire in wires:
-                self.assertTrue(wire.serves(operation), f'{name} has no name on {wire.name}')
             with self.subTest(name):
                 called += 1
-                got = {wire.name: wire.call(name, {}) for wire in wires}
-                self.compare(operation, got, matrix)
-        self.assertGreater(called, 30)
+                if operation.kind in ('unary', 'large'):
+                    # Pieces of any size need not have a JSON form; everything else has every name.
+                    serving = [wire for wire in wires if wire.serves(operation)]
+                    if operation.kind == 'unary':
+                        self.assertEqual(serving, wires)
+                    got = {wire.name: wire.call(name, {}) for wire in serving}
+                    self.compare(operation, got, matrix)
+                else:
+                    self.compare_streams(operation, wires, matrix)
+        self.assertGreater(called, 60)
+
+    def compare_streams(self, operation, wires, matrix):
+        """Where one request gets one reply these are refused; elsewhere they work alike."""
+        got = {}
+        for wire in wires:
+            if operation.kind == 'endless':
+                got[wire.name] = wire.endless(operation.full_name, {}, 0, lambda: None)
+            else:
+                got[wire.name] = wire.call(operation.full_name, [])
+            if not wire.has_streams:
+                self.assertIn(got[wire.name].native,
+                              wire.native_codes('UNIMPLEMENTED', matrix) | {-32601}, wire.name)
+        self.assertEqual(got['grpc'].code, got['muxio'].code, got)
+        self.assertEqual(got['grpc'].answer, got['muxio'].answer)
+        self.assertEqual(got['grpc'].message, got['muxio'].message)
 
     def compare(self, operation, got, matrix):
         code = got['grpc'].code
@@ -201,6 +288,9 @@ class EveryOperation(unittest.TestCase):
             return
         self.assertEqual(got['drpc'].native, grpc_number(code), got['drpc'])
         self.assertEqual(got['drpc'].message, got['grpc'].message)
+        self.assertEqual((got['muxio'].native, got['muxio'].message), (code, got['grpc'].message))
+        if 'jsonrpc' not in got:
+            return
         # The catalogue of SPDK insists on codes of its own (jsonrpc section B).
         if not operation.full_name.startswith('spdk.'):
             errno = got['drpc'].sys_errno
@@ -275,8 +365,69 @@ class Waiting(unittest.TestCase):
                 wait_until(lambda: self.in_flight(observer) == 0, 30, 'the call to end')
 
 
+class Streams(unittest.TestCase):
+    """Values of any size and watchers, on the wires that have streams."""
+
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+        start_with_stores(self.node)
+        self.wires = [driver(self.node) for driver in DRIVERS]
+        for wire in self.wires:
+            self.addCleanup(wire.close)
+
+    def test_a_value_in_pieces(self):
+        value = os.urandom(3 * MIB + 1)
+        pieces = [{'key': b64(b'large'), 'data': b64(value[:MIB])},
+                  *({'data': b64(value[at:at + MIB])} for at in range(MIB, len(value), MIB))]
+        for wire in self.wires:
+            with self.subTest(wire.name):
+                stored = wire.call(KV + 'WriteStream', pieces)
+                if not wire.has_streams:
+                    self.assertIn(stored.native, wire.native_codes('UNIMPLEMENTED', error_matrix())
+                                  | {-32601}, stored)
+                    continue
+                self.assertIsNotNone(stored.answer, stored)
+                empty = wire.call(KV + 'WriteStream', [])
+                self.assertEqual((empty.code, empty.message),
+                                 ('INVALID_ARGUMENT', 'Payload cannot be empty.'))   # no store
+                large = wire.call(KV + 'WriteStream', [{'key': b64(b'k'),
+                                                        'data': b64(bytes(MIB + 1))}])
+                self.assertEqual(large.code, 'INVALID_ARGUMENT')
+        for wire in self.wires:
+            with self.subTest(wire.name):
+                read = wire.call(KV + 'ReadStream', {'key': b64(b'large')})
+                self.assertEqual(len(read.answer['messages']), 4, read)
+                self.assertEqual(b''.join(base64.b64decode(m['data'])
+                                          for m in read.answer['messages']), value)
+
+    def test_watchers(self):
+        writer = self.wires[0]
+        name = KV + 'Watch'
+
+        def change():
+            wait_until(lambda: self.watching() == 1, 30, 'the watcher to be there')
+            writer.call(KV + 'Write', {'key': b64(b'a'), 'value': b64(b'123')})
+            writer.call(KV + 'Delete', {'key': b64(b'a')})
+        for wire in self.wires:
+            with self.subTest(wire.name):
+                seen = wire.endless(name, {}, 2, change)
+                if not wire.has_streams:
+                    self.assertIn(seen.native, wire.native_codes('UNIMPLEMENTED', error_matrix()))
+                    continue
+                changes = seen.answer['messages']
+                self.assertEqual([(c['key'], c['removed'], c['size_bytes']) for c in changes],
+                                 [(b64(b'a'), False, '3'), (b64(b'a'), True, '0')])
+                wait_until(lambda: self.watching() == 0, 30, 'the watcher to leave')
+
+    def watching(self):
+        text = self.wires[0].call(NODE + 'GetMetrics', {}).answer['text']
+        return sum(float(line.rsplit(' ', 1)[1]) for line in text.splitlines()
+                   if line.startswith('capstan_calls_in_flight{') and KV + 'Watch' in line)
+
+
 class Limits(unittest.TestCase):
-    """Requests of 70 MiB, more than any wire takes: refused, and nobody else notices."""
+    """Requests larger than a wire takes: refused, and nobody else notices."""
 
     def test_too_large(self):
         node = Node()
@@ -287,7 +438,7 @@ class Limits(unittest.TestCase):
             self.addCleanup(wire.close)
             with self.subTest(wire.name):
                 self.assertTrue(wire.refuses_too_large(NODE + 'DescribeOperations',
-                                                       {'prefix': 'x' * (70 * MIB)}))
+                                                       {'prefix': 'x' * wire.TOO_LARGE}))
                 self.assertIsNotNone(wire.call(POOL + 'ListPools', {}).answer)
 
 

@@ -83,17 +83,6 @@ class RunSh(unittest.TestCase):
         self.assertEqual(self.node.replicas()['replica0']['uuid'], replica['uuid'])
         self.interrupt(process, text)
 
-    def test_more_objects_than_a_pipe_holds(self):
-        process, text = self.launch()
-        self.ready(process, text)
-        for number in range(100):
-            self.node.cli('replica', 'create', f'z{number}', 'pool0', '--size', '1', '--thin')
-        self.interrupt(process, text)
-        process, text = self.launch()
-        self.ready(process, text)
-        self.assertEqual(len(self.node.replicas()), 101)
-        self.interrupt(process, text)
-
     def test_wrong_options(self):
         for arguments, says in ((['--port', '0'], 'not between 1 and 65535'),
                                 (['--port', 'x'], "not 'x'"), (['--data'], 'needs a value'),

@@ -1,13 +1,18 @@
 #!/usr/bin/python3
 """TLS from end to end: certificates by openssl, our client, the official one, wrong ones."""
 import os
+import signal
+import ssl
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
-from node import MIB, Node, sha256  # noqa: E402
+from node import MIB, ROOT, Node, free_port, sha256, wait_until  # noqa: E402
+
+sys.path.insert(0, os.path.join(ROOT, 'examples', 'muxio-python'))
+import capstan_muxio  # noqa: E402
 
 
 class Tls(unittest.TestCase):
@@ -83,6 +88,66 @@ class Tls(unittest.TestCase):
         self.node.scheme, self.node.client_flags = 'https://', self.trust()
         self.assertEqual(self.node.cli('node', 'version').returncode, 0, 'nobody was disturbed')
         self.assertEqual(self.node.stop(), 0)
+
+    def test_web_sockets_over_tls(self):
+        """Muxio at wss://…/ws, on the port and on a further address, by two clients."""
+        further = free_port()
+        self.node.client_flags = self.trust()
+        self.node.start(*self.server_flags(), '--kv', f'main={self.node.path("main.kv")}',
+                        '--http-listen', f'127.0.0.1:{further}')
+        value = os.urandom(3 * MIB)
+        for port in (self.node.port, further):
+            context = ssl.create_default_context(cafile=self.node.path('ca.pem'))
+            with capstan_muxio.Client('127.0.0.1', port, tls=context) as client:
+                store = capstan_muxio.DataStore(client)
+                store.write(b'large', value)
+                self.assertEqual(store.read(b'large'), value)
+                self.assertTrue(client.call('capstan.node.v1.NodeRpc/GetVersion', b''))
+            self.node.bind, self.node.client_flags = f'wss://127.0.0.1:{port}', self.trust()
+            self.node.cli('kv', 'write', 'a', f'from {port}')
+            self.assertEqual(self.node.cli('kv', 'read', 'a').stdout, f'from {port}')
+            self.node.client_flags = self.trust('stranger')
+            refused = self.node.cli('--timeout', '10s', 'node', 'version', check=False)
+            self.assertEqual(refused.returncode, 3, refused.stderr)
+            self.assertRegex(refused.stderr, '(?i)certificate')
+            with self.assertRaises(ssl.SSLError):
+                capstan_muxio.Client('127.0.0.1', port, tls=ssl.create_default_context())
+            with self.assertRaises((ConnectionError, OSError)):
+                capstan_muxio.Client('127.0.0.1', port, timeout=10)   # not encrypted
+        # gRPC is not for the further address.
+        self.node.bind, self.node.client_flags = f'https://127.0.0.1:{further}', self.trust()
+        self.assertNotEqual(self.node.cli('node', 'version', check=False).returncode, 0)
+        self.assertEqual(self.node.stop(), 0, self.node.log())
+
+    def test_certificates_are_renewed_without_restart(self):
+        self.node.client_flags = self.trust()
+        self.node.start(*self.server_flags())
+        with open(self.node.path('ca.pem'), 'rb') as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        with grpc.secure_channel(f'127.0.0.1:{self.node.port}', credentials) as channel:
+            call = channel.unary_unary('/capstan.node.v1.NodeRpc/GetVersion')
+            call(b'', timeout=30)
+            # Files that do not belong together change nothing.
+            self.issue('node', 'stranger', 'IP:127.0.0.1')
+            self.rename_key('node.key', 'kept.key')
+            self.rename_key('client.key', 'node.key')
+            self.hang_up('certificates_not_reloaded')
+            self.node.cli('node', 'version')
+            # Another authority's certificate: for new connections.
+            self.rename_key('kept.key', 'node.key')
+            self.hang_up('certificates_reloaded')
+            self.refused(*self.trust(), says='(?i)certificate')
+            self.node.client_flags = self.trust('stranger')
+            self.node.cli('node', 'version')
+            call(b'', timeout=30)      # the connection that was there lives on
+        self.assertEqual(self.node.stop(), 0)
+
+    def rename_key(self, old, new):
+        os.replace(self.node.path(old), self.node.path(new))
+
+    def hang_up(self, says):
+        self.node.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: says in self.node.log(), 30, f'{says} in the log')
 
     def test_a_certificate_for_another_host(self):
         self.node.client_flags = self.trust()

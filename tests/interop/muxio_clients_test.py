@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """The released DataStore clients, unmodified, against our wire: the Rust client of two generations
 (crates registry) and the Python client (PyPI), each making its own calls. Served by a store in
-memory behind the node's own door (memory_store.cc). Without cargo, pip or a registry a client is
-skipped and the test says why. Programs are built into build/tools."""
+memory behind the node's own door (memory_store.cc) and by a node with a store in a file. Without
+cargo, pip or a registry a client is skipped and the test says why. Programs are built into
+build/tools."""
 import glob
 import os
 import shutil
@@ -13,7 +14,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
-from node import BIN, ROOT  # noqa: E402
+from node import BIN, ROOT, Node  # noqa: E402
 
 RUST_VERSIONS = ('0.15.5-alpha', '0.16.3-alpha')     # muxio 0.9 and 0.10
 PYTHON_PACKAGE = 'simd-r-drive-ws-client==0.11.1a0'
@@ -33,6 +34,22 @@ def run_limited(command, seconds, **more):
     except subprocess.TimeoutExpired:
         return None, f'took more than {seconds} seconds'
     return done.returncode, done.stdout + done.stderr
+
+
+def cargo_install(crate, version):
+    """The program of that crate, installed into build/tools, or why it cannot be had."""
+    root = os.path.join(TOOLS, f'{crate}-{version}')
+    program = os.path.join(root, 'bin', crate)
+    if os.path.exists(program):
+        return program, ''
+    cargo = shutil.which('cargo') or shutil.which(os.path.expanduser('~/.cargo/bin/cargo'))
+    if not cargo:
+        return None, f'cargo is not installed; {crate} is not tried'
+    code, said = run_limited([cargo, 'install', crate, '--version', f'={version}', '--root', root,
+                              '--target-dir', os.path.join(root, 'target')], BUILD_SECONDS)
+    if code != 0:
+        return None, f'{crate} {version} cannot be installed: {last_line(said)}'
+    return program, ''
 
 
 def rust_client(version):
@@ -97,15 +114,34 @@ class Store:
         self.process.stdout.close()
 
 
+class NodeStore:
+    """A node with an empty store in a file."""
+
+    def __enter__(self):
+        self.node = Node()
+        self.node.start('--kv', f'first={self.node.path("first.kv")}')
+        self.port = self.node.port
+        return self
+
+    def __exit__(self, *_):
+        self.code = self.node.stop()
+        self.node.close()
+
+
+SERVERS = (Store, NodeStore)
+
+
 class RustClient(unittest.TestCase):
     def check(self, version):
         program, why = rust_client(version)
         if not program:
             self.skipTest(why)
-        with Store() as store:
-            code, said = run_limited([program, 'check', '127.0.0.1', str(store.port)], 300)
-        self.assertEqual((code, last_line(said)), (0, 'ok'), said)
-        self.assertEqual(store.code, 0)
+        for server in SERVERS:
+            with self.subTest(server=server.__name__):
+                with server() as store:
+                    code, said = run_limited([program, 'check', '127.0.0.1', str(store.port)], 300)
+                self.assertEqual((code, last_line(said)), (0, 'ok'), said)
+                self.assertEqual(store.code, 0)
 
     def test_muxio_0_9(self):
         self.check(RUST_VERSIONS[0])
@@ -125,7 +161,12 @@ class PythonClient(unittest.TestCase):
 
     def run_script(self, script):
         """A process of its own: a client that hangs must not hang the tests."""
-        with Store() as store, tempfile.NamedTemporaryFile('w', suffix='.py') as file:
+        for server in SERVERS:
+            with self.subTest(server=server.__name__):
+                self.run_against(server, script)
+
+    def run_against(self, server, script):
+        with server() as store, tempfile.NamedTemporaryFile('w', suffix='.py') as file:
             file.write('import sys\nsys.path.insert(0, sys.argv[1])\n'
                        'from simd_r_drive_ws_client import DataStoreWsClient, NamespaceHasher\n'
                        'def connect():\n'
@@ -159,6 +200,46 @@ assert c.batch_read([]) == []
 c.write(b"name", b"n"); c.write(b"age", b"42")
 assert c.batch_read_structured({"x": b"name", "y": b"none"}) == {"x": b"n", "y": None}
 assert c.batch_read_structured([{"x": b"name"}, {"y": b"age"}]) == [{"x": b"n"}, {"y": b"42"}]
+''')
+
+    def test_one_connection_from_an_empty_store_on(self):
+        """The order of upstream's own suite: each step counts on what the one before it left."""
+        self.run_script('''
+import secrets
+c = connect()
+assert c.is_empty() and len(c) == 0 and c.file_size() == 0
+assert not c.exists(b"testing") and b"testing" not in c
+c.write(b"testing", b"123")
+assert c.exists(b"testing") and b"testing" in c and len(c) == 1 and c.file_size() > 0
+c.delete(b"testing")
+assert c.is_empty() and len(c) == 0 and c.file_size() > 0
+c.write(b"simple-key", b"hello")
+assert c.read(b"simple-key") == b"hello"
+
+def fresh(n):
+    return [(secrets.token_hex(8).encode(), b"value-%d" % i) for i in range(n)]
+before, three = len(c), fresh(3)
+c.batch_write(three)
+assert len(c) == before + 3 and all(c.read(k) == v for k, v in three)
+
+before, (one, two) = len(c), [k for k, _ in fresh(2)]
+for change, more in ((lambda: c.write(one, b"1"), 1), (lambda: c.write(one, b"1, updated"), 1),
+                     (lambda: c.write(two, b"2"), 2), (lambda: c.delete(one), 1),
+                     (lambda: c.delete(one), 1), (lambda: c.delete(two), 0)):
+    change()
+    assert len(c) == before + more, (len(c), before, more)
+
+before, three = len(c), fresh(3)
+c.batch_write(three)
+c.delete(three[1][0])
+assert len(c) == before + 2
+assert c.batch_read([k for k, _ in three]) == [three[0][1], None, three[2][1]]
+try:
+    c.batch_read_structured([b"no dictionary"])
+except TypeError:
+    pass
+else:
+    raise AssertionError("a list of keys is no list of dictionaries")
 ''')
 
     def test_refusals(self):

@@ -57,6 +57,7 @@ class Node:
         self.port = free_port()
         self.process = None
         self.scheme = ''         # "https://" when the node speaks TLS
+        self.bind = ''           # the address when it is not gRPC's
         self.client_flags = []   # further flags of every capstan command
 
     # --- the process ---
@@ -111,7 +112,8 @@ class Node:
     # --- the command line client ---
     def cli_command(self, *arguments):
         return [os.path.join(self.bin, 'capstan'), '--bind',
-                f'{self.scheme}127.0.0.1:{self.port}', *self.client_flags, *map(str, arguments)]
+                self.bind or f'{self.scheme}127.0.0.1:{self.port}', *self.client_flags,
+                *map(str, arguments)]
 
     def cli(self, *arguments, check=True):
         done = subprocess.run(self.cli_command(*arguments), capture_output=True, text=True,

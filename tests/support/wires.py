@@ -2,7 +2,9 @@
 
 A driver takes an operation's full name and its request as a dictionary and gives an Outcome: either
 the answer as a dictionary (proto3 JSON with the names of the .proto), or the canonical code and the
-message. A new wire joins by one more class here and its line in DRIVERS.
+message. An operation that streams its answers gives {'messages': [...]}; one that takes a stream of
+requests is called with a list of them. A new wire joins by one more class here and its line in
+DRIVERS.
 """
 import dataclasses
 import functools
@@ -11,6 +13,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 
 import grpc
@@ -18,6 +21,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 
 from node import ROOT
 from official import Client, _message
+
+sys.path.insert(0, os.path.join(ROOT, 'examples', 'muxio-python'))
+import capstan_muxio  # noqa: E402
 
 
 @dataclasses.dataclass
@@ -38,6 +44,8 @@ def grpc_number(code):
 
 class Wire:
     """What the drivers share: descriptors from reflection, names from DescribeOperations."""
+    has_streams = True
+    TOO_LARGE = 70 << 20     # a request that this wire does not take
 
     def __init__(self, node):
         self.node = node
@@ -47,6 +55,9 @@ class Wire:
 
     def close(self):
         self.client.close()
+
+    def kind(self, name):
+        return self.operations[name].kind
 
     def request(self, name, fields):
         return self.client.request(name, fields)
@@ -77,11 +88,32 @@ class GrpcWire(Wire):
         return {grpc_number(code)}
 
     def call(self, name, fields, deadline=None, timeout=30):
+        timeout = deadline or timeout
         try:
-            answer = self.client.rpc(name)(self.request(name, fields), timeout=deadline or timeout)
+            if self.kind(name) == 'client_stream':
+                requests = iter([self.request(name, one) for one in fields])
+                answer = self.client.rpc(name, 'stream_unary')(requests, timeout=timeout)
+            elif self.kind(name) == 'bidirectional':
+                requests = iter([self.request(name, one) for one in fields])
+                answers = self.client.rpc(name, 'stream_stream')(requests, timeout=timeout)
+                return Outcome(answer={'messages': [self.as_dictionary(a) for a in answers]})
+            elif self.kind(name) == 'large':
+                answers = self.client.rpc(name, 'unary_stream')(self.request(name, fields),
+                                                                timeout=timeout)
+                return Outcome(answer={'messages': [self.as_dictionary(a) for a in answers]})
+            else:
+                answer = self.client.rpc(name)(self.request(name, fields), timeout=timeout)
         except grpc.RpcError as error:
             return Outcome(error.code().name, None, error.details(), error.code().value[0])
         return Outcome(answer=self.as_dictionary(answer))
+
+    def endless(self, name, fields, wanted, act):
+        """The first `wanted` answers of a call that never ends by itself; act() makes them come."""
+        call = self.client.rpc(name, 'unary_stream')(self.request(name, fields), timeout=60)
+        act()
+        answers = [self.as_dictionary(next(call)) for _ in range(wanted)]
+        call.cancel()
+        return Outcome(answer={'messages': answers})
 
     def start(self, name, fields):
         """A call under way; close() leaves it."""
@@ -93,9 +125,68 @@ class GrpcWire(Wire):
         return self.call(name, fields).code == 'RESOURCE_EXHAUSTED'
 
 
+class MuxioWire(Wire):
+    """Muxio over a WebSocket, by the full names; the client of examples/."""
+    name = 'muxio'
+    is_unix = False
+    TOO_LARGE = 257 << 20
+
+    def serves(self, operation):
+        return True
+
+    def native_codes(self, code, matrix):
+        return {code}
+
+    def connect(self, timeout=30):
+        return capstan_muxio.Client('127.0.0.1', self.node.port, timeout)
+
+    def decode(self, name, data):
+        message = self.empty_answer(name)
+        message.MergeFromString(data)
+        return self.as_dictionary(message)
+
+    def refusal(self, error):
+        code, colon, message = str(error).partition(': ')
+        return Outcome(code, None, message, code) if colon else Outcome(None, None, str(error), '')
+
+    def call(self, name, fields, deadline=None, timeout=30):
+        with self.connect(timeout) as client:
+            try:
+                if self.kind(name) in ('client_stream', 'bidirectional'):
+                    requests = [self.request(name, one).SerializeToString() for one in fields]
+                    answers = [self.decode(name, a) for a in client.upload(name, requests)]
+                    return Outcome(answer=answers[0] if self.kind(name) == 'client_stream' else
+                                   {'messages': answers})
+                request = self.request(name, fields).SerializeToString()
+                if self.kind(name) == 'large':
+                    answers = [self.decode(name, a) for a in client.stream(name, request)]
+                    return Outcome(answer={'messages': answers})
+                return Outcome(answer=self.decode(name, client.call(name, request)))
+            except capstan_muxio.MuxioError as error:
+                return self.refusal(error)
+
+    def start(self, name, fields):
+        """A call under way; close() leaves it."""
+        client = self.connect()
+        client.send(name, self.request(name, fields).SerializeToString())
+        return client
+
+    def endless(self, name, fields, wanted, act):
+        with self.connect() as client:
+            request = client.send(name, self.request(name, fields).SerializeToString())
+            act()
+            answers = client.records(request)
+            return Outcome(answer={'messages': [self.decode(name, next(answers))
+                                                for _ in range(wanted)]})
+
+    def refuses_too_large(self, name, fields):
+        return 'too large' in self.call(name, fields, timeout=120).message
+
+
 class UnixWire(Wire):
     """One connection for each call."""
     is_unix = True
+    has_streams = False
 
     def connect(self, timeout=30):
         peer = socket.socket(socket.AF_UNIX, self.SOCKET_TYPE)
@@ -113,6 +204,10 @@ class UnixWire(Wire):
         with self.connect(timeout) as peer:
             self.send(peer, self.encode(name, fields))
             return self.outcome(name, self.receive(peer))
+
+    def endless(self, name, fields, wanted, act):
+        """Refused at once."""
+        return self.call(name, fields)
 
     def refuses_too_large(self, name, fields):
         """These wires have no answer to what does not fit; they end the connection."""
@@ -136,7 +231,9 @@ class JsonRpcWire(UnixWire):
         return matrix[code]
 
     def encode(self, name, fields):
-        envelope = {'jsonrpc': '2.0', 'id': 1, 'method': self.operations[name].jsonrpc}
+        envelope = {'jsonrpc': '2.0', 'id': 1, 'method': self.operations[name].jsonrpc or name}
+        if isinstance(fields, list):     # a stream, which is refused whatever is in it
+            fields = {}
         if fields:
             envelope['params'] = fields
         return json.dumps(envelope).encode()
@@ -148,6 +245,11 @@ class JsonRpcWire(UnixWire):
         return Outcome(answer=self.answer(name, reply['result']))
 
     def answer(self, name, result):
+        if self.kind(name) == 'large':
+            return {'messages': [self.one_answer(name, one) for one in result]}
+        return self.one_answer(name, result)
+
+    def one_answer(self, name, result):
         message = self.empty_answer(name)
         shape = self.options(name).jsonrpc
         if shape.null_result:
@@ -208,6 +310,8 @@ class DrpcWire(UnixWire):
 
     def encode(self, name, fields):
         operation = self.operations[name]
+        if isinstance(fields, list):     # a stream, which is refused whatever is in it
+            fields = {}
         call = _drpc_messages()[0](module=operation.drpc_module, method=operation.drpc_method,
                                    sequence=1, body=self.request(name, fields).SerializeToString())
         return call.SerializeToString()
@@ -219,9 +323,15 @@ class DrpcWire(UnixWire):
         reply = reply_type.FromString(response.body)
         if reply.status != 0:
             return Outcome(None, None, reply.message, reply.code, reply.sys_errno)
-        message = self.empty_answer(name)
-        message.MergeFromString(b''.join(reply.reply))
-        return Outcome(answer=self.as_dictionary(message))
+        answers = []
+        for data in reply.reply:
+            message = self.empty_answer(name)
+            message.MergeFromString(data)
+            answers.append(self.as_dictionary(message))
+        if self.kind(name) == 'large':
+            return Outcome(answer={'messages': answers})
+        assert len(answers) == 1, answers
+        return Outcome(answer=answers[0])
 
     def send(self, peer, data):
         parts = [data[at:at + self.PART] for at in range(0, len(data), self.PART)] or [b'']
@@ -242,4 +352,4 @@ class DrpcWire(UnixWire):
                 return got
 
 
-DRIVERS = [GrpcWire, DrpcWire, JsonRpcWire]
+DRIVERS = [GrpcWire, DrpcWire, JsonRpcWire, MuxioWire]
