@@ -32,7 +32,8 @@ class Growth(unittest.TestCase):
                                 {'uuid': uuid, 'requested_size': mebibytes * MIB})
 
     def offline(self, *arguments):
-        return subprocess.run([os.path.join(self.node.bin, 'capstan-pool'), *arguments],
+        """`capstan pool` goes on as capstan-pool, which needs no node."""
+        return subprocess.run([os.path.join(self.node.bin, 'capstan'), 'pool', *arguments],
                               capture_output=True, text=True, check=False)
 
     def test_sizes_survive_a_kill(self):
@@ -76,6 +77,26 @@ class Growth(unittest.TestCase):
         self.assertEqual(self.node.stop(), 0)
         self.assertEqual(check_pool(disk), '')
         self.assertIn('unloaded cleanly', self.offline('check', disk).stdout)
+
+    def test_by_command(self):
+        disk = self.node.disk('disk.img', 64)
+        self.start()
+        self.node.cli('pool', 'create', 'p', disk)
+        self.node.cli('replica', 'create', 'r', 'p', '--size', '8MiB')
+        self.assertIn('already uses all', self.node.cli('pool', 'grow', 'p').stdout)
+        os.truncate(disk, 128 * MIB)
+        self.assertIn('grew from 60', self.node.cli('pool', 'grow', 'p').stdout)
+        self.assertIn('r has 20', self.node.cli('replica', 'resize', 'r', '18MiB').stdout)
+        self.assertEqual(self.node.json('replica', 'resize', 'r', '8MiB')['size'], 8 * MIB)
+        wrong = self.node.cli('replica', 'resize', 'r', '5 apples', check=False)
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn('Bad size', wrong.stderr)
+        missing = self.node.cli('replica', 'resize', 'nobody', '8MiB', check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("replica 'nobody' not found", missing.stderr)
+        self.assertEqual(self.node.stop(), 0)
+        self.assertEqual(self.offline('check').returncode, 2, 'a disk is needed')
+        self.assertIn('"name"', self.offline('dump', disk).stdout)
 
 
 if __name__ == '__main__':

@@ -56,7 +56,7 @@ struct Command {
   std::string_view help;
   std::array<Parameter, 4> parameters;
   std::array<Flag, 6> flags;
-  // Null for commands that need no node (completion).
+  // Null for commands that need no node: completion, and what another program does (sibling.h).
   core::Task<Result<void>> (*run)(Session& session, Arguments arguments);
 };
 

@@ -10,6 +10,9 @@ namespace {
 constexpr Flag kPoolUuid{"-u,--uuid", "UUID", "UUID of the pool", ""};
 constexpr Flag kPoolType{"-t,--type", "TYPE", "Kind of pool", "lvs|lvm", "lvs"};
 constexpr Parameter kPool{"POOL", "Name of the pool"};
+constexpr Parameter kDisk{"DISK", "Disk, partition or file"};
+constexpr Flag kBlockSize{"--block-size", "BYTES", "Block size, where the disk's is not the pool's",
+                          ""};
 constexpr Parameter kReplica{"REPLICA", "Name or UUID of the replica"};
 constexpr Flag kAllowedHosts{
     "--allowed-host", "NQN", "Host that may connect; default: all", "", "", false, true};
@@ -108,6 +111,33 @@ constexpr Command kCommands[] = {
      {{{"POOL", "Only this one", false}}},
      {{kPoolUuid, {"-t,--type", "TYPE", "Only this kind", "lvs|lvm"}}},
      pool_list},
+    {"pool",
+     "grow",
+     "Use all of a disk that has become larger",
+     {{kPool}},
+     {{kPoolUuid}},
+     pool_grow},
+    {"pool",
+     "check",
+     "Say what is wrong with a pool that no node has open; ends with 3 when something is",
+     {{kDisk}},
+     {{kBlockSize}},
+     nullptr},
+    {"pool",
+     "repair",
+     "Put right what check finds, in a pool that no node has open",
+     {{kDisk}},
+     {{kBlockSize,
+       {"--write", "", "Write; without it, only say what would be written", ""},
+       {"--destroy-damaged", "", "Destroy replicas that cannot be read, and what stands on them",
+        ""}}},
+     nullptr},
+    {"pool",
+     "dump",
+     "Everything about a pool that no node has open, as JSON",
+     {{kDisk}},
+     {{kBlockSize}},
+     nullptr},
 
     {"replica",
      "create",
@@ -134,6 +164,12 @@ constexpr Command kCommands[] = {
        {"--pool-uuid", "UUID", "Only of this pool", ""},
        {"--uuid", "UUID", "Only this one", ""}}},
      replica_list},
+    {"replica",
+     "resize",
+     "Make a replica larger or smaller; what is beyond the new end is lost",
+     {{kReplica, {"SIZE", "New size, as in 64MiB; rounded up to clusters"}}},
+     {},
+     replica_resize},
     {"replica",
      "share",
      "Make a replica reachable for other nodes",

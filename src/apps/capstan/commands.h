@@ -24,10 +24,12 @@ Done pool_import(Session& session, Arguments arguments);
 Done pool_export(Session& session, Arguments arguments);
 Done pool_destroy(Session& session, Arguments arguments);
 Done pool_list(Session& session, Arguments arguments);
+Done pool_grow(Session& session, Arguments arguments);
 
 Done replica_create(Session& session, Arguments arguments);
 Done replica_destroy(Session& session, Arguments arguments);
 Done replica_list(Session& session, Arguments arguments);
+Done replica_resize(Session& session, Arguments arguments);
 Done replica_share(Session& session, Arguments arguments);
 Done replica_unshare(Session& session, Arguments arguments);
 Done replica_set_entity_id(Session& session, Arguments arguments);

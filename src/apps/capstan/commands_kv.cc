@@ -1,7 +1,7 @@
 // Why this file exists: the `capstan kv` commands over capstan.datastore.v1.DataStoreRpc: the
 // stores of a running node. Values travel in pieces, so they may be of any size, where the wire has
 // streams; elsewhere one has to fit into a request. Keys are the bytes of the argument. With --file
-// none of this runs (kv_file.h).
+// none of this runs (sibling.h).
 #include "apps/capstan/commands.h"
 #include "apps/capstan/image_files.h"
 #include "apps/capstan/image_hash.h"

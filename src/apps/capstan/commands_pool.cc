@@ -134,4 +134,19 @@ Done pool_list(Session& session, Arguments arguments) {
   co_return Result<void>();
 }
 
+Done pool_grow(Session& session, Arguments arguments) {
+  v1::GrowPoolRequest request;
+  request.set_name(arguments.text("POOL"));
+  if (arguments.given("uuid")) request.mutable_uuid()->set_value(arguments.text("uuid"));
+  CO_TRY_SET(const v1::GrowPoolResponse answer,
+             co_await session.call<v1::GrowPoolResponse>("mayastor.v1.PoolRpc/GrowPool", request));
+  Printer& out = session.out();
+  if (out.json()) co_return out.message(answer);
+  const auto before = answer.previous_pool().capacity(), now = answer.current_pool().capacity();
+  out.line("pool: " + request.name() +
+           (before == now ? " already uses all of its disk, " + out.size(now)
+                          : " grew from " + out.size(before) + " to " + out.size(now)));
+  co_return Result<void>();
+}
+
 }  // namespace capstan::apps

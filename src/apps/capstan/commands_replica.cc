@@ -109,6 +109,20 @@ Done replica_list(Session& session, Arguments arguments) {
   co_return Result<void>();
 }
 
+Done replica_resize(Session& session, Arguments arguments) {
+  const auto size = arguments.size("SIZE");
+  CO_TRY(Session::usage(size));
+  v1::ResizeReplicaRequest request;
+  CO_TRY_SET(*request.mutable_uuid(), co_await find_uuid(session, arguments.text("REPLICA")));
+  request.set_requested_size(*size);
+  CO_TRY_SET(const v1::Replica replica,
+             co_await session.call<v1::Replica>("mayastor.v1.ReplicaRpc/ResizeReplica", request));
+  Printer& out = session.out();
+  if (out.json()) co_return out.message(replica);
+  out.line("replica: " + replica.name() + " has " + out.size(replica.size()));
+  co_return Result<void>();
+}
+
 Done replica_share(Session& session, Arguments arguments) {
   const std::string protocol = arguments.given("PROTOCOL") ? arguments.text("PROTOCOL") : "nvmf";
   if (protocol != "nvmf" && protocol != "none") {

@@ -5,8 +5,8 @@
 
 #include "apps/capstan/command.h"
 #include "apps/capstan/connect.h"
-#include "apps/capstan/kv_file.h"
 #include "apps/capstan/session.h"
+#include "apps/capstan/sibling.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
@@ -66,6 +66,11 @@ int main(int argc, char** argv) {
   rpc::quiet_protobuf();
   auto invocation = parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (!invocation) return report(invocation.error(), kUsage);
+  auto sibling = sibling_of(*invocation);
+  if (!sibling) return report(sibling.error(), kUsage);
+  if (*sibling) {
+    return report(core::become_sibling((*sibling)->program, (*sibling)->words), kFailed);
+  }
   if (!invocation->print && !invocation->command->run) {
     auto script = completion_script(invocation->arguments.text("SHELL"));
     if (!script) return report(script.error(), kUsage);
@@ -75,9 +80,6 @@ int main(int argc, char** argv) {
     const bool printed = std::fputs(invocation->print->c_str(), stdout) >= 0;
     return printed && std::fflush(stdout) == 0 ? kDone : kFailed;
   }
-  auto file = kv_file_arguments(*invocation);
-  if (!file) return report(file.error(), kUsage);
-  if (*file) return report(core::become_sibling(kKvProgram, **file), kFailed);
   auto timeout = call_timeout(invocation->global);
   if (!timeout) return report(timeout.error(), kUsage);
   auto options = remote_options(invocation->global);

@@ -212,6 +212,11 @@ Result<PoolInvocation> parse_pool_arguments(const std::vector<std::string>& argu
   std::vector<std::string> words;
   for (std::size_t at = 0; at < arguments.size(); ++at) {
     const std::string& word = arguments[at];
+    if (word == "--") {
+      words.insert(words.end(), arguments.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                   arguments.end());
+      break;
+    }
     if (word == "--write") {
       call.write = true;
     } else if (word == "--destroy-damaged") {
