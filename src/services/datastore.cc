@@ -52,10 +52,11 @@ core::Task<Result<void>> DataStoreService::start(std::vector<StoreConfig> stores
                                         {"bytes", stats.file_bytes},
                                         {"torn_bytes", stats.torn_bytes},
                                         {"repaired_values", stats.repaired_values}});
-    if (stats.torn_bytes != 0 || stats.read_only) {
+    if (stats.torn_bytes != 0 || stats.repaired_values != 0 || stats.read_only) {
       engine_.log().warn("store_recovered",
                          {{"store", config.name},
                           {"torn_bytes", stats.torn_bytes},
+                          {"repaired_values", stats.repaired_values},
                           {"read_only", stats.read_only ? "older format" : "no"}});
     }
     opened->store->observe(

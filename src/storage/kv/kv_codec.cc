@@ -18,7 +18,8 @@ namespace capstan::storage::kv {
 namespace {
 
 constexpr std::uint64_t kVerifierSeed = 0x6361707374616E21ULL;
-constexpr unsigned kOldValues = 64;  // of an older format that must prove themselves
+constexpr std::uint64_t kSectorBytes = 512;  // what arrives on a disk whole or not at all
+constexpr unsigned kOldValues = 64;          // of an older format that must prove themselves
 // So many times the file's size, and at least this, is checksummed before giving up.
 constexpr std::uint64_t kBudget = 64, kBudgetMin = 64U << 20;
 
@@ -184,6 +185,15 @@ std::optional<Entry> entry_before(ByteView file, std::uint64_t tail, std::uint64
 
 bool checksum_right(ByteView file, const Entry& entry) {
   return crc32(file.subspan(entry.begin, entry.size())) == entry.metadata.checksum;
+}
+
+bool looks_torn(ByteView file, const Entry& entry) {
+  for (std::uint64_t at = entry.begin; at < entry.end;) {
+    const std::uint64_t next = std::min(entry.end, (at / kSectorBytes + 1) * kSectorBytes);
+    if (all_zero(file.subspan(at, next - at))) return true;
+    at = next;
+  }
+  return false;
 }
 
 namespace {

@@ -68,6 +68,9 @@ inline Entry entry_at(const std::uint8_t* file, std::uint64_t end, std::uint64_t
 // checksum is looked at only where the padding or half of the metadata is in doubt.
 std::optional<Entry> entry_before(ByteView file, std::uint64_t tail, std::uint64_t alignment);
 bool checksum_right(ByteView file, const Entry& entry);
+// Whether a damaged value looks like one that a power cut tore: what a 512-byte sector of the file
+// has of the payload is all zeros, as what never arrived reads. Else a bit of it rotted.
+bool looks_torn(ByteView file, const Entry& entry);
 
 // What a file is.
 struct Recovery {

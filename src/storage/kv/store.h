@@ -11,7 +11,8 @@
 // Errors: kInvalidArgument and kNotFound as datastore section 5 words them; kFailedPrecondition for
 // a store that is read-only, locked or closed; kDataLoss for a checksum (with verify_reads);
 // kResourceExhausted when the disk is full. After a failed sync the store only reads until
-// reopened. Lifetimes: the env outlives the store; close() before destroying it.
+// reopened. Touching mapped bytes that the disk cannot read ends the process with SIGBUS: reading
+// does, opening, compacting. Lifetimes: the env outlives the store; close() before destroying it.
 #pragma once
 
 #include <atomic>
@@ -30,6 +31,7 @@
 #include "core/env.h"
 #include "core/scope.h"
 #include "core/sync.h"
+#include "storage/kv/claims.h"
 #include "storage/kv/index.h"
 #include "storage/kv/kv_codec.h"
 #include "storage/kv/read_gate.h"
@@ -102,7 +104,7 @@ struct StoreStats {
   std::uint64_t writes = 0, deletes = 0, bytes_written = 0, groups = 0, syncs = 0;
   std::uint64_t compactions = 0, collisions = 0;
   std::uint64_t torn_bytes = 0;       // that opening cut off, or (read-only) does not count
-  std::uint64_t repaired_values = 0;  // torn values that opening replaced by their predecessors
+  std::uint64_t repaired_values = 0;  // torn newest values that opening wrote anew from older ones
   std::uint64_t alignment = kAlignment;
   bool read_only = false;
   std::string fault;  // empty: works
@@ -140,8 +142,9 @@ class Store {
   static core::Task<Result<std::unique_ptr<Store>>> open(core::Env& env, std::string path,
                                                          StoreOptions options = {});
   ~Store();
-  // Waits for writers, gives up a compaction, syncs unless the policy is kNone, gives the file and
-  // its lock back. Values and cursors live on.
+  // Waits for every call that came before it, gives up a compaction, syncs unless the policy is
+  // kNone, gives the file and its lock back. Calls that come later fail. Values and cursors live
+  // on.
   core::Task<Result<void>> close();
 
   // --- reading: any thread ---
@@ -197,20 +200,35 @@ class Store {
  private:
   friend class ValueStream;
   friend class Compaction;
+  friend struct StorePeek;  // tests
   // What readers see; replaced as a whole. The same map under several owners, so that readers on
   // different cores do not share a reference count.
   struct View {
     std::array<std::shared_ptr<const core::FileMap>, ReadGate::kStripes> maps;
     std::shared_ptr<Index> index;
-    std::uint64_t alignment = kAlignment;
+    std::uint64_t alignment = kAlignment, capacity = 0;  // bytes that are mapped
     const std::shared_ptr<const core::FileMap>& map(std::uint64_t hash) const {
       return maps[hash % maps.size()];
     }
+    // Whether the metadata at the offset is within the maps.
+    bool reaches(std::uint64_t offset) const { return offset + kMetadataBytes <= capacity; }
+  };
+  struct Seen {
+    const View* view;
+    Index::Found found;
+  };
+  struct Batch {
+    std::span<const std::uint64_t> hashes;
+    std::span<const std::uint16_t> verifiers;
+    std::vector<std::uint64_t> offsets;
+    std::vector<std::optional<Value>> values;
   };
   // One caller waiting for its changes, or for its turn to do something alone.
   struct Request {
     std::span<const Change> changes;
-    std::uint64_t expect_hash = 0, expect_offset = 0;  // 0: nothing is expected
+    // Where the caller saw a value, and after how many compactions: an offset means one value only
+    // until the next one. 0: nothing is expected.
+    std::uint64_t expect_hash = 0, expect_offset = 0, expect_compactions = 0;
     bool alone = false, done = false;
     Result<std::uint64_t> result = std::uint64_t{0};
     core::Suspended waiter = {};
@@ -219,9 +237,23 @@ class Store {
     std::uint64_t hash, offset, size, tail;  // offset 0: removed
     std::uint16_t verifier;
     ByteView key;
+    std::uint64_t replaced = 0;  // where what it replaces was
   };
   struct Turn;
   struct Damage;
+  // A call is on the store's core; close() waits until it ends.
+  class Inside {
+   public:
+    explicit Inside(Store& store) : store_(store) { ++store_.inside_; }
+    ~Inside() {
+      if (--store_.inside_ == 0 && store_.closing_) store_.idle_.notify_all();
+    }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    Store& store_;
+  };
 
   Store(core::Env& env, std::string path, std::string real_path, StoreOptions options);
 
@@ -230,7 +262,9 @@ class Store {
                                                                      std::string path, bool create);
   core::Task<Result<void>> load();
   core::Task<Result<void>> cut_torn(const Recovery& found, std::uint64_t size);
+  core::Task<Result<void>> remove_left_over();
   core::Task<Result<void>> keep_torn(std::uint64_t from, std::uint64_t to);
+  core::Task<Result<void>> copy_torn(core::File& to_file, std::uint64_t from, std::uint64_t to);
   core::Task<Result<void>> build_index(const Recovery& found);
   std::unique_ptr<View> make_view(std::shared_ptr<core::FileMap> map, std::shared_ptr<Index> index,
                                   std::uint64_t alignment) const;
@@ -240,7 +274,10 @@ class Store {
   core::Task<Result<void>> repair();
 
   // --- store_read.cc
-  Index::Found look_up(std::uint64_t hash) const;
+  Index::Found index_entry(std::uint64_t hash) const;
+  Seen look_up(const View* view, std::uint64_t hash) const;
+  bool read_batch(const View& view, Batch& batch) const;
+  bool scan_view(const View& view, unsigned part, std::vector<Value>& values) const;
   std::optional<Value> value_at(const View& view, std::uint64_t hash, std::uint64_t offset) const;
   Result<std::vector<std::optional<Value>>> batch(std::span<const std::uint64_t> hashes,
                                                   std::span<const std::uint16_t> verifiers) const;
@@ -248,14 +285,29 @@ class Store {
 
   // --- store_commit.cc
   bool home() const { return core::Reactor::current() == home_; }
+  // Runs a call of another core here.
+  template <class T>
+  core::Task<T> at_home(std::move_only_function<core::Task<T>()> call) {
+    arriving_.fetch_add(1);
+    co_return co_await core::on<T>(
+        *home_, [this, inner = std::move(call)]() mutable { return arrived<T>(std::move(inner)); });
+  }
+  template <class T>
+  core::Task<T> arrived(std::move_only_function<core::Task<T>()> call) {
+    const Inside inside(*this);
+    arriving_.fetch_sub(1);
+    co_return co_await call();
+  }
   core::Task<Result<std::uint64_t>> commit(Request& request);
   core::Task<void> lead();
   void hand_over();
   core::Task<void> run_group();
+  void expect(Request& request, const Value& value) const;
   Result<void> check(const Request& request);
-  bool collides(const Change& change) const;
+  bool claim(const Change& change, bool grouped);
+  Result<void> open_for_calls() const;
   Result<void> writable() const;
-  std::uint64_t newest(std::uint64_t hash);
+  Index::Found newest(std::uint64_t hash);
   core::Task<Result<void>> write_changes(const Request& request);
   void encode(const Change& change, bool with_payload);
   void note(const Change& change, std::uint64_t offset, std::uint64_t size);
@@ -265,6 +317,8 @@ class Store {
   core::Task<void> roll_back();
   Result<void> ensure_mapped(std::uint64_t tail);
   void publish();
+  void tell_observer();
+  void trim();
   void swap_view(std::unique_ptr<View> fresh);
   void fault(std::string reason);
 
@@ -301,9 +355,13 @@ class Store {
   std::vector<Publication> publications_;
   std::vector<Changed> changed_;
   // By hash where the group's first `overlaid_` publications leave it.
-  boost::unordered_flat_map<std::uint64_t, std::uint64_t> overlay_;
-  std::size_t overlaid_ = 0;
-  core::Event dirty_, compacted_;
+  boost::unordered_flat_map<std::uint64_t, Index::Found> overlay_;
+  Claims claims_;  // of the first `claimed_` publications, and of the request being checked
+  std::size_t overlaid_ = 0, claimed_ = 0;
+  // Calls that are here, and those on their way from other cores: close() waits for them.
+  std::uint64_t inside_ = 0;
+  std::atomic<std::uint64_t> arriving_{0};
+  core::Event dirty_, compacted_, idle_;
   core::Scope scope_;
 };
 

@@ -14,7 +14,13 @@ namespace capstan::storage::kv {
 namespace {
 // Values from here on go to the file from where they are.
 constexpr std::size_t kLargeBytes = 64U << 10;
-constexpr std::size_t kAhead = 16;  // so many keys ahead memory is asked for
+constexpr std::size_t kAhead = 16;           // so many keys ahead memory is asked for
+constexpr std::size_t kKeptChanges = 16384;  // room for so many changes is kept between groups
+
+// Whether these are verifiers of two keys.
+bool differ(std::uint16_t one, std::uint16_t other) {
+  return one != 0 && other != 0 && one != other;
+}
 }  // namespace
 
 // Suspends the caller until the lead, or the result, is his.
@@ -26,6 +32,8 @@ struct Store::Turn {
 };
 
 core::Task<Result<std::uint64_t>> Store::commit(Request& request) {
+  CO_TRY(open_for_calls());
+  const Inside inside(*this);
   queue_.push_back(&request);
   if (leading_) {
     co_await Turn{request};
@@ -57,6 +65,12 @@ void Store::hand_over() {
   }
 }
 
+// Those who came before close() get their answer, nobody queues up behind it.
+Result<void> Store::open_for_calls() const {
+  if (!closing_) return {};
+  return fail(Code::kFailedPrecondition, "store '" + path_ + "' is closed");
+}
+
 Result<void> Store::writable() const {
   if (closed_) return fail(Code::kFailedPrecondition, "store '" + path_ + "' is closed");
   if (read_only_) {
@@ -72,38 +86,62 @@ Result<void> Store::writable() const {
   return {};
 }
 
-// Where the newest entry of the hash is, changes of this group included; 0 = nowhere. Only few
-// changes ask, so the group is looked through when the first one does.
-std::uint64_t Store::newest(std::uint64_t hash) {
+// Where the newest entry of the hash is, changes of this group included. Only few changes ask, so
+// the group is looked through when the first one does.
+Index::Found Store::newest(std::uint64_t hash) {
   for (; overlaid_ < publications_.size(); ++overlaid_) {
-    overlay_[publications_[overlaid_].hash] = publications_[overlaid_].offset;
+    const auto& done = publications_[overlaid_];
+    overlay_[done.hash] = {done.offset, done.offset == 0 ? std::uint16_t{0} : done.verifier};
   }
   if (const auto found = overlay_.find(hash); found != overlay_.end()) return found->second;
-  return owned_view_->index->find(hash).offset;
+  return owned_view_->index->find(hash);
 }
 
-// Whether another key than the change's has its hash, as far as keys are known.
-bool Store::collides(const Change& change) const {
-  const auto known = owned_view_->index->find(change.hash).verifier;
-  return known != 0 && change.verifier != 0 && known != change.verifier;
+// Whether the change may be made: not when it puts a value under the hash of another key, be that
+// in the index, in an earlier request of the group, or in an earlier change of its request.
+bool Store::claim(const Change& change, bool grouped) {
+  const auto claimed = grouped ? claims_.find(change.hash) : std::nullopt;
+  const auto known = claimed ? *claimed : owned_view_->index->find(change.hash).verifier;
+  const bool other = differ(known, change.verifier);
+  if (grouped && !other) {
+    claims_.set(change.hash, change.remove ? std::uint16_t{0} : change.verifier);
+  }
+  return change.remove || !other;
+}
+
+void Store::expect(Request& request, const Value& value) const {
+  request.expect_hash = value.key_hash();
+  request.expect_offset = value.end_offset();
+  request.expect_compactions = counted_.compactions;
 }
 
 Result<void> Store::check(const Request& request) {
   TRY(writable());
-  if (request.expect_offset != 0 && newest(request.expect_hash) != request.expect_offset) {
+  if (request.expect_offset != 0 && (request.expect_compactions != counted_.compactions ||
+                                     newest(request.expect_hash).offset != request.expect_offset)) {
     return fail(Code::kAborted, "the key was written meanwhile");
   }
   const Index& index = *owned_view_->index;
+  const bool grouped = request.changes.size() > 1 || !publications_.empty();
+  for (; grouped && claimed_ < publications_.size(); ++claimed_) {
+    const auto& done = publications_[claimed_];
+    claims_.set(done.hash, done.offset == 0 ? std::uint16_t{0} : done.verifier);
+  }
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < request.changes.size(); ++i) {
     const Change& change = request.changes[i];
     if (i + kAhead < request.changes.size()) index.prefetch(request.changes[i + kAhead].hash);
     bytes += kAlignment + change.value.size() + kMetadataBytes;
-    if (change.remove || !collides(change)) continue;
+    if (claim(change, grouped)) continue;
+    claims_.clear();  // what this request claimed does not count
+    claimed_ = 0;
+    ++counted_.collisions;
     return fail(Code::kFailedPrecondition,
                 "Hash collision detected: another key of '" + path_ + "' has the same hash");
   }
   if (next_tail_ + bytes > kFileBytesMax) {
+    claims_.clear();
+    claimed_ = 0;
     return fail(Code::kResourceExhausted, "store '" + path_ + "' would grow beyond 256 TiB");
   }
   return {};
@@ -157,7 +195,10 @@ core::Task<Result<void>> Store::write_large(const Change& change) {
 
 core::Task<Result<void>> Store::write_changes(const Request& request) {
   for (const Change& change : request.changes) {
-    if (change.remove && (newest(change.hash) == 0 || collides(change))) continue;
+    if (change.remove) {
+      const auto there = newest(change.hash);
+      if (!there || differ(there.verifier, change.verifier)) continue;
+    }
     if (!change.remove && change.value.size() >= kLargeBytes) {
       CO_TRY(co_await write_large(change));
     } else {
@@ -172,8 +213,9 @@ core::Task<void> Store::run_group() {
   const std::uint64_t old_tail = tail_.load(std::memory_order_relaxed);
   buffer_.clear();
   publications_.clear();
-  overlay_.clear();
-  overlaid_ = 0;
+  if (!overlay_.empty()) overlay_.clear();
+  claims_.clear();
+  overlaid_ = claimed_ = 0;
   buffer_at_ = next_tail_ = old_tail;
   std::vector<Request*> others;
   Request* const first = queue_.front();
@@ -185,11 +227,12 @@ core::Task<void> Store::run_group() {
     if (&request != first) others.push_back(&request);
     auto checked = check(request);
     if (!checked) {
-      counted_.collisions += checked.error().message.starts_with("Hash collision");
       request.result = std::unexpected(std::move(checked).error());
       continue;
     }
+    const bool claimed = claimed_ == publications_.size() && request.changes.size() > 1;
     disk = co_await write_changes(request);
+    if (claimed) claimed_ = publications_.size();
     request.result = next_tail_;
   }
   if (disk) disk = co_await finish_group(old_tail);
@@ -201,6 +244,7 @@ core::Task<void> Store::run_group() {
     undo(*first);
     for (Request* request : others) undo(*request);
   }
+  trim();
   group_size_ = 1 + others.size();
   for (Request* request : others) {
     request->done = true;
@@ -262,15 +306,13 @@ void Store::publish() {
   const std::uint8_t* file = owned_view_->maps[0]->data();
   gate_.begin_publication();
   for (std::size_t i = 0; i < publications_.size(); ++i) {
-    const auto& change = publications_[i];
+    auto& change = publications_[i];
     if (i + kAhead < publications_.size()) index.prefetch(publications_[i + kAhead].hash);
     const auto old = change.offset == 0 ? index.erase(change.hash)
                                         : index.put(change.hash, {change.offset, change.verifier});
     if (change.offset != 0) counted_.live_bytes += change.size + kMetadataBytes;
-    if (old) {
-      const Entry replaced = entry_at(file, old.offset, kAlignment);
-      counted_.live_bytes -= replaced.size() + kMetadataBytes;
-    }
+    change.replaced = old.offset;
+    if (old) __builtin_prefetch(file + old.offset);
     ++(change.offset == 0 ? counted_.deletes : counted_.writes);
   }
   counted_.bytes_written += next_tail_ - tail_.load(std::memory_order_relaxed);
@@ -278,9 +320,26 @@ void Store::publish() {
   tail_.store(next_tail_, std::memory_order_release);
   gate_.end_publication();
   gate_.advance();
+  // Not while readers wait: what was replaced may have to come from the disk.
+  for (const auto& change : publications_) {
+    if (change.replaced == 0) continue;
+    counted_.live_bytes -= entry_at(file, change.replaced, kAlignment).size() + kMetadataBytes;
+  }
   if (options_.durability == Durability::kInterval) dirty_.set();
-  if (buffer_.capacity() > 2 * limits::kKvGroupBufferBytes) buffer_ = {};
-  if (!observer_) return;
+  if (observer_) tell_observer();
+}
+
+// Memory of a large group is not kept (assigning {} would keep it), nor what clearing
+// it for every small one would cost.
+void Store::trim() {
+  if (buffer_.capacity() > 2 * limits::kKvGroupBufferBytes) buffer_ = std::vector<std::uint8_t>();
+  if (publications_.capacity() > kKeptChanges) publications_ = std::vector<Publication>();
+  if (changed_.capacity() > kKeptChanges) changed_ = std::vector<Changed>();
+  if (overlay_.bucket_count() > kKeptChanges) overlay_ = decltype(overlay_)();
+  if (claims_.slots() > 4 * kKeptChanges) claims_.drop();
+}
+
+void Store::tell_observer() {
   changed_.clear();
   for (const auto& change : publications_) {
     const bool removed = change.offset == 0;

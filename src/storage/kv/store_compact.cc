@@ -53,11 +53,10 @@ class Compaction {
 
 core::Task<Result<void>> Compaction::start() {
   auto& files = store_.env_.files();
-  core::OpenOptions fresh;
-  fresh.write = fresh.create = fresh.truncate = true;
-  CO_TRY(co_await files.open(temporary(), fresh));
-  // Locked before it gets the name of the store, so that no other process can come in between.
-  CO_TRY_SET(file_, co_await Store::open_locked(store_.env_, temporary(), false));
+  // Locked before anything in it is touched, so what somebody else uses is left alone, and before
+  // it gets the name of the store, so that no other process can come in between.
+  CO_TRY_SET(file_, co_await Store::open_locked(store_.env_, temporary(), true));
+  CO_TRY(co_await file_->truncate(0));
   if (auto* names = dynamic_cast<core::FileNames*>(&files)) {
     CO_TRY(names->copy_access(store_.real_path_, temporary()));
   }
@@ -156,10 +155,11 @@ core::Task<Result<void>> Compaction::take_over() {
   store_.swap_view(std::move(view));
   store_.tail_.store(tail_, std::memory_order_release);
   store_.gate_.end_publication();
-  store_.file_ = file_;
   store_.counted_.live_bytes = live_bytes_;
   ++store_.counted_.compactions;
   auto named = co_await store_.env_.files().sync_directory(parent_of(store_.real_path_));
+  // Only now: until then a power cut may bring the old file back, so that is what sync() syncs.
+  store_.file_ = file_;
   if (!named) {
     // The next crash may bring the old file back: nothing may be acknowledged in the new one.
     store_.fault("the compacted file's name could not be synced (" + named.error().text() + ")");
@@ -182,6 +182,9 @@ core::Task<Result<Store::Compacted>> Compaction::run() {
     done = co_await take_over();
     store_.hand_over();
   }
+  // A reader was inside: the old map, and with it the disk space of the old file, goes when he has
+  // left, not when somebody writes again.
+  while (done && !store_.gate_.advance() && !store_.closing_) co_await core::yield();
   if (!done) {
     if (store_.file_ != file_) (void)co_await store_.env_.files().remove(temporary());
     co_return std::unexpected(
@@ -196,14 +199,14 @@ core::Task<Result<Store::Compacted>> Compaction::run() {
 core::Task<Result<Store::Compacted>> Store::compact(Progress progress, core::CancelToken token) {
   if (home()) co_return co_await compact_here(std::move(progress), std::move(token));
   // A token belongs to its core: from elsewhere a compaction cannot be cancelled.
-  co_return co_await core::on<Result<Compacted>>(*home_,
-                                                 [this, report = std::move(progress)]() mutable {
-                                                   return compact_here(std::move(report), {});
-                                                 });
+  co_return co_await at_home<Result<Compacted>>([this, report = std::move(progress)]() mutable {
+    return compact_here(std::move(report), {});
+  });
 }
 
 core::Task<Result<Store::Compacted>> Store::compact_here(Progress progress,
                                                          core::CancelToken token) {
+  CO_TRY(open_for_calls());
   CO_TRY(writable());
   if (compacting_) {
     co_return fail(Code::kFailedPrecondition,

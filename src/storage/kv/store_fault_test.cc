@@ -1,119 +1,34 @@
 // Why this file exists: every I/O of every operation fails once. Whatever fails: the operation says
-// so or succeeds, what was acknowledged stays readable, and the file opens again with it.
+// so, what was acknowledged stays readable, and the file opens again with it, also after a power
+// cut. After a failed sync the store takes no writes.
+#include "storage/kv/kv_faulty_env.h"
 #include "storage/kv/kv_test_support.h"
 
 namespace capstan::storage::kv {
 namespace {
-
-// Counts the changing operations of the files below it and fails one of them.
-struct Plan {
-  std::uint64_t count = 0, fail_at = 0;
-  bool full = false;  // the disk: nothing can be written, everything else works
-  Result<void> next() {
-    if (++count != fail_at) return {};
-    return fail_errno(ENOSPC, "planned fault");
-  }
-};
-
-class FaultyFile final : public core::File {
- public:
-  FaultyFile(std::unique_ptr<core::File> file, Plan& plan) : file_(std::move(file)), plan_(plan) {}
-  const core::FileInfo& info() const override { return file_->info(); }
-  Result<core::FileInfo> refresh() override { return file_->refresh(); }
-  core::Task<Result<std::size_t>> read(std::uint64_t offset, MutableBytes into) override {
-    CO_TRY(plan_.next());
-    co_return co_await file_->read(offset, into);
-  }
-  core::Task<Result<void>> write(std::uint64_t offset, ByteView from) override {
-    auto planned = plan_.next();
-    if (plan_.full) planned = fail_errno(ENOSPC, "planned");
-    if (!planned) {  // half of it arrived
-      (void)co_await file_->write(offset, from.first(from.size() / 2));
-      co_return planned;
-    }
-    co_return co_await file_->write(offset, from);
-  }
-  core::Task<Result<void>> sync_data() override {
-    CO_TRY(plan_.next());
-    co_return co_await file_->sync_data();
-  }
-  core::Task<Result<void>> deallocate(std::uint64_t offset, std::uint64_t length) override {
-    return file_->deallocate(offset, length);
-  }
-  core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-    return file_->write_zeroes(offset, length);
-  }
-  core::Task<Result<void>> truncate(std::uint64_t size) override {
-    CO_TRY(plan_.next());
-    co_return co_await file_->truncate(size);
-  }
-  Result<std::shared_ptr<core::FileMap>> map(std::uint64_t capacity) override {
-    TRY(plan_.next());
-    return file_->map(capacity);
-  }
-
- private:
-  std::unique_ptr<core::File> file_;
-  Plan& plan_;
-};
-
-class FaultyFiles final : public core::FileSystem {
- public:
-  FaultyFiles(core::FileSystem& files, Plan& plan) : files_(files), plan_(plan) {}
-  core::Task<Result<std::unique_ptr<core::File>>> open(std::string path,
-                                                       core::OpenOptions options) override {
-    CO_TRY(plan_.next());
-    CO_TRY_SET(auto file, co_await files_.open(std::move(path), options));
-    co_return std::make_unique<FaultyFile>(std::move(file), plan_);
-  }
-  core::Task<Result<void>> rename(std::string from, std::string to) override {
-    CO_TRY(plan_.next());
-    co_return co_await files_.rename(std::move(from), std::move(to));
-  }
-  core::Task<Result<void>> remove(std::string path) override {
-    CO_TRY(plan_.next());
-    co_return co_await files_.remove(std::move(path));
-  }
-  core::Task<Result<void>> make_directories(std::string path) override {
-    return files_.make_directories(std::move(path));
-  }
-  core::Task<Result<std::vector<std::string>>> list(std::string path) override {
-    return files_.list(std::move(path));
-  }
-  core::Task<Result<void>> sync_directory(std::string path) override {
-    CO_TRY(plan_.next());
-    co_return co_await files_.sync_directory(std::move(path));
-  }
-
- private:
-  core::FileSystem& files_;
-  Plan& plan_;
-};
-
-class FaultyEnv final : public core::Env {
- public:
-  explicit FaultyEnv(core::SimEnv& env) : env_(env), files_(env.files(), plan) {}
-  std::uint64_t wall_clock_ns() const override { return env_.wall_clock_ns(); }
-  void fill_random(MutableBytes out) override { env_.fill_random(out); }
-  core::FileSystem& files() override { return files_; }
-  core::Network& network() override { return env_.network(); }
-  unsigned cores() const override { return 1; }
-  core::Reactor& reactor(unsigned core) override { return env_.reactor(core); }
-  Plan plan;
-
- private:
-  core::SimEnv& env_;
-  FaultyFiles files_;
-};
 
 using Model = std::map<std::string, std::string>;
 
 // One operation after the other; `model` has what was acknowledged, `maybe` what failed last.
 struct Story {
   Store* store;
-  Model model;
-  Model maybe;
+  const Plan* plan;
+  Model model = {};
+  Model maybe = {};
   unsigned failures = 0;
+  bool synced = false;  // all of it
+
+  // Whether what failed is a sync of the store's own file: then nobody knows what is on the disk.
+  bool lost_sync(bool of_store) const { return of_store && plan->failed.starts_with("sync "); }
+  // After such a failure nothing may be taken any more.
+  core::Task<void> check_fault(bool expected) {
+    EXPECT_EQ(!store->stats().fault.empty(), expected) << plan->failed;
+    if (!expected) co_return;
+    const auto refused = co_await store->write(as_bytes("refused"), as_bytes("value"));
+    EXPECT_FALSE(refused);
+    if (!refused) EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+    EXPECT_FALSE(co_await store->sync());
+  }
 
   core::Task<void> put(std::string key, std::string value) {
     const auto done = co_await store->write(as_bytes(key), as_bytes(value));
@@ -145,9 +60,18 @@ struct Story {
       maybe["c"] = "2";
       ++failures;
     }
+    co_await check_fault(lost_sync(true));
+    const bool works = store->stats().fault.empty();
     const auto compacted = co_await store->compact();
     failures += !compacted;
+    // In the new file only once its name is durable.
+    if (works) co_await check_fault(!compacted && store->stats().compactions == 1);
+    const bool still_works = store->stats().fault.empty();
+    const bool failed_before = !plan->failed.empty();
     co_await put("a", "3");
+    synced = (co_await store->sync()).has_value();
+    failures += !synced;
+    if (still_works) co_await check_fault(lost_sync(!failed_before));
   }
   void check(const Store& of, bool reopened) const {
     for (const auto& [key, value] : model) {
@@ -165,8 +89,8 @@ struct Story {
   }
 };
 
-core::Task<void> run_story(FaultyEnv* env, std::uint64_t fail_at, Durability durability,
-                           bool* reached) {
+core::Task<void> run_story(FaultyEnv* env, core::SimEnv* sim, std::uint64_t fail_at,
+                           Durability durability, bool cut, bool* reached) {
   env->plan = {};
   StoreOptions options;
   options.map_bytes = 1U << 18;
@@ -175,13 +99,16 @@ core::Task<void> run_story(FaultyEnv* env, std::uint64_t fail_at, Durability dur
   EXPECT_TRUE(opened);
   if (!opened) co_return;
   env->plan = {0, fail_at};
-  Story story{opened->get(), {}, {}};
+  Story story{opened->get(), &env->plan};
   co_await story.tell();
   *reached = env->plan.count >= fail_at;
+  EXPECT_EQ(story.failures != 0, *reached) << env->plan.failed;  // no failure is passed over
   env->plan.fail_at = 0;
   story.check(**opened, false);
+  if (cut && (durability == Durability::kEach || story.synced)) sim->power_cut();
   (void)co_await (*opened)->close();
   opened->reset();
+  sim->power_on();
   auto again = co_await Store::open(*env, "/store", options);
   EXPECT_TRUE(again) << again.error().text();
   if (!again) co_return;
@@ -193,17 +120,19 @@ core::Task<void> run_story(FaultyEnv* env, std::uint64_t fail_at, Durability dur
 
 TEST(StoreFaults, EveryIoFailsOnce) {
   for (const auto durability : {Durability::kNone, Durability::kEach}) {
-    bool reached = true;
-    std::uint64_t at = 1;
-    for (; reached; ++at) {
-      core::SimWorld world(at);
-      core::SimEnv sim(world);
-      FaultyEnv env(sim);
-      SCOPED_TRACE("I/O " + std::to_string(at));
-      world.run(run_story(&env, at, durability, &reached));
-      if (HasFatalFailure()) return;
+    for (const bool cut : {false, true}) {
+      bool reached = true;
+      std::uint64_t at = 1;
+      for (; reached; ++at) {
+        core::SimWorld world(at);
+        core::SimEnv sim(world);
+        FaultyEnv env(sim);
+        SCOPED_TRACE("I/O " + std::to_string(at) + (cut ? ", then a power cut" : ""));
+        world.run(run_story(&env, &sim, at, durability, cut, &reached));
+        if (HasFatalFailure()) return;
+      }
+      EXPECT_GT(at, 25U);
     }
-    EXPECT_GT(at, 25U);
   }
 }
 
@@ -269,6 +198,14 @@ core::Task<void> run_opening(FaultyEnv* env, std::uint64_t fail_at, bool* reache
   if (!opened) co_return;
   EXPECT_EQ((*opened)->len(), 3U);
   EXPECT_TRUE(co_await (*opened)->close());
+  unsigned kept = 0;
+  for (const auto& name : *co_await env->files().list("/")) {
+    if (name.find(".torn-") == name.npos) continue;
+    const auto content = co_await env->files().read_file("/" + name, 1U << 20);
+    EXPECT_EQ(*content, std::string(100, 'x')) << name;  // half a copy is not kept
+    ++kept;
+  }
+  EXPECT_GE(kept, 1U);
 }
 
 TEST(StoreFaults, EveryIoOfRecoveryFailsOnce) {

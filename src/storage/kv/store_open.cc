@@ -21,6 +21,14 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Whether other stores would take the file for a temporary one of theirs.
+bool looks_temporary(std::string_view path) {
+  if (path.ends_with(".compact")) return true;
+  const auto digits = path.find_last_not_of("0123456789");
+  return digits != path.npos && digits + 1 != path.size() &&
+         path.substr(0, digits + 1).ends_with(".stream-");
+}
+
 }  // namespace
 
 Store::Store(core::Env& env, std::string path, std::string real_path, StoreOptions options)
@@ -81,6 +89,12 @@ core::Task<Result<std::unique_ptr<Store>>> Store::open(core::Env& env, std::stri
     }
     if (resolved) real = *std::move(resolved);
   }
+  if (looks_temporary(real)) {
+    co_return fail(Code::kInvalidArgument,
+                   "'" + path +
+                       "' is the name of a temporary file of another store; give the "
+                       "store a name that ends neither in .compact nor in .stream-NUMBER");
+  }
   std::unique_ptr<Store> store(new Store(env, path, real, options));
   CO_TRY_SET(store->file_, co_await open_locked(env, real, options.create));
   auto loaded = co_await store->load();
@@ -95,8 +109,7 @@ core::Task<Result<std::unique_ptr<Store>>> Store::open(core::Env& env, std::stri
 
 core::Task<Result<void>> Store::load() {
   const std::uint64_t size = file_->info().size_bytes;
-  const auto left_over = co_await env_.files().remove(real_path_ + ".compact");
-  if (!left_over && left_over.error().code != Code::kNotFound) co_return left_over;
+  CO_TRY(co_await remove_left_over());
   CO_TRY_SET(auto map, file_->map(std::max(options_.map_bytes, size * 2)));
   const Recovery found = recover(ByteView(map->data(), size));
   if (found.kind == Recovery::Kind::kForeign && options_.refuse_foreign) {
@@ -120,6 +133,24 @@ core::Task<Result<void>> Store::load() {
   view_.store(owned_view_.get(), std::memory_order_release);
   if (!read_only_) CO_TRY(co_await repair());
   co_return Result<void>();
+}
+
+// What a compaction left that a crash ended. Whoever holds its lock is no crashed compaction.
+core::Task<Result<void>> Store::remove_left_over() {
+  const std::string path = real_path_ + ".compact";
+  core::OpenOptions options;
+  options.write = options.exclusive = true;
+  const auto left_over = co_await env_.files().open(path, options);
+  if (!left_over && left_over.error().code == Code::kNotFound) co_return Result<void>();
+  if (!left_over && left_over.error().sys_errno == EBUSY) {
+    co_return fail(Code::kFailedPrecondition,
+                   "'" + path +
+                       "', which is where this store is compacted to, is in use; "
+                       "close it there or give it another name",
+                   EBUSY);
+  }
+  if (!left_over) co_return std::unexpected(left_over.error());
+  co_return co_await env_.files().remove(path);
 }
 
 // Keeps what is cut off, then cuts.
@@ -146,21 +177,30 @@ core::Task<Result<void>> Store::keep_torn(std::uint64_t from, std::uint64_t to) 
       real_path_ + ".torn-" + std::to_string(env_.wall_clock_ns() / core::kSecond);
   core::OpenOptions options;
   options.write = options.create = options.exclusive = true;
-  auto copy = co_await env_.files().open(name, options);
+  std::string made = name;
+  auto copy = co_await env_.files().open(made, options);
   for (unsigned i = 2; !copy && copy.error().code == Code::kAlreadyExists && i < kOpenTries; ++i) {
-    copy = co_await env_.files().open(name + "-" + std::to_string(i), options);
+    made = name + "-" + std::to_string(i);
+    copy = co_await env_.files().open(made, options);
   }
   if (!copy) co_return std::unexpected(std::move(copy).error());
+  auto kept = co_await copy_torn(**copy, from, to);
+  if (kept) kept = co_await env_.files().sync_directory(parent_of(real_path_));
+  if (!kept) (void)co_await env_.files().remove(made);  // half a copy is none
+  co_return kept;
+}
+
+core::Task<Result<void>> Store::copy_torn(core::File& to_file, std::uint64_t from,
+                                          std::uint64_t to) {
   std::vector<std::uint8_t> piece(limits::kKvGroupBufferBytes);
   for (std::uint64_t at = from; at < to; at += piece.size()) {
     piece.resize(std::min<std::uint64_t>(piece.size(), to - at));
     CO_TRY_SET(const std::size_t got, co_await file_->read(at, piece));
     piece.resize(got);
     if (got == 0) break;
-    CO_TRY(co_await (*copy)->write(at - from, piece));
+    CO_TRY(co_await to_file.write(at - from, piece));
   }
-  CO_TRY(co_await (*copy)->sync_data());
-  co_return co_await env_.files().sync_directory(parent_of(real_path_));
+  co_return co_await to_file.sync_data();
 }
 
 std::unique_ptr<Store::View> Store::make_view(std::shared_ptr<core::FileMap> map,
@@ -174,6 +214,7 @@ std::unique_ptr<Store::View> Store::make_view(std::shared_ptr<core::FileMap> map
   }
   view->index = std::move(index);
   view->alignment = alignment;
+  view->capacity = view->maps[0]->capacity_bytes();
   return view;
 }
 
@@ -207,6 +248,7 @@ core::Task<Result<void>> Store::close_here() {
   scope_.cancel();
   co_await scope_.join();
   while (compacting_) co_await compacted_.wait();
+  while (inside_ != 0 || arriving_.load() != 0) co_await idle_.wait();
   co_await lead();
   Result<void> synced;
   if (!closed_ && !read_only_ && options_.durability != Durability::kNone && fault_.empty()) {

@@ -22,6 +22,17 @@ std::optional<Value> Cursor::next() {
   return std::nullopt;
 }
 
+// A view and the one that replaces it when the file outgrows its map share the index. So a reader
+// may find what was written behind the end of the map he knows; then there is a newer view, which
+// was there before the offset was.
+Store::Seen Store::look_up(const View* view, std::uint64_t hash) const {
+  while (true) {
+    const auto found = view->index->find(hash);
+    if (!found || view->reaches(found.offset)) return {view, found};
+    view = view_.load(std::memory_order_acquire);
+  }
+}
+
 std::optional<Value> Store::value_at(const View& view, std::uint64_t hash,
                                      std::uint64_t offset) const {
   const auto& map = view.map(hash);
@@ -32,21 +43,19 @@ std::optional<Value> Store::find(ByteView key) const {
   const std::uint64_t hash = hash_of(key);
   const auto section = gate_.enter(hash);
   gate_.wait_published();
-  const View& view = *view_.load(std::memory_order_acquire);
-  const auto found = view.index->find(hash);
+  const auto [view, found] = look_up(view_.load(std::memory_order_acquire), hash);
   if (!found) return std::nullopt;
   // Another key with the same hash was written meanwhile.
   if (found.verifier != 0 && found.verifier != verifier_of(key)) return std::nullopt;
-  return value_at(view, hash, found.offset);
+  return value_at(*view, hash, found.offset);
 }
 
 std::optional<Value> Store::find_hashed(std::uint64_t hash) const {
   const auto section = gate_.enter(hash);
   gate_.wait_published();
-  const View& view = *view_.load(std::memory_order_acquire);
-  const auto found = view.index->find(hash);
+  const auto [view, found] = look_up(view_.load(std::memory_order_acquire), hash);
   if (!found) return std::nullopt;
-  return value_at(view, hash, found.offset);
+  return value_at(*view, hash, found.offset);
 }
 
 Result<void> Store::verify(const std::optional<Value>& value) const {
@@ -64,55 +73,62 @@ Result<std::optional<Value>> Store::read(ByteView key) const {
 
 bool Store::exists(ByteView key) const {
   const std::uint64_t hash = hash_of(key);
-  const auto found = look_up(hash);
+  const auto found = index_entry(hash);
   return found && (found.verifier == 0 || found.verifier == verifier_of(key));
 }
 
 bool Store::exists_hashed(std::uint64_t hash) const {
-  return static_cast<bool>(look_up(hash));
+  return static_cast<bool>(index_entry(hash));
 }
 
-Index::Found Store::look_up(std::uint64_t hash) const {
+Index::Found Store::index_entry(std::uint64_t hash) const {
   const auto section = gate_.enter(hash);
   gate_.wait_published();
   return view_.load(std::memory_order_acquire)->index->find(hash);
 }
 
+// False: something lies behind the end of the view's map, there is a newer view.
+bool Store::read_batch(const View& view, Batch& batch) const {
+  constexpr std::size_t kAhead = 8;
+  const auto& [hashes, verifiers, offsets, values] = batch;
+  const std::uint8_t* file = view.map(0)->data();
+  const std::size_t count = hashes.size();
+  batch.values.clear();
+  // In three steps, each some keys ahead of the next: slot of the index, metadata, value.
+  for (std::size_t i = 0; i < count + 2 * kAhead; ++i) {
+    if (i < count) view.index->prefetch(hashes[i]);
+    if (i >= kAhead && i - kAhead < count) {
+      const std::size_t at = i - kAhead;
+      const auto found = view.index->find(hashes[at]);
+      if (!view.reaches(found.offset)) return false;
+      const bool other =
+          found.verifier != 0 && verifiers[at] != 0 && found.verifier != verifiers[at];
+      batch.offsets[at] = other ? 0 : found.offset;
+      __builtin_prefetch(file + offsets[at]);
+    }
+    if (i >= 2 * kAhead) {
+      const std::size_t at = i - 2 * kAhead;
+      batch.values.push_back(offsets[at] == 0 ? std::nullopt
+                                              : value_at(view, hashes[at], offsets[at]));
+    }
+  }
+  return true;
+}
+
 Result<std::vector<std::optional<Value>>> Store::batch(
     std::span<const std::uint64_t> hashes, std::span<const std::uint16_t> verifiers) const {
-  constexpr std::size_t kAhead = 8;
-  std::vector<std::optional<Value>> values;
-  std::vector<std::uint64_t> offsets(hashes.size());
-  values.reserve(hashes.size());
+  Batch batch{hashes, verifiers, std::vector<std::uint64_t>(hashes.size()), {}};
+  batch.values.reserve(hashes.size());
   const auto section = gate_.enter(hashes.empty() ? 0 : hashes.front());
   for (unsigned tries = 0;; ++tries) {
     std::optional<ReadGate::Hold> hold;  // when writers are faster than this batch
     if (tries > 2) hold.emplace(gate_);
-    values.clear();
     const auto publication = gate_.wait_published();
-    const View& view = *view_.load(std::memory_order_acquire);
-    // In three steps, each some keys ahead of the next: slot of the index, metadata, value.
-    const std::uint8_t* file = view.map(0)->data();
-    const std::size_t count = hashes.size();
-    for (std::size_t i = 0; i < count + 2 * kAhead; ++i) {
-      if (i < count) view.index->prefetch(hashes[i]);
-      if (i >= kAhead && i - kAhead < count) {
-        const std::size_t at = i - kAhead;
-        const auto found = view.index->find(hashes[at]);
-        const bool other =
-            found.verifier != 0 && verifiers[at] != 0 && found.verifier != verifiers[at];
-        offsets[at] = other ? 0 : found.offset;
-        __builtin_prefetch(file + offsets[at]);
-      }
-      if (i >= 2 * kAhead) {
-        const std::size_t at = i - 2 * kAhead;
-        values.push_back(offsets[at] == 0 ? std::nullopt : value_at(view, hashes[at], offsets[at]));
-      }
-    }
-    if (hold || gate_.unchanged_since(publication)) break;
+    const bool all = read_batch(*view_.load(std::memory_order_acquire), batch);
+    if (all && (hold || gate_.unchanged_since(publication))) break;
   }
-  for (const auto& value : values) TRY(verify(value));
-  return values;
+  for (const auto& value : batch.values) TRY(verify(value));
+  return std::move(batch.values);
 }
 
 Result<std::vector<std::optional<Value>>> Store::batch_read(std::span<const ByteView> keys) const {
@@ -167,12 +183,21 @@ std::vector<Value> Store::scan(unsigned part) const {
   CAPSTAN_ASSERT(part < kScanParts);
   std::vector<Value> values;
   const auto section = gate_.enter(part);
-  gate_.wait_published();
-  const View& view = *view_.load(std::memory_order_acquire);
-  view.index->each(part, [&](std::uint64_t, Index::Found found) {
-    values.push_back(*value_at(view, part, found.offset));
-  });
+  do {
+    gate_.wait_published();
+  } while (!scan_view(*view_.load(std::memory_order_acquire), part, values));
   return values;
+}
+
+// False: see read_batch().
+bool Store::scan_view(const View& view, unsigned part, std::vector<Value>& values) const {
+  bool all = true;
+  values.clear();
+  view.index->each(part, [&](std::uint64_t, Index::Found found) {
+    all = all && view.reaches(found.offset);
+    if (all) values.push_back(*value_at(view, part, found.offset));
+  });
+  return all;
 }
 
 std::uint64_t Store::len() const {

@@ -1,9 +1,10 @@
 // Why this file exists: what opening does about values that a crash tore in the middle of a group.
-// The entries behind such a value may be whole, so that the file ends well and the newest version
-// of a key is damaged although its predecessor was on stable storage. Where the newest bytes of the
-// file hold such a value, its predecessor is written again. Of a rename the tombstone may have
-// survived and the value not: then the value is where it was renamed from, because only a file's
-// index forgets what was deleted.
+// A sector that never arrived reads as zeros; a wrong checksum without such a sector is a rotten
+// bit, and the value stays as it is. The entries behind a torn value may be whole, so that the file
+// ends well and the newest version of a key is damaged although its predecessor was on stable
+// storage. Where the newest bytes of the file hold such a value, its predecessor is written again.
+// Of a rename the tombstone may have survived and the value not: then the value is where it was
+// renamed from, because only a file's index forgets what was deleted.
 #include "base/checksum.h"
 #include "storage/kv/store.h"
 
@@ -78,7 +79,7 @@ core::Task<Result<void>> Store::repair() {
     const Entry entry = entry_at(file.data(), tail - kMetadataBytes, kAlignment);
     const bool newest =
         owned_view_->index->find(entry.metadata.key_hash).offset == entry.end && tail > from;
-    if (newest && !checksum_right(file, entry)) {
+    if (newest && !checksum_right(file, entry) && looks_torn(file, entry)) {
       damage.add(entry, next);
     } else if (damage.open != 0) {
       damage.offer(entry, next);

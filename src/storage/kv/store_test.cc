@@ -292,8 +292,8 @@ TEST_F(StoreTest, ATornValueInTheMiddleGivesWayToItsPredecessor) {
   ASSERT_TRUE(write("b", "b"));
   close();
   auto file = image();
-  file[64] ^= 1;   // n
-  file[128] ^= 1;  // new a
+  std::fill_n(file.begin() + 64, 6, 0);   // n: what the sector had of it did not arrive
+  std::fill_n(file.begin() + 128, 5, 0);  // new a
   ASSERT_TRUE(run(put_file(&env_, "/store", file)));
   open();
   EXPECT_EQ(get("a"), "old a");
@@ -304,6 +304,29 @@ TEST_F(StoreTest, ATornValueInTheMiddleGivesWayToItsPredecessor) {
   reopen();
   EXPECT_EQ(get("a"), "old a");
   EXPECT_EQ(store_->stats().repaired_values, 0U);
+}
+
+// A rotten bit is not a torn write: the newest value stays, and its checksum tells.
+TEST_F(StoreTest, FixedBugARottenValueWasReplacedByAnOlderOne) {
+  open();
+  ASSERT_TRUE(write("a", "old a"));
+  ASSERT_TRUE(write("a", std::string(2000, 'n')));
+  ASSERT_TRUE(write("b", "b"));
+  close();
+  auto file = image();
+  file[700] ^= 1;
+  ASSERT_TRUE(run(put_file(&env_, "/store", file)));
+  open();
+  EXPECT_EQ(get("a").size(), 2000U);
+  EXPECT_FALSE(store_->find(as_bytes("a"))->checksum_right());
+  EXPECT_EQ(store_->stats().repaired_values, 0U);
+  close();
+  EXPECT_EQ(image(), file);
+  std::fill(file.begin() + 512, file.begin() + 1024, 0);  // one sector of it never arrived
+  ASSERT_TRUE(run(put_file(&env_, "/store", file)));
+  open();
+  EXPECT_EQ(get("a"), "old a");
+  EXPECT_EQ(store_->stats().repaired_values, 1U);
 }
 
 TEST_F(StoreTest, ATornTailIsKeptAside) {

@@ -323,6 +323,113 @@ TEST_F(StoreThreads, AFileIsOpenOnce) {
   (*env)->run(open_twice(env->get(), folder_ + "/store"));
 }
 
+// Somebody else uses the file that the store would be compacted to: it is left alone.
+core::Task<void> open_beside(core::Env* env, std::string path) {
+  core::OpenOptions options;
+  options.write = options.create = true;
+  EXPECT_TRUE(co_await env->files().open(path + ".compact", options));
+  options.create = false;
+  options.exclusive = true;
+  {
+    auto other = co_await env->files().open(path + ".compact", options);
+    EXPECT_TRUE(other);
+    if (other) EXPECT_TRUE(co_await (*other)->write(0, as_bytes("precious")));
+    const auto refused = co_await Store::open(*env, path);
+    EXPECT_FALSE(refused);
+    if (!refused) EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+    EXPECT_EQ(*co_await env->files().read_file(path + ".compact", 100), "precious");
+  }
+  auto store = co_await Store::open(*env, path);  // nobody does: a crashed compaction left it
+  EXPECT_TRUE(store);
+  EXPECT_FALSE(std::filesystem::exists(path + ".compact"));
+  if (!store) co_return;
+  EXPECT_TRUE(co_await (*store)->write(as_bytes("a"), as_bytes("1")));
+  options.create = true;
+  options.exclusive = false;
+  EXPECT_TRUE(co_await env->files().open(path + ".compact", options));
+  options.create = false;
+  options.exclusive = true;
+  {
+    auto other = co_await env->files().open(path + ".compact", options);
+    if (other) EXPECT_TRUE(co_await (*other)->write(0, as_bytes("precious")));
+    EXPECT_FALSE(co_await (*store)->compact());
+    EXPECT_EQ(*co_await env->files().read_file(path + ".compact", 100), "precious");
+  }
+  EXPECT_TRUE(co_await (*store)->compact());
+  EXPECT_TRUE(co_await (*store)->close());
+}
+
+TEST_F(StoreThreads, FixedBugACompactionDestroyedAFileInUse) {
+  auto env = core::UringEnv::create({});
+  ASSERT_TRUE(env);
+  (*env)->run(open_beside(env->get(), folder_ + "/store"));
+}
+
+// --- growth ------------------------------------------------------------------------------------
+
+// The newest value is always the farthest from the map's beginning.
+core::Task<int> newest_reader(Shared* shared, int number) {
+  while (!shared->done.load()) {
+    const std::string name = "newest";
+    const ByteView key = as_bytes(name);
+    const auto found = shared->store->find(key);
+    shared->wrong += found && !found->checksum_right();
+    const auto batch = shared->store->batch_read({&key, 1});
+    shared->wrong += (*batch)[0] && !(*batch)[0]->checksum_right();
+    for (const auto& value : shared->store->scan(static_cast<unsigned>(number))) {
+      shared->wrong += !value.checksum_right();
+    }
+    ++shared->reads;
+    co_await core::yield();
+  }
+  co_return 0;
+}
+
+core::Task<void> grow(Shared* shared, std::string path) {
+  StoreOptions options;
+  options.map_bytes = 4096;
+  auto store = co_await Store::open(*shared->env, path, options);
+  EXPECT_TRUE(store);
+  if (!store) co_return;
+  shared->store = store->get();
+  shared->done.store(false);
+  core::Scope readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.spawn(on_core(shared, static_cast<unsigned>(i + 1), i, &newest_reader));
+  }
+  std::set<const std::uint8_t*> maps;
+  for (int i = 0; i < 500; ++i) {
+    const std::string value(static_cast<std::size_t>(i) + 1, 'v');
+    const std::string other = std::to_string(i);
+    const Change both[] = {Change::put(as_bytes(other), as_bytes(value)),
+                           Change::put(as_bytes("newest"), as_bytes(value))};
+    if (!co_await (*store)->apply(both)) ++shared->wrong;
+    const auto value_now = (*store)->find(as_bytes("newest"));
+    maps.insert(value_now->bytes().data() - value_now->begin_offset());
+    if (i % 10 == 0) co_await core::yield();
+  }
+  EXPECT_GT(maps.size(), 4U);  // the map grew
+  shared->done.store(true);
+  co_await readers.join();
+  EXPECT_TRUE(co_await (*store)->close());
+}
+
+TEST_F(StoreThreads, ReadersDuringGrowth) {
+  core::UringOptions cores;
+  cores.cores = 3;
+  auto env = core::UringEnv::create(cores);
+  ASSERT_TRUE(env) << env.error().text();
+  Shared shared;
+  shared.env = env->get();
+  for (int i = 0; i < 10; ++i) {
+    (*env)->run(grow(&shared, folder_ + "/store" + std::to_string(i)));
+  }
+  EXPECT_EQ(shared.wrong.load(), 0U);
+  EXPECT_GT(shared.reads.load(), 0U);
+}
+
+// --- links -------------------------------------------------------------------------------------
+
 // The file is reached through a link, and somebody else may read it: both stay so.
 core::Task<void> compact_behind(core::Env* env, std::string link) {
   auto store = co_await Store::open(*env, link);

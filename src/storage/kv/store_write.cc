@@ -8,6 +8,8 @@ namespace capstan::storage::kv {
 
 namespace {
 
+constexpr unsigned kStreamNames = 1000;  // that may be taken already
+
 Result<void> check_value(ByteView value) {
   if (value.empty()) return fail(Code::kInvalidArgument, "Payload cannot be empty.");
   if (value.size() == 1 && value[0] == 0) {
@@ -29,8 +31,7 @@ core::Task<Result<std::uint64_t>> Store::write(ByteView key, ByteView value) {
 
 core::Task<Result<std::uint64_t>> Store::apply(std::span<const Change> changes) {
   if (!home()) {
-    co_return co_await core::on<Result<std::uint64_t>>(*home_,
-                                                       [this, changes] { return apply(changes); });
+    co_return co_await at_home<Result<std::uint64_t>>([this, changes] { return apply(changes); });
   }
   for (const Change& change : changes) {
     if (!change.remove) CO_TRY(check_value(change.value));
@@ -48,14 +49,20 @@ core::Task<Result<std::uint64_t>> Store::erase(ByteView key) {
 
 core::Task<Result<std::uint64_t>> Store::rename(ByteView from, ByteView to) {
   if (home()) co_return co_await rename_here(from, to);
-  co_return co_await core::on<Result<std::uint64_t>>(
-      *home_, [this, from, to] { return rename_here(from, to); });
+  co_return co_await at_home<Result<std::uint64_t>>(
+      [this, from, to] { return rename_here(from, to); });
 }
 
 core::Task<Result<std::uint64_t>> Store::rename_here(ByteView from, ByteView to) {
   if (std::ranges::equal(from, to)) {
     co_return fail(Code::kInvalidArgument, "Cannot rename a key to itself");
   }
+  if (hash_of(from) == hash_of(to)) {  // the tombstone would delete what was renamed
+    co_return fail(
+        Code::kFailedPrecondition,
+        "Hash collision detected: both keys of a rename in '" + path_ + "' have the same hash");
+  }
+  const Inside inside(*this);
   while (true) {
     const auto value = find(from);
     if (!value) co_return fail(Code::kNotFound, "Old key not found");
@@ -63,8 +70,7 @@ core::Task<Result<std::uint64_t>> Store::rename_here(ByteView from, ByteView to)
     changes[0].checksum = value->metadata().checksum;
     Request request;
     request.changes = changes;
-    request.expect_hash = changes[1].hash;
-    request.expect_offset = value->end_offset();
+    expect(request, *value);
     auto done = co_await commit(request);
     if (done || done.error().code != Code::kAborted) co_return done;
   }
@@ -86,23 +92,22 @@ core::Task<Result<std::uint64_t>> Store::copy(ByteView key, Store& target) {
 
 core::Task<Result<std::uint64_t>> Store::transfer(ByteView key, Store& target) {
   if (home()) co_return co_await transfer_here(key, &target);
-  co_return co_await core::on<Result<std::uint64_t>>(
-      *home_, [this, key, &target] { return transfer_here(key, &target); });
+  co_return co_await at_home<Result<std::uint64_t>>(
+      [this, key, &target] { return transfer_here(key, &target); });
 }
 
 // Erases only what was copied: a value written meanwhile is copied as well.
 core::Task<Result<std::uint64_t>> Store::transfer_here(ByteView key, Store* target) {
+  const Inside inside(*this);
   while (true) {
-    const auto value = find(key);
+    Request request;
+    if (const auto value = find(key)) expect(request, *value);
     CO_TRY(co_await copy(key, *target));
     const bool syncs = options_.durability != Durability::kNone ||
                        target->options_.durability != Durability::kNone;
     if (syncs && target->options_.durability != Durability::kEach) CO_TRY(co_await target->sync());
     const Change change = Change::erase(key);
-    Request request;
     request.changes = {&change, 1};
-    request.expect_hash = change.hash;
-    request.expect_offset = value ? value->end_offset() : 0;
     auto done = co_await commit(request);
     if (done || done.error().code != Code::kAborted) co_return done;
   }
@@ -118,10 +123,12 @@ ValueStream Store::stream_hashed(std::uint64_t hash) {
 
 core::Task<Result<void>> Store::sync() {
   if (home()) co_return co_await sync_here();
-  co_return co_await core::on<Result<void>>(*home_, [this] { return sync_here(); });
+  co_return co_await at_home<Result<void>>([this] { return sync_here(); });
 }
 
 core::Task<Result<void>> Store::sync_here() {
+  CO_TRY(open_for_calls());
+  const Inside inside(*this);
   CO_TRY(writable());
   const auto file = file_;
   ++counted_.syncs;
@@ -157,10 +164,16 @@ core::Task<Result<void>> ValueStream::append(ByteView piece) {
 core::Task<Result<void>> ValueStream::spill() {
   if (!spilled_) {
     auto& files = store_->env_.files();
-    const std::string path = store_->real_path_ + ".stream-" + std::to_string(++store_->streams_);
     core::OpenOptions options;
-    options.write = options.create = options.truncate = true;
-    CO_TRY_SET(spilled_, co_await files.open(path, options));
+    options.write = options.create = options.exclusive = true;
+    std::string path;
+    Result<std::unique_ptr<core::File>> made;
+    for (unsigned tries = 0; tries < kStreamNames; ++tries) {  // what is there is not ours
+      path = store_->real_path_ + ".stream-" + std::to_string(++store_->streams_);
+      made = co_await files.open(path, options);
+      if (made || made.error().code != Code::kAlreadyExists) break;
+    }
+    CO_TRY_SET(spilled_, std::move(made));
     CO_TRY(co_await files.remove(path));  // nobody else needs its name
   }
   CO_TRY(co_await spilled_->write(on_disk_, memory_));
