@@ -8,6 +8,8 @@
 //     10124)}}); CO_TRY(co_await remote->unary("capstan.node.v1.NodeRpc/GetVersion", request,
 //     answer, {})); co_await remote->close();   // before it is destroyed
 //
+// Over Muxio a stream whose messages are not taken holds up every other call of the same Remote
+// (wire/muxio/client.h): take them while waiting for another call, or use a Remote for each.
 // Errors: the node's own with their code; kUnavailable when it cannot be reached.
 // Thread-safety: one core. Calls must end before close().
 #pragma once

@@ -2,8 +2,8 @@
 """The released DataStore clients, unmodified, against our wire: the Rust client of two generations
 (crates registry) and the Python client (PyPI), each making its own calls. Served by a store in
 memory behind the node's own door (memory_store.cc) and by a node with a store in a file. Without
-cargo, pip or a registry a client is skipped and the test says why. Programs are built into
-build/tools."""
+cargo, pip or a registry a client is skipped and the test says why; our program around it must
+build. Programs are built into build/tools."""
 import glob
 import os
 import shutil
@@ -20,6 +20,11 @@ RUST_VERSIONS = ('0.15.5-alpha', '0.16.3-alpha')     # muxio 0.9 and 0.10
 PYTHON_PACKAGE = 'simd-r-drive-ws-client==0.11.1a0'
 TOOLS = os.path.join(ROOT, 'build', 'tools')
 BUILD_SECONDS = 900
+PROGRAM = 'capstan-datastore-client'
+
+
+class Broken(Exception):
+    """A client that is there and does not work."""
 
 
 def last_line(text):
@@ -75,9 +80,10 @@ def rust_client(version):
         return None, f'the crates cannot be fetched: {last_line(said)}'
     code, said = run_limited([cargo, 'build', '--release', '--offline'], BUILD_SECONDS, cwd=folder)
     if code != 0:
-        # The registry was there: that it does not build is worth knowing, but nothing of ours.
-        return None, f'the Rust client {version} does not build: {last_line(said)}'
-    shutil.copy2(os.path.join(folder, 'target/release/capstan-datastore-client'), program)
+        if f'could not compile `{PROGRAM}`' in said:
+            raise Broken(f'our program around the Rust client {version} does not build:\n{said}')
+        return None, f'the crates of {version} do not build: {last_line(said)}'
+    shutil.copy2(os.path.join(folder, f'target/release/{PROGRAM}'), program)
     return program, ''
 
 

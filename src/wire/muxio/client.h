@@ -7,6 +7,9 @@
 //     CO_TRY(co_await client.unary("capstan.node.v1.NodeRpc/GetVersion", request, response, {}));
 //     co_await client.close();   // before it is destroyed
 //
+// Muxio has no flow control per call: while more than 1 MiB of a stream's messages wait to be taken
+// with next(), nothing of the connection is read, and so no other call of it is answered. Take a
+// stream's messages while waiting for a unary call, or give either a connection of its own.
 // Thread-safety: one core. Calls must end before close().
 #pragma once
 

@@ -2,6 +2,10 @@
 // frame), the reader in all others.
 #include "wire/muxio/link.h"
 
+#include <algorithm>
+
+#include "wire/muxio/limits.h"
+
 namespace capstan::wire::muxio {
 
 namespace {
@@ -58,8 +62,13 @@ void Link::close(WebSocketClose code, std::string reason) {
   }
   closing_ = true;
   keepalive_.disarm();
+  limit_farewell(kFarewell);
   wake_writer();
   room_.notify_all();
+}
+
+void Link::limit_farewell(core::Nanos patience) {
+  linger_.arm_at(reactor_, reactor_.now() + patience);
 }
 
 // --- in -----------------------------------------------------------------------------------------
@@ -109,7 +118,10 @@ core::Task<void> Link::read_loop() {
       co_await room_.wait();
     }
     if (ended_) co_return;
+    quiet_since_ = reactor_.now();
+    awaiting_ = true;
     const auto read = co_await stream_->read(MutableBytes(input_.get(), limits::kMuxioReadBytes));
+    awaiting_ = false;
     if (!read || *read == 0) {
       if (reason_.empty()) reason_ = read ? "the peer closed the connection" : read.error().text();
       co_return;
@@ -178,7 +190,7 @@ core::Task<void> Link::write_loop() {
       continue;
     }
     std::swap(output_, sending_);
-    const auto written = co_await stream_->write(sending_.view());
+    const auto written = co_await write_all(sending_.view());
     sending_.clear();
     if (!written) {
       cut(written.error().text());
@@ -190,21 +202,39 @@ core::Task<void> Link::write_loop() {
   // Everything is said. Closing at once could destroy what the peer has not read yet, so it gets a
   // moment to close first.
   stream_->shutdown_write();
-  linger_.arm_at(reactor_, reactor_.now() + limits::kMuxioLingerNanos);
+  limit_farewell(limits::kMuxioLingerNanos);
+}
+
+// In pieces: the end of one that had to wait shows that the peer is there, though it may have no
+// time to say so. One that did not wait shows nothing, since the system takes some by itself.
+core::Task<Result<void>> Link::write_all(ByteView bytes) {
+  while (!bytes.empty()) {
+    const core::Nanos begun = reactor_.now();
+    const auto piece = bytes.first(std::min(bytes.size(), kWriteBytes));
+    CO_TRY(co_await stream_->write(piece));
+    bytes = bytes.subspan(piece.size());
+    const core::Nanos now = reactor_.now();
+    if (now - begun >= kBlockedWrite) quiet_since_ = now;
+    if (closing_ && !ended_) limit_farewell(kFarewell);
+  }
+  co_return Result<void>();
 }
 
 void Link::keep_alive() {
   const core::Nanos now = reactor_.now();
-  if (options_.silence_limit != 0 && now - last_receive_ >= options_.silence_limit) {
+  // Somebody who is not listened to is not silent.
+  const core::Nanos silent_from = awaiting_ ? quiet_since_ : now;
+  if (options_.silence_limit != 0 && now - silent_from >= options_.silence_limit) {
     cut("the peer is silent");
     return;
   }
-  const core::Nanos quiet_since = std::max(last_receive_, last_ping_);
-  if (now - quiet_since >= options_.ping_after) {
+  if (now - std::max(last_receive_, last_ping_) >= options_.ping_after) {
     last_ping_ = now;
     send_control(WebSocketOpcode::kPing, {});
   }
-  keepalive_.arm_at(reactor_, std::max(last_receive_, last_ping_) + options_.ping_after);
+  core::Nanos next = std::max(last_receive_, last_ping_) + options_.ping_after;
+  if (options_.silence_limit != 0) next = std::min(next, silent_from + options_.silence_limit);
+  keepalive_.arm_at(reactor_, next);
 }
 
 }  // namespace capstan::wire::muxio

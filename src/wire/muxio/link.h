@@ -39,8 +39,10 @@ class Link {
   struct Options {
     Framing framing = Framing::kWebSocketServer;
     core::Nanos ping_after = limits::kMuxioPingNanos;  // of silence; 0 = never
-    core::Nanos silence_limit = 0;                     // then the peer counts as gone; 0 = never
-    std::uint64_t mask_seed = 0;                       // clients: random
+    // Then the peer counts as gone; 0 = never. Counted while this side reads, and from the last
+    // write that the peer made room for.
+    core::Nanos silence_limit = 0;
+    std::uint64_t mask_seed = 0;  // clients: random
   };
   // `prefix`: bytes of the peer that somebody has read already.
   Link(core::Reactor& reactor, std::unique_ptr<core::Stream> stream, std::string prefix,
@@ -57,7 +59,8 @@ class Link {
   // Wakes whoever waits for room to send or to read.
   core::Event& room() { return room_; }
 
-  // Says goodbye once everything queued has left; nothing is sent or handed on afterwards.
+  // Says goodbye once everything queued has left; nothing is sent or handed on afterwards. A peer
+  // that takes nothing of it for a while is cut off.
   void close(WebSocketClose code, std::string reason);
   // Ends it now; run() returns soon.
   void cut(std::string reason);
@@ -70,6 +73,8 @@ class Link {
  private:
   core::Task<void> read_loop();
   core::Task<void> write_loop();
+  core::Task<Result<void>> write_all(ByteView bytes);
+  void limit_farewell(core::Nanos patience);
   Result<void> receive(MutableBytes bytes);
   Result<void> on_event(const WebSocketEvent& event);
   void send_control(WebSocketOpcode opcode, ByteView payload);
@@ -93,6 +98,8 @@ class Link {
   core::Scope scope_;
   core::Timer keepalive_, linger_;
   core::Nanos last_receive_ = 0, last_ping_ = 0;
+  core::Nanos quiet_since_ = 0;  // begin of what may count as silence
+  bool awaiting_ = false;        // a read is under way
   bool reading_ = true, closing_ = false, ended_ = false;
   std::string reason_;
 };

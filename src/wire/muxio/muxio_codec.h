@@ -147,9 +147,13 @@ class MessageDecoder {
   // (kInvalidArgument) for an unknown message type: the rest of the stream is to be ignored.
   Result<bool> add(ByteView& piece);
   bool complete() const { return complete_; }
+  // The header, which may be known before its metadata is complete.
+  bool header_known() const { return bytes_.size() >= kMessageHeaderBytes; }
   const MessageHeader& header() const { return header_; }
   std::string_view metadata() const { return std::string_view(bytes_).substr(kMessageHeaderBytes); }
   std::size_t buffered() const { return bytes_.size(); }
+  // Keeps the header alone; the message must not be continued.
+  void drop_metadata() { bytes_ = {}; }
   void clear();
 
  private:

@@ -71,8 +71,13 @@ std::optional<std::string> Server::refusal(const Http1Request& request) const {
   const std::string connection = request.header("connection"), upgrade = request.header("upgrade");
   const std::string key = request.header("sec-websocket-key");
   const std::string version = request.header("sec-websocket-version");
-  const auto decision =
-      websocket_answer({request.method, request.http10, connection, upgrade, key, version});
+  const std::string host = request.header("host"), origin = request.header("origin");
+  const auto decision = websocket_answer(
+      {request.method, request.http10, connection, upgrade, key, version, host, origin},
+      options_.origins);
+  if (decision.accepted && stopping_) {
+    return http1_answer(503, "The node is shutting down; try again later.\n");
+  }
   if (decision.accepted) return std::nullopt;
   return http1_answer(decision.status, decision.body, decision.headers, request.method == "HEAD");
 }
@@ -85,6 +90,7 @@ core::Task<void> Server::upgrade(std::unique_ptr<core::Stream> stream, Http1Requ
 }
 
 void Server::adopt(std::unique_ptr<core::Stream> stream, std::string prefix) {
+  if (stopping_) return;  // run() may be over, and nobody would serve it
   ++connections_;
   scope_.spawn(serve(std::move(stream), std::move(prefix), Link::Framing::kWebSocketServer));
 }

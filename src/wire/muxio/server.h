@@ -30,6 +30,8 @@ namespace capstan::wire::muxio {
 struct ServerOptions {
   SessionOptions session;
   core::ListenOptions listen;  // of Unix sockets
+  // Whose pages may open a WebSocket, beside those of the node's own host and of loopback ones.
+  std::vector<std::string> origins;
 };
 
 class Server {

@@ -39,7 +39,7 @@ void ServerCall::begin(const Method& method, const MessageHeader& header, std::u
 }
 
 void ServerCall::reset() {
-  count_bytes(0);
+  hold_bytes(0);
   session_.set_clogged(clogging_, false);
   method_ = nullptr;
   call_.operation = nullptr;
@@ -70,9 +70,21 @@ void ServerCall::cancel(Code reason) {
 // --- in -----------------------------------------------------------------------------------------
 
 void ServerCall::count_bytes(std::size_t bytes) {
-  auto& sum = session_.counters_.unfinished_bytes;
-  sum = sum - counted_bytes_ + bytes;
-  counted_bytes_ = bytes;
+  session_.charge(counted_bytes_, bytes);
+}
+
+void ServerCall::hold_bytes(std::size_t bytes) {
+  count_bytes(bytes);
+  auto& sum = session_.held_bytes_;
+  const bool paused = sum > session_.options_.held_bytes;
+  sum = sum - held_bytes_ + bytes;
+  held_bytes_ = bytes;
+  if (paused && sum <= session_.options_.held_bytes) session_.link_.room().notify_all();
+}
+
+std::string overcharge_text(bool bare) {
+  constexpr std::string_view kText = "too many bytes of requests are unfinished; try again later";
+  return bare ? std::string(kText) : "RESOURCE_EXHAUSTED: " + std::string(kText);
 }
 
 Result<void> ServerCall::receive(ByteView piece) {
@@ -90,9 +102,8 @@ Result<void> ServerCall::receive(ByteView piece) {
   }
   body_.append(as_text(piece));
   count_bytes(metadata_.size() + body_.size());
-  if (session_.counters_.unfinished_bytes > limits::kMuxioUnfinishedBytes) {
-    return fail(Code::kResourceExhausted,
-                "too many bytes of unfinished requests arrive at once; try again later");
+  if (session_.overcharged()) {
+    return fail(Code::kResourceExhausted, overcharge_text(method_->bitcode.has_value()));
   }
   return {};
 }
@@ -100,14 +111,22 @@ Result<void> ServerCall::receive(ByteView piece) {
 Result<void> ServerCall::receive_end() {
   ended_ = true;
   inbound_ = nullptr;
-  count_bytes(0);
   if (client_streams()) {
+    hold_bytes(metadata_.size());
     wake_reader();
     return {};
   }
-  if (!unary()) return {};
+  const std::size_t size = arguments().size();
+  if (!unary()) {
+    hold_bytes(size);
+    return {};
+  }
   request_ = method_->entry->request->New(&arena_);
   TRY(parse(arguments(), *request_));
+  // Few bytes of bitcode can stand for many values. The arena counts these, not their contents.
+  const std::size_t allocated = arena_.SpaceAllocated();
+  const bool small = size <= kSmallArguments && allocated <= kArenaBytes;
+  hold_bytes(small ? size : allocated + request_->ByteSizeLong());
   body_.clear();
   if (body_.capacity() > kKeptBytes) body_ = {};  // a running call needs its request only once
   return {};

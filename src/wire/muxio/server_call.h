@@ -16,6 +16,9 @@
 
 namespace capstan::wire::muxio {
 
+// Why a call is refused that its connection has no memory left for.
+std::string overcharge_text(bool bare);
+
 class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
  public:
   explicit ServerCall(Session& session);
@@ -28,7 +31,7 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   friend class Session;
   void begin(const Method& method, const MessageHeader& header, std::uint32_t stream,
              std::string_view metadata);
-  // What of the request arrived; an error refuses the call.
+  // What of the request arrived; an error refuses the call with its message.
   Result<void> receive(ByteView piece);
   Result<void> receive_end();
   void cancel(Code reason);
@@ -45,6 +48,8 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   ByteView arguments() const { return as_bytes(body_.empty() ? metadata_ : body_); }
   bool output_full() const;
   void count_bytes(std::size_t bytes);
+  // The request is complete and costs this until it is forgotten.
+  void hold_bytes(std::size_t bytes);
   void wake_reader() {
     if (!readable_.is_set()) readable_.set();
   }
@@ -58,7 +63,8 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   rpc::Call call_;
   std::optional<core::CancelSource> cancel_;
   std::string metadata_, body_;
-  std::size_t counted_bytes_ = 0;  // in the server's sum
+  std::size_t counted_bytes_ = 0;  // in the sums of the server and of the session
+  std::size_t held_bytes_ = 0;     // in the session's sum of complete requests
   RecordDecoder records_;
   bool metadata_taken_ = false, ended_ = false, running_ = false;
   bool clogging_ = false, interrupted_ = false, drained_ = false, abandoned_ = false;

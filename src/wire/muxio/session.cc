@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wire/muxio/client_call.h"
+#include "wire/muxio/error_map.h"
 #include "wire/muxio/server_call.h"
 
 namespace capstan::wire::muxio {
@@ -117,7 +118,8 @@ Result<void> Session::decode(ByteView bytes) {
 void Session::on_read_done() {}
 
 bool Session::wants_pause() const {
-  return clogged_ != 0 || running_ >= limits::kMuxioCallsInFlight;
+  return clogged_ != 0 || running_ >= limits::kMuxioCallsInFlight ||
+         held_bytes_ > options_.held_bytes;
 }
 
 void Session::set_clogged(bool& mine, bool clogged) {
@@ -137,8 +139,20 @@ Session::Inbound* Session::take_inbound() {
 }
 
 void Session::count_header(Inbound& inbound, std::size_t bytes) {
-  counters_.unfinished_bytes += bytes - inbound.counted_bytes;
-  inbound.counted_bytes = bytes;
+  charge(inbound.counted_bytes, bytes);
+}
+
+void Session::charge(std::size_t& counted, std::size_t bytes) {
+  counters_.unfinished_bytes += bytes - counted;
+  charged_bytes_ += bytes - counted;
+  counted = bytes;
+}
+
+// A connection may have as much as nobody uses: half of all when it is alone, a third when there
+// are two, and there is always something left for a new one.
+bool Session::overcharged() const {
+  const std::size_t all = counters_.unfinished_bytes;
+  return all > options_.all_bytes || charged_bytes_ > options_.all_bytes - all;
 }
 
 void Session::release(Inbound* inbound) {
@@ -160,10 +174,19 @@ void Session::on_data(StreamState& stream, ByteView piece) {
     const auto complete = inbound.message.add(piece);
     const bool partial = complete && !*complete;
     count_header(inbound, partial ? inbound.message.buffered() : 0);
-    if (!complete || counters_.unfinished_bytes > limits::kMuxioUnfinishedBytes) {
-      count_header(inbound, 0);
+    if (!complete) {
       inbound.kind = Inbound::Kind::kIgnored;
       inbound.message.clear();
+      return;
+    }
+    const bool call =
+        inbound.message.header_known() && inbound.message.header().type == MessageType::kCall;
+    if (call && overcharged()) {
+      ++counters_.calls_started;
+      const Method* method = method_of(inbound.message.header().method);
+      inbound.refuse(Status::kSystemError, overcharge_text(method && method->bitcode));
+      inbound.message.drop_metadata();
+      count_header(inbound, 0);
       return;
     }
     if (partial) return;
@@ -187,8 +210,9 @@ void Session::on_end(StreamState& stream) {
   switch (inbound->kind) {
     case Inbound::Kind::kCall: {
       ServerCall* call = inbound->call;
-      if (auto ended = call->receive_end(); !ended) {
-        refuse(header.request, header.method, Status::kSystemError, ended.error().message);
+      if (const auto ended = call->receive_end(); !ended) {
+        refuse(header.request, header.method, Status::kSystemError,
+               error_payload(ended.error(), call->method_->bitcode.has_value()));
         release(call);
       } else if (!call->running_) {
         start(*call);
@@ -203,6 +227,7 @@ void Session::on_end(StreamState& stream) {
     case Inbound::Kind::kIgnored: break;
   }
   release(inbound);
+  end_if_drained();  // that may have been the last call
 }
 
 void Session::on_cancel(std::uint32_t id, StreamState* stream) {
@@ -215,7 +240,8 @@ void Session::on_cancel(std::uint32_t id, StreamState* stream) {
     } else if (inbound->kind == Inbound::Kind::kAnswer) {
       inbound->asked->fail_with({Code::kAborted, 0, "the server cancelled the answer", {}});
     }
-    return release(inbound);
+    release(inbound);
+    return end_if_drained();
   }
   for (auto* call : active_) {  // the request is complete, the call still runs
     if (call->stream_ != id || !call->running_) continue;
@@ -233,6 +259,10 @@ void Session::accept_message(Inbound& inbound, StreamState& stream) {
   if (inbound.message.header().type == MessageType::kResponse) accept_response(inbound);
 }
 
+const Method* Session::method_of(std::uint64_t id) const {
+  return served_.methods ? served_.methods->find(id) : nullptr;
+}
+
 void Session::accept_call(Inbound& inbound, StreamState& stream) {
   const MessageHeader header = inbound.message.header();
   // No early end, so that the compiler compares many at a time.
@@ -240,7 +270,7 @@ void Session::accept_call(Inbound& inbound, StreamState& stream) {
   for (const std::uint32_t request : active_requests_) same += request == header.request;
   if (same != 0) return;
   ++counters_.calls_started;
-  const Method* method = served_.methods ? served_.methods->find(header.method) : nullptr;
+  const Method* method = method_of(header.method);
   if (!method) return inbound.refuse(Status::kMethodNotFound, {});
   if (draining_) {
     return inbound.refuse(Status::kSystemError,

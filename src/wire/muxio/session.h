@@ -21,6 +21,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "rpc/directory.h"
+#include "wire/muxio/limits.h"
 #include "wire/muxio/link.h"
 #include "wire/muxio/method_table.h"
 #include "wire/muxio/muxio_codec.h"
@@ -37,6 +38,9 @@ struct SessionOptions {
   std::size_t request_bytes = limits::kMuxioRequestBytes;
   std::size_t message_bytes = limits::kGrpcReceiveMessageBytes;  // of streams of messages
   std::size_t answer_bytes = limits::kMuxioRequestBytes;         // to calls of ours
+  // Of the requests of all connections that share the counters; each may have as much as is free.
+  std::size_t all_bytes = limits::kMuxioUnfinishedBytes;
+  std::size_t held_bytes = kHeldBytes;  // of calls that wait or run, then nothing is read
   FrameDecoder::Limits frames;
   Link::Options link;
 };
@@ -45,7 +49,7 @@ struct SessionOptions {
 struct Counters {
   std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
   std::uint64_t calls_started = 0, calls_refused = 0;
-  std::size_t unfinished_bytes = 0;  // of calls that still arrive
+  std::size_t unfinished_bytes = 0;  // of requests that arrive, wait or run
 };
 
 // What it serves; null pointers: nothing, calls are answered with MethodNotFound.
@@ -111,6 +115,11 @@ class Session final : private LinkEvents, private FrameEvents {
   void accept_response(Inbound& inbound);
   Inbound* take_inbound();
   void count_header(Inbound& inbound, std::size_t bytes);
+  // Of the sums of all connections and of this one.
+  void charge(std::size_t& counted, std::size_t bytes);
+  const Method* method_of(std::uint64_t id) const;
+  // Whether this connection has more than its share.
+  bool overcharged() const;
   void release(Inbound* inbound);
 
   // Calls of the peer
@@ -148,6 +157,8 @@ class Session final : private LinkEvents, private FrameEvents {
   std::vector<ServerCall*> active_, spare_calls_;
   std::vector<std::uint32_t> active_requests_;  // the request ids of active_, together in memory
   std::size_t running_ = 0, clogged_ = 0;
+  std::size_t charged_bytes_ = 0;  // of all requests
+  std::size_t held_bytes_ = 0;     // of those that are complete
   core::SharedMutex order_;
   std::string scratch_;
 

@@ -528,5 +528,167 @@ TEST(MuxioServer, RandomBytesDoNoHarm) {
   }
 }
 
+// --- what waits, stalls and ends ----------------------------------------------------------------
+
+// A check whose message has `size` bytes more, in a field that nobody knows.
+std::string padded(const std::string& request, std::size_t size) {
+  std::string out = request + "\x7A";
+  for (; size >= 0x80; size >>= 7) out.push_back(static_cast<char>(size | 0x80));
+  out.push_back(static_cast<char>(size));
+  return out;
+}
+const std::string kSlow = padded("\x0A\x04slow", 400) + std::string(400, 'p');
+const std::string kWait = padded("\x0A\x04wait", 5000) + std::string(5000, 'p');
+
+TEST(MuxioServer, RequestsOfRunningCallsCount) {
+  ServerOptions options;
+  options.session.held_bytes = 1000;
+  TestWorld world(options);
+  run_with_peer(world, [](TestWorld& in, RawPeer& peer) -> Task<void> {
+    for (std::uint32_t i = 1; i <= 4; ++i) {
+      co_await peer.send(frame(i, 0, kEnd, call(i, kSlow)));
+      EXPECT_TRUE(co_await core::sleep_for(50 * core::kMillisecond));
+    }
+    EXPECT_EQ(in.service.started, 3) << "the fourth must not be read yet";
+    EXPECT_GE(in.server->counters().unfinished_bytes, 3 * kSlow.size());
+    (void)co_await peer.answers(4);
+    EXPECT_EQ(in.service.started, 4);
+    EXPECT_EQ(in.server->counters().unfinished_bytes, 0U);
+    co_await peer.send(frame(5, 0, kEnd, call(5, "", kWait)));
+    EXPECT_TRUE(co_await core::sleep_for(50 * core::kMillisecond));
+    EXPECT_GE(in.server->counters().unfinished_bytes, kWait.size());
+  });
+}
+
+Task<void> two_peers(TestWorld* world) {
+  const auto greedy = co_await RawPeer::connect(world);
+  const auto modest = co_await RawPeer::connect(world);
+  // Half of a request that fits, and the beginning of one that does not: half of 2000 is all that
+  // one connection may have.
+  co_await greedy->send(frame(1, 0, kOpen, call(1, "", std::string(800, 'a'))));
+  co_await greedy->send(frame(2, 0, kOpen, call(2, std::string(500, 'a')).substr(0, 315)));
+  co_await greedy->send(frame(2, 1, kEnd, std::string(200, 'a')));
+  constexpr char kRefusal[] =
+      "2:RESOURCE_EXHAUSTED: too many bytes of requests are unfinished; try again later ";
+  EXPECT_EQ(co_await greedy->answers(1), std::string("2:") + kRefusal);
+  co_await greedy->send(frame(3, 0, kOpen, call(3, "", std::string(300, 'a'))));
+  co_await greedy->send(frame(3, 1, kEnd));
+  EXPECT_EQ(co_await greedy->answers(1), std::string("3:") + kRefusal);
+  // Others are served, and so is the first call.
+  co_await modest->send(frame(1, 0, kEnd, call(1, kX)));
+  EXPECT_EQ(co_await modest->answers(1), std::string("1:0:") + kServing + " ");
+  co_await greedy->send(frame(1, 1, kEnd));
+  EXPECT_TRUE((co_await greedy->answers(1)).starts_with("1:2:INVALID_ARGUMENT"));
+  co_await greedy->send(frame(4, 0, kEnd, call(4, kX)));
+  EXPECT_EQ(co_await greedy->answers(1), std::string("4:0:") + kServing + " ");
+}
+
+TEST(MuxioServer, WhoAsksForTooMuchIsToldAndOthersAreServed) {
+  ServerOptions options;
+  options.session.all_bytes = 2000;
+  TestWorld world(options);
+  world.run([](TestWorld& in) { return two_peers(&in); });
+}
+
+TEST(MuxioSession, SilenceCountsOnlyWhileListening) {
+  TestWorld world;
+  run_with_client(world, [](TestWorld& in, Client& client) -> Task<void> {
+    const HealthCheckRequest request;
+    auto call = client.open(kEndless, &request);
+    HealthCheckResponse response;
+    EXPECT_TRUE((co_await (*call)->next(response)).value_or(false));
+    EXPECT_TRUE(co_await core::sleep_for(100 * core::kSecond));  // nothing is taken meanwhile
+    EXPECT_TRUE(client.connected());
+    for (int i = 0; i < 100'000; ++i) {
+      const auto got = co_await (*call)->next(response);
+      CAPSTAN_ASSERT(got.value_or(false));
+    }
+    call->reset();
+    EXPECT_TRUE(co_await client.unary(kUnary, check_of("x"), response, {}));
+    // A server that is gone without a word still is found out.
+    in.world.network().partition(in.server_env.address(), in.client_env.address());
+    EXPECT_TRUE(co_await core::sleep_for(30 * core::kSecond));
+    EXPECT_FALSE(client.connected());
+    in.world.network().heal_all();
+  });
+}
+
+TEST(MuxioSession, SlowWritesAreASignOfLife) {
+  TestWorld world;
+  world.world.network().options().bytes_per_second = 50'000;
+  run_with_client(world, [](TestWorld&, Client& client) -> Task<void> {
+    auto upload = client.open(kClientStream, nullptr);
+    ImportImageRequest part;
+    part.mutable_data()->set_data(std::string(1'000'000, 'd'));
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(co_await (*upload)->send(part));
+    (*upload)->finish_sending();
+    ImportImageResponse answer;
+    const auto got = co_await (*upload)->next(answer);
+    EXPECT_TRUE(got) << (got ? "" : got.error().text());
+    EXPECT_EQ(answer.size_bytes(), 3U);
+  });
+}
+
+TEST(MuxioServer, ClosingDoesNotWaitForAPeerThatTakesNothing) {
+  TestWorld world;
+  run_with_peer(world, [](TestWorld& in, RawPeer& peer) -> Task<void> {
+    co_await peer.send(frame(0, 0, kEnd, call(0, "", "", MessageType::kCall, method_id(kEndless))));
+    EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+    in.server->sessions().front()->finish();
+    EXPECT_TRUE(co_await core::sleep_for(15 * core::kSecond));
+    EXPECT_EQ(in.server->connections(), 0U);
+    if (in.server->connections() != 0) in.server->sessions().front()->abort("test");
+  });
+}
+
+TEST(MuxioServer, SilentClientsAreDroppedWhenAsked) {
+  ServerOptions options;
+  options.session.link.silence_limit = 12 * core::kSecond;
+  TestWorld world(options);
+  run_with_peer(world, [](TestWorld&, RawPeer& peer) -> Task<void> {
+    const auto before = core::Reactor::current()->now();
+    EXPECT_EQ(co_await peer.answers(9), "ping ping end");
+    const auto waited = core::Reactor::current()->now() - before;
+    EXPECT_GE(waited, 11 * core::kSecond);
+    EXPECT_LE(waited, 13 * core::kSecond);
+  });
+}
+
+TEST(MuxioServer, TheLastCancelledRequestEndsADrainedConnection) {
+  for (const FrameKind how : {kCancel, kEnd}) {
+    TestWorld world;
+    run_with_peer(world, [how](TestWorld& in, RawPeer& peer) -> Task<void> {
+      return [](FrameKind kind, TestWorld* at, RawPeer* from) -> Task<void> {
+        co_await from->send(frame(1, 0, kOpen, call(1, "\xFF\xFF")));
+        while (at->server->calls_in_flight() == 0 && at->server->counters().unfinished_bytes == 0) {
+          EXPECT_TRUE(co_await core::sleep_for(core::kMillisecond));
+        }
+        at->server->stop(3600 * core::kSecond);
+        const auto before = core::Reactor::current()->now();
+        co_await from->send(frame(1, 1, kind));
+        const std::string said = co_await from->answers(9);
+        EXPECT_NE(said.find("close:1001 end"), std::string::npos) << said;
+        EXPECT_LE(core::Reactor::current()->now() - before, 5 * core::kSecond);
+      }(how, &in, &peer);
+    });
+  }
+}
+
+TEST(MuxioServer, WhoComesAfterTheEndIsSentAway) {
+  TestWorld world;
+  world.run([](TestWorld& in) -> Task<void> {
+    auto listener = in.server_env.network().listen(core::Address::tcp(in.server_env.address(), 99));
+    auto client = co_await in.client_env.network().connect(
+        core::Address::tcp(in.server_env.address(), 99), {});
+    auto guest = co_await (*listener)->accept();
+    in.server->stop(core::kSecond);
+    EXPECT_TRUE(co_await core::sleep_for(2 * core::kSecond));
+    in.server->adopt(*std::move(guest), {});
+    EXPECT_EQ(in.server->counters().connections_opened, 0U);
+    std::uint8_t byte = 0;
+    EXPECT_EQ((co_await (*client)->read({&byte, 1})).value_or(0), 0U);
+  });
+}
+
 }  // namespace
 }  // namespace capstan::wire::muxio::testing

@@ -54,9 +54,61 @@ WebSocketAnswer refuse(unsigned status, std::string body, std::string_view heade
   return {false, status, headers, std::move(body)};
 }
 
+// The host of "HOST[:PORT]", without brackets; nothing for what is no such thing.
+std::string_view host_of(std::string_view authority) {
+  const bool brackets = authority.starts_with('[');
+  const auto end = authority.find(brackets ? ']' : ':');
+  const std::string_view host = authority.substr(brackets ? 1 : 0, end - (brackets ? 1 : 0));
+  std::string_view port;
+  if (end != std::string_view::npos) port = authority.substr(end + (brackets ? 1 : 0));
+  const bool good_port = port.empty() || (port.size() > 1 && port[0] == ':' &&
+                                          port.find_first_not_of("0123456789", 1) == port.npos);
+  if ((brackets && end == authority.npos) || !good_port) return {};
+  if (host.find_first_of("/@?#\\, \t[]") != host.npos) return {};
+  return host;
+}
+
+std::string_view host_of_origin(std::string_view origin) {
+  const auto scheme = origin.find("://");
+  return scheme == origin.npos || scheme == 0 ? std::string_view()
+                                              : host_of(origin.substr(scheme + 3));
+}
+
+bool is_loopback(std::string_view host) {
+  if (same(host, "localhost") || host == "::1") return true;
+  std::size_t parts = 0;  // of an IPv4 address: a name may begin with "127." as well
+  for (std::string_view rest = host; !rest.empty() || parts == 0; ++parts) {
+    const std::string_view part = cut(rest, ".");
+    if (part.empty() || part.size() > 3 || part.find_first_not_of("0123456789") != part.npos) {
+      return false;
+    }
+    if (parts == 0 && part != "127") return false;
+  }
+  return parts == 4 && !host.ends_with('.');
+}
+
 }  // namespace
 
-WebSocketAnswer websocket_answer(const WebSocketRequest& request) {
+bool websocket_origin_allowed(std::string_view origin, std::string_view host,
+                              std::span<const std::string> origins) {
+  origin = trimmed(origin);
+  for (const std::string& listed : origins) {
+    if (listed == "*" || same(listed, origin)) return true;
+  }
+  const std::string_view page = host_of_origin(origin);
+  return !page.empty() && (is_loopback(page) || same(page, host_of(trimmed(host))));
+}
+
+Result<void> websocket_check_origin(std::string_view origin) {
+  if (origin == "*" || origin == "null" || !host_of_origin(origin).empty()) return {};
+  return fail(Code::kInvalidArgument,
+              "'" + std::string(origin) +
+                  "' is no origin. Give SCHEME://HOST[:PORT] without a path, as in "
+                  "https://console.example:8443, or * for any");
+}
+
+WebSocketAnswer websocket_answer(const WebSocketRequest& request,
+                                 std::span<const std::string> origins) {
   if (request.method != "GET") return refuse(405, "", "allow: GET,HEAD\r\n");
   if (!has_token(request.connection, "upgrade")) {
     return refuse(400, "Connection header did not include 'upgrade'");
@@ -72,6 +124,10 @@ WebSocketAnswer websocket_answer(const WebSocketRequest& request) {
   if (request.http10) {
     return refuse(426, "WebSocket request couldn't be upgraded since no upgrade state was present",
                   "upgrade: websocket\r\n");
+  }
+  if (!request.origin.empty() && !websocket_origin_allowed(request.origin, request.host, origins)) {
+    return refuse(403, "Pages of the origin '" + std::string(request.origin.substr(0, 200)) +
+                           "' may not connect to this node. Its option --ws-origin allows them");
   }
   return {true, 101, {}, {}};
 }

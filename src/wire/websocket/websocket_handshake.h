@@ -6,10 +6,14 @@
 // section 9.1): method, Connection, Upgrade, key, version. Subprotocols and extensions
 // (permessage-deflate) that a client offers are ignored, which refuses them politely: the answer
 // names none, so none is used.
+//
+// Browsers let any page open a WebSocket to any address and say in Origin which page it is; that is
+// all that keeps a foreign page from using a server that its user can reach. Programs send none.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,6 +26,7 @@ struct WebSocketRequest {
   std::string_view method;
   bool http10 = false;
   std::string_view connection, upgrade, key, version;
+  std::string_view host = {}, origin = {};
 };
 
 struct WebSocketAnswer {
@@ -31,8 +36,17 @@ struct WebSocketAnswer {
   std::string body;          // text/plain, of a refusal
 };
 
-// Decides on a request for the WebSocket's path.
-WebSocketAnswer websocket_answer(const WebSocketRequest& request);
+// Decides on a request for the WebSocket's path. A request with an Origin must come from the host
+// that it is made to, from a loopback one or from one of `origins`.
+WebSocketAnswer websocket_answer(const WebSocketRequest& request,
+                                 std::span<const std::string> origins = {});
+
+// Whether pages of `origin` may connect to `host`: those of the same host, whatever the port, those
+// of loopback names and addresses, and those listed; "*" lists all.
+bool websocket_origin_allowed(std::string_view origin, std::string_view host,
+                              std::span<const std::string> origins);
+// What may be listed: SCHEME://HOST[:PORT] as browsers send it, "null" or "*".
+Result<void> websocket_check_origin(std::string_view origin);
 
 // base64(SHA-1(key + the RFC's GUID)).
 std::string websocket_accept(std::string_view key);

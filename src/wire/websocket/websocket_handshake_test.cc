@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace capstan::wire {
 namespace {
 
@@ -58,6 +61,54 @@ TEST(WebSocketHandshake, Answers) {
     EXPECT_FALSE(answer.accepted);
     EXPECT_EQ(answer.status, row.status);
     EXPECT_EQ(answer.body, row.body);
+  }
+}
+
+TEST(WebSocketHandshake, OnlyPagesThatMay) {
+  const std::vector<std::string> listed = {"https://console.example:8443", "null"};
+  struct Row {
+    std::string_view origin, host;
+    bool accepted;
+  };
+  const Row rows[] = {
+      {"", "node1:10124", true},
+      {"http://node1:8080", "node1:10124", true},
+      {"https://NODE1", "node1", true},
+      {"http://[2001:db8::1]:80", "[2001:db8::1]:10124", true},
+      {"http://localhost:3000", "node1:10124", true},
+      {"http://127.1.2.3", "node1:10124", true},
+      {"http://[::1]:3000", "node1:10124", true},
+      {"https://Console.example:8443", "node1:10124", true},
+      {"null", "node1:10124", true},
+      {"https://console.example", "node1:10124", false},
+      {"https://evil.example", "node1:10124", false},
+      {"https://node1.evil.example", "node1:10124", false},
+      {"https://node1@evil.example", "node1:10124", false},
+      {"https://127.0.0.1.evil.example", "node1:10124", false},
+      {"https://127.0.0", "node1:10124", false},
+      {"https://localhost.evil.example", "node1:10124", false},
+      {"https://evil.example/node1", "node1:10124", false},
+      {"https://evil.example, http://node1", "node1:10124", false},
+      {"https://", "", false},
+      {"node1", "node1:10124", false},
+      {"file://", "node1:10124", false},
+  };
+  for (const Row& row : rows) {
+    auto request = good();
+    request.origin = row.origin;
+    request.host = row.host;
+    const auto answer = websocket_answer(request, listed);
+    EXPECT_EQ(answer.accepted, row.accepted) << row.origin;
+    EXPECT_EQ(answer.status, row.accepted ? 101U : 403U) << row.origin;
+    if (!row.accepted) EXPECT_NE(answer.body.find("--ws-origin"), std::string::npos);
+    const std::vector<std::string> any = {"*"};
+    EXPECT_TRUE(websocket_answer(request, any).accepted) << row.origin;
+  }
+  for (const char* bad : {"", "node1", "http://", "https://x/", "https://x:y", "https://a b"}) {
+    EXPECT_FALSE(websocket_check_origin(bad)) << bad;
+  }
+  for (const char* fine : {"*", "null", "https://x", "http://[::1]:80"}) {
+    EXPECT_TRUE(websocket_check_origin(fine)) << fine;
   }
 }
 
