@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "core/os_socket.h"
 #include "core/uring_reactor.h"
@@ -120,6 +121,12 @@ class Socket {
   explicit Socket(int fd) : fd_(fd), peer_(peer_of(fd)) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails on Unix sockets: no matter
+    // A peer whose machine or network is gone says nothing: this finds out within a minute.
+    for (const auto& [option, value] :
+         {std::pair(TCP_KEEPIDLE, 30), std::pair(TCP_KEEPINTVL, 10), std::pair(TCP_KEEPCNT, 3)}) {
+      setsockopt(fd, IPPROTO_TCP, option, &value, sizeof value);
+    }
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
   ~Socket() {
     CAPSTAN_ASSERT(!reading_.in_flight() && !writing_.in_flight());

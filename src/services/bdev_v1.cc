@@ -1,7 +1,9 @@
 // Why this file exists: see bdev_v1.h.
 #include "services/bdev_v1.h"
 
+#include "services/errors.h"
 #include "services/pool_ops.h"
+#include "services/replica_ops.h"
 #include "services/uris.h"
 #include "storage/device/device_uri.h"
 
@@ -12,7 +14,7 @@ using google::protobuf::Empty;
 
 namespace {
 
-v1::Bdev message(const storage::DeviceRegistry& devices, const storage::DeviceEntry& entry) {
+v1::Bdev message(const Engine& engine, const storage::DeviceEntry& entry) {
   const auto& device = *entry.device;
   v1::Bdev out;
   out.set_name(device.name());
@@ -24,9 +26,9 @@ v1::Bdev message(const storage::DeviceRegistry& devices, const storage::DeviceEn
   std::string aliases;
   for (const auto& alias : entry.aliases) aliases += (aliases.empty() ? "" : ",") + alias;
   out.set_aliases(aliases);
-  out.set_uri(creation_uri(devices, device));
+  out.set_uri(creation_uri(engine.devices(), device));
   out.set_product_name(std::string(device.product()));
-  out.set_share_uri(local_uri(device.name(), device.uuid()));
+  out.set_share_uri(engine.shares().uri(device));
   return out;
 }
 
@@ -49,7 +51,7 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
   }
   if (!existed) engine_.events().publish("device", "create", entry->device->name());
   v1::CreateBdevResponse response;
-  *response.mutable_bdev() = message(engine_.devices(), *entry);
+  *response.mutable_bdev() = message(engine_, *entry);
   co_return response;
 }
 
@@ -61,6 +63,9 @@ core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call&,
   const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
   if (!reference && engine_.devices().find(uri.name)) {
     CO_TRY(co_await close_pool_on(engine_, uri.name));
+    if (const auto device = engine_.devices().find(uri.name)) {
+      co_await engine_.shares().unshare(device);
+    }
   }
   CO_TRY(co_await engine_.devices().destroy(request.uri()));
   if (!reference) engine_.events().publish("device", "delete", uri.name);
@@ -72,7 +77,7 @@ core::Task<Result<v1::ListBdevResponse>> BdevServiceV1::list(rpc::Call&,
   v1::ListBdevResponse response;
   for (const auto* entry : engine_.devices().list()) {
     if (request.has_name() && request.name().value() != entry->device->name()) continue;
-    *response.add_bdevs() = message(engine_.devices(), *entry);
+    *response.add_bdevs() = message(engine_, *entry);
   }
   co_return response;
 }
@@ -90,15 +95,34 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
                                         "' is already shared or claimed (" + device->claimed_by() +
                                         ")");
   }
-  co_return fail(Code::kUnimplemented,
-                 "device '" + device->name() +
-                     "' cannot be shared over NVMe-oF: this build has no NVMe "
-                     "target yet; local users reach it as " +
-                     local_uri(device->name(), device->uuid()));
+  std::vector<std::string> hosts(request.allowed_hosts().begin(), request.allowed_hosts().end());
+  if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
+    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY(co_await share_replica(engine_, replica->uuid().text(), ShareKind::kNvmf, "NVMF",
+                                  std::move(hosts)));
+  } else {
+    CO_TRY(engine_.shares().check());
+    auto shared = engine_.shares().share(device, {.hosts = std::move(hosts)});
+    if (!shared) co_return std::unexpected(share_error(std::move(shared).error()));
+  }
+  const auto* entry = engine_.devices().entry(device->name());
+  if (!entry) co_return fail(Code::kNotFound, "device '" + device->name() + "' has vanished");
+  v1::BdevShareResponse response;
+  *response.mutable_bdev() = message(engine_, *entry);
+  co_return response;
 }
 
-core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&, const v1::BdevUnshareRequest&) {
-  co_return Empty();  // nothing is ever shared, and an unknown name is fine
+core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&,
+                                                 const v1::BdevUnshareRequest& request) {
+  const auto device = engine_.devices().find(request.name());
+  if (!device || !engine_.shares().shared(*device)) co_return Empty();
+  if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
+    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY(co_await unshare_replica(engine_, replica->uuid().text()));
+    co_return Empty();
+  }
+  co_await engine_.shares().unshare(device);
+  co_return Empty();
 }
 
 Result<void> bind_bdev_v1(rpc::Directory& directory, BdevServiceV1& service) {

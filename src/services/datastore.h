@@ -24,6 +24,8 @@ namespace capstan::services {
 
 inline constexpr std::uint64_t kKvAnswerBytes = 256U << 20;  // of values in one message
 inline constexpr std::size_t kKvShownKeyBytes = 256;         // of a key in an error
+inline constexpr std::size_t kKvToldKeyBytes = 64U << 10;    // of a key in a change, else none
+inline constexpr std::size_t kKvWatchBytes = 4U << 20;       // of keys not taken, per watcher
 
 class DataStoreService {
  public:
@@ -73,6 +75,7 @@ class DataStoreService {
   using Store = storage::kv::Store;
   struct Watcher {
     std::deque<datastore::v1::Change> queue;
+    std::size_t bytes = 0;  // of the keys in the queue
     std::uint64_t missed = 0;
     core::Event changed;
   };

@@ -51,13 +51,16 @@ core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
 void DataStoreService::tell(Opened& opened, std::span<const storage::kv::Changed> changes) {
   for (Watcher* watcher : opened.watchers) {
     for (const auto& change : changes) {
-      if (watcher->queue.size() >= limits::kKvWatchQueue) {
+      // A longer key is not told: the hash says which it is.
+      const std::size_t key = change.key.size() <= kKvToldKeyBytes ? change.key.size() : 0;
+      if (watcher->queue.size() >= limits::kKvWatchQueue || watcher->bytes + key > kKvWatchBytes) {
         ++watcher->missed;
         continue;
       }
+      watcher->bytes += key;
       auto& message = watcher->queue.emplace_back();
       message.set_key_hash(change.key_hash);
-      message.set_key(change.key.data(), change.key.size());
+      message.set_key(change.key.data(), key);
       message.set_removed(change.removed);
       message.set_size_bytes(change.size);
       message.set_tail_offset(change.tail);
@@ -91,12 +94,17 @@ core::Task<Result<void>> DataStoreService::watch(rpc::Call& call, const d1::Watc
   while (true) {
     CO_TRY(call.token.check());
     if (stopping_.fired()) co_return fail(Code::kUnavailable, "the node is stopping");
-    if (watcher.queue.empty()) {
+    d1::Change change;
+    if (!watcher.queue.empty()) {
+      change = std::move(watcher.queue.front());
+      watcher.queue.pop_front();
+      watcher.bytes -= change.key().size();
+    } else if (watcher.missed != 0) {  // the last ones; there may be no next to tell it with
+      change.set_missed(std::exchange(watcher.missed, 0));
+    } else {
       co_await watcher.changed.wait();
       continue;
     }
-    const d1::Change change = std::move(watcher.queue.front());
-    watcher.queue.pop_front();
     CO_TRY(co_await sink.send(change));
   }
 }

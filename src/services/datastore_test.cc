@@ -201,6 +201,64 @@ TEST_F(DataStoreTest, WatchersHearOfChanges) {
   EXPECT_TRUE(answers.messages[1].removed());
 }
 
+// A client that takes one change, then none for a while.
+class SlowAnswers final : public rpc::MessageSink {
+ public:
+  std::vector<d1::Change> messages;
+  core::Event gate;
+  core::CancelSource* leave = nullptr;
+  std::size_t until = 0;
+  core::Task<Result<void>> send(const rpc::Message& message) override {
+    messages.push_back(static_cast<const d1::Change&>(message));
+    co_await gate.wait();
+    if (messages.size() == until) leave->fire();
+    co_return Result<void>();
+  }
+};
+
+core::Task<Result<void>> watch_slowly(rpc::Directory* directory, rpc::Call* call,
+                                      SlowAnswers* answers) {
+  Requests<d1::WatchRequest> source({d1::WatchRequest()});
+  co_return co_await directory->run(*directory->find("capstan.datastore.v1.DataStoreRpc/Watch"),
+                                    *call, source, *answers);
+}
+
+// The first change is being sent; behind it wait as many keys as may, `lost` more are missed.
+core::Task<void> write_large_keys(DataStoreService* stores, SlowAnswers* answers, std::size_t lost,
+                                  core::Task<void> watching) {
+  core::Scope scope;
+  scope.spawn(std::move(watching));
+  rpc::Call call;
+  d1::WriteRequest write;
+  write.set_value("1");
+  const std::size_t fit = kKvWatchBytes / kKvToldKeyBytes;
+  answers->until = 1 + fit + 1;
+  for (std::size_t i = 0; i < 1 + fit + lost; ++i) {
+    write.set_key(std::to_string(1000 + i) + std::string(kKvToldKeyBytes - 4, 'k'));
+    EXPECT_TRUE(co_await stores->write(call, write));
+  }
+  answers->gate.set();
+  co_await scope.join();
+}
+
+TEST_F(DataStoreTest, SlowWatchersCostAFewMegabytesAndHearWhatTheyMissed) {
+  core::CancelSource leave;
+  rpc::Call watching;
+  watching.token = leave.token();
+  SlowAnswers answers;
+  answers.leave = &leave;
+  Result<void> ended;
+  world_.run(
+      write_large_keys(&node_->stores, &answers, 5,
+                       keep_watch(watch_slowly(&node_->directory, &watching, &answers), &ended)));
+  EXPECT_EQ(code_of(ended), Code::kCancelled);
+  ASSERT_EQ(answers.messages.size(), answers.until);
+  EXPECT_EQ(answers.messages.front().key().size(), kKvToldKeyBytes);
+  EXPECT_EQ(answers.messages[answers.until - 2].missed(), 0U);
+  EXPECT_EQ(answers.messages.back().missed(), 5U);
+  EXPECT_EQ(answers.messages.back().tail_offset(), 0U);
+}
+
 TEST_F(DataStoreTest, ARestartKeepsEverythingAndMetricsTell) {
   ASSERT_TRUE(write("a", "1"));
   EXPECT_NE(node_->metrics.prometheus_text().find("store_keys{store=\"main\"} 1"),

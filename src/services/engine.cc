@@ -10,7 +10,8 @@ Engine::Engine(core::Env& env, const core::Log& log, std::string state_directory
       log_(log.child("engine")),
       devices_(env),
       events_(env),
-      state_(env, std::move(state_directory)) {}
+      state_(env, std::move(state_directory)),
+      shares_(env, log_, devices_) {}
 
 Engine::~Engine() = default;
 
@@ -28,6 +29,7 @@ core::Task<void> Engine::stop() {
   {
     const auto pool_calls = co_await pool_calls_.lock();
     const auto replica_calls = co_await replica_calls_.lock();
+    co_await shares_.shutdown();
     co_await close_pools(*this);
   }
   events_.publish("node", "stop", "");

@@ -25,6 +25,7 @@
 #include "services/event_bus.h"
 #include "services/node_state.h"
 #include "services/resource_locks.h"
+#include "services/shares.h"
 #include "storage/device/registry.h"
 #include "storage/pool/pool.h"
 
@@ -54,15 +55,19 @@ class Engine {
   // Reads the node state and, when `restore`, opens the recorded pools. Pools that cannot be opened
   // are logged and become unavailable(); only an unreadable state is an error.
   core::Task<Result<void>> start(bool restore);
-  // Refuses to look ready, then closes every pool cleanly. What is recorded stays recorded.
+  // Refuses to look ready, ends all shares, then closes every pool cleanly. What is recorded stays
+  // recorded.
   core::Task<void> stop();
 
   core::Env& env() { return env_; }
   core::Log& log() { return log_; }
   storage::DeviceRegistry& devices() { return devices_; }
+  const storage::DeviceRegistry& devices() const { return devices_; }
   ResourceLocks& locks() { return locks_; }
   EventBus& events() { return events_; }
   NodeState& state() { return state_; }
+  Shares& shares() { return shares_; }
+  const Shares& shares() const { return shares_; }
 
   // The locks of whole services (io-engine-behaviour section 3.1).
   core::SharedMutex& pool_calls() { return pool_calls_; }
@@ -94,6 +99,7 @@ class Engine {
   ResourceLocks locks_;
   EventBus events_;
   NodeState state_;
+  Shares shares_;
   core::SharedMutex pool_calls_, replica_calls_;
   Phase phase_ = Phase::kStarting;
   core::Event phase_event_;

@@ -78,6 +78,12 @@ Error replica_destroy_error(Error error) {
   return with_code(std::move(error), Code::kInternal);
 }
 
+Error share_error(Error error) {
+  // No target, and hosts that are no NQNs, are ours to tell; upstream has one code for all.
+  if (error.code == Code::kFailedPrecondition || error.code == Code::kInvalidArgument) return error;
+  return with_code(std::move(error), Code::kInternal);
+}
+
 Error attribute_error(Error error) {
   return with_code(std::move(error), Code::kDataLoss);
 }

@@ -15,6 +15,7 @@ Error pool_grow_error(Error error);
 Error replica_create_error(Error error);
 Error replica_resize_error(Error error);
 Error replica_destroy_error(Error error);  // NOT_FOUND needs the trailer, see replica_v1.cc
+Error share_error(Error error);            // sharing a device
 Error attribute_error(Error error);        // writing an attribute of a volume
 
 }  // namespace capstan::services

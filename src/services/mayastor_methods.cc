@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "rpc/json_call.h"
+#include "services/errors.h"
 #include "services/spdk_params.h"
 
 namespace capstan::services {
@@ -37,9 +38,23 @@ core::Task<Result<spdk::NexusShareResponse>> MayastorMethods::nexus_share(
     co_return rpc::json_error(Code::kNotFound, -ENOENT, "bdev not found",
                               "device '" + request.name() + "'");
   }
-  co_return rpc::json_error(
-      Code::kUnimplemented, rpc::json_code::kInternalError,
-      "device '" + device->name() + "' cannot be shared: this build has no NVMe target yet");
+  Shares& shares = devices_.engine().shares();
+  auto shared = shares.check();
+  if (shared) {
+    ShareOptions options;
+    options.min_controller = static_cast<std::uint16_t>(request.cntlid_min());
+    options.max_controller = static_cast<std::uint16_t>(request.cntlid_max());
+    shared = shares.share(device, std::move(options));
+  }
+  if (!shared) {
+    const Code code = share_error(shared.error()).code;
+    co_return rpc::json_error(
+        code, rpc::json_code::kInternalError,
+        "device '" + device->name() + "' cannot be shared: " + shared.error().text());
+  }
+  spdk::NexusShareResponse response;
+  response.set_uri(shares.nvmf_uri(*device));
+  co_return response;
 }
 
 Result<void> bind_mayastor_methods(rpc::Directory& directory, MayastorMethods& service) {

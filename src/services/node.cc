@@ -88,6 +88,9 @@ core::Task<Result<n1::Health>> NodeService::get_health(rpc::Call&, const n1::Get
                  "; make its disk available and import it, or export it to forget it",
              "");
   }
+  if (engine_.shares().enabled()) {
+    add_part(health, "nvme target", engine_.shares().trouble(), engine_.shares().summary());
+  }
   co_await reactors_.refresh();
   unsigned core = 0;
   for (const auto& counters : reactors_.counters()) {

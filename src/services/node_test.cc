@@ -148,7 +148,7 @@ TEST_F(NodeTest, SharingDevices) {
   EXPECT_EQ(code_of(share()), Code::kInternal) << "claimed";
   ASSERT_TRUE(create_device("malloc:///m1?size_mb=64"));
   request.set_name("m1");
-  EXPECT_EQ(code_of(share()), Code::kUnimplemented);
+  EXPECT_EQ(code_of(share()), Code::kFailedPrecondition) << "no target runs";
   v1::BdevUnshareRequest unshare;
   unshare.set_name("nowhere");
   EXPECT_TRUE(call<Empty>("mayastor.v1.BdevRpc/Unshare", unshare));

@@ -1,5 +1,7 @@
 // Why this file exists: the other half of pool_ops.h: growth, export, destroy, shutdown, and the
 // upkeep of volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
+#include <algorithm>
+
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
@@ -27,8 +29,12 @@ Result<LoadedPool*> find(Engine& engine, const std::string& name,
   return loaded;
 }
 
-void unregister_all(Engine& engine, LoadedPool& loaded) {
-  for (const auto& replica : loaded.pool->replicas()) unregister_replica(engine, replica);
+// What the volumes' attributes say of their shares stays, so that an import makes them again.
+core::Task<void> unregister_all(Engine& engine, LoadedPool& loaded) {
+  for (const auto& replica : loaded.pool->replicas()) {
+    co_await engine.shares().unshare(replica);
+    unregister_replica(engine, replica);
+  }
 }
 
 void register_all(Engine& engine, LoadedPool& loaded) {
@@ -37,6 +43,7 @@ void register_all(Engine& engine, LoadedPool& loaded) {
     if (!registered) {
       engine.log().warn("replica_name_taken", {{"error", registered.error().text()}});
     }
+    restore_share(engine, replica);
   }
 }
 
@@ -65,7 +72,7 @@ core::Task<Result<void>> forget(Engine& engine, std::string name) {
 // Closes the pool itself; its data stays. It is closed in any case: when its last writes fail, what
 // was acknowledged is on the disk all the same and the next import recovers it.
 core::Task<void> close(Engine& engine, LoadedPool& loaded) {
-  unregister_all(engine, loaded);
+  co_await unregister_all(engine, loaded);
   const auto unloaded = co_await loaded.pool->unload();
   if (!unloaded) {
     engine.log().warn("pool_closed_uncleanly",
@@ -105,7 +112,7 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
     record.set_destroying(true);
     CO_TRY(co_await engine.state().put(std::move(record)));
   }
-  unregister_all(engine, *loaded);
+  co_await unregister_all(engine, *loaded);
   auto destroyed = co_await loaded->pool->destroy();
   if (!destroyed) {
     register_all(engine, *loaded);
@@ -171,6 +178,7 @@ core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uui
   for (const auto& other : loaded.pool->replicas()) {
     if (other->is_clone() && other->attribute(kSource) == uuid.text()) co_return;
   }
+  co_await engine.shares().unshare(snapshot);
   unregister_replica(engine, snapshot);
   const auto destroyed = co_await loaded.pool->destroy_replica(uuid);
   if (destroyed) co_return;
@@ -187,6 +195,25 @@ Result<void> register_replica(Engine& engine, const std::shared_ptr<storage::Rep
 void unregister_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica) {
   const auto* entry = engine.devices().entry(replica->name());
   if (entry && entry->device == replica) engine.devices().remove(replica->name());
+}
+
+void restore_share(Engine& engine, const std::shared_ptr<storage::Replica>& replica) {
+  if (replica->attribute("shared") != "true" || replica->is_snapshot()) return;
+  if (engine.devices().find(replica->name()) != replica) return;  // its name was taken: logged
+  ShareOptions options;
+  options.replica = true;
+  const std::string hosts = replica->attribute("allowed-hosts").value_or("");
+  for (std::string_view rest = hosts; !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    if (comma != 0) options.hosts.emplace_back(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  // A target that does not listen yet will, one that is switched off will not.
+  auto shared = engine.shares().enabled() ? Result<void>() : engine.shares().check();
+  if (shared) shared = engine.shares().share(replica, std::move(options));
+  if (shared) return;
+  engine.log().warn("replica_not_shared",
+                    {{"replica", replica->name()}, {"reason", shared.error().text()}});
 }
 
 }  // namespace capstan::services

@@ -241,11 +241,7 @@ core::Task<void> after_import(Engine& engine, LoadedPool& loaded) {
   }
   std::vector<Uuid> discarded;
   for (const auto& replica : loaded.pool->replicas()) {
-    if (replica->attribute("shared") == "true") {
-      engine.log().warn("replica_not_shared",
-                        {{"replica", replica->name()},
-                         {"reason", "it was shared before, but this node has no NVMe target"}});
-    }
+    restore_share(engine, replica);
     if (replica->attribute(kCreateTime) && replica->attribute(kDiscarded) == "true") {
       discarded.push_back(replica->uuid());
     }

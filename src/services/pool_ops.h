@@ -61,4 +61,7 @@ core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uui
 Result<void> register_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica);
 void unregister_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica);
 
+// Shares a volume again whose attributes say that it was shared. A failure is logged.
+void restore_share(Engine& engine, const std::shared_ptr<storage::Replica>& replica);
+
 }  // namespace capstan::services

@@ -13,17 +13,12 @@ namespace {
 constexpr std::uint64_t kWipeBytes = 8ULL << 20;
 constexpr std::string_view kSource = "io-engine.source_uuid";
 constexpr std::string_view kShared = "shared";
+constexpr std::string_view kAllowedHosts = "allowed-hosts";
 constexpr std::string_view kEntityId = "entity_id";
 
 std::unexpected<Error> no_pool(const std::string& text) {
   return fail(Code::kFailedPrecondition,
               "Pool " + text + " not found; create or import the pool first");
-}
-
-std::unexpected<Error> no_target(const std::string& name) {
-  return fail(Code::kUnimplemented, "replica '" + name +
-                                        "' cannot be shared over NVMe-oF: this build has no NVMe "
-                                        "target yet; use share NONE and its bdev:/// URI");
 }
 
 LoadedPool* find_pool_by_text(Engine& engine, const std::string& text) {
@@ -98,6 +93,45 @@ LoadedPool* find_damaged(Engine& engine, const Uuid& uuid) {
   return nullptr;
 }
 
+// Stores one attribute as upstream does, with a NUL behind it, unless it says so already.
+core::Task<Result<void>> store_text(FoundReplica found, std::string_view key, std::string text) {
+  if (found.replica->attribute(key).value_or("") == text) co_return {};
+  text.push_back('\0');
+  auto stored = co_await found.pool->pool->set_attribute(found.replica->uuid(), std::string(key),
+                                                         std::move(text));
+  if (stored) co_return {};
+  co_return std::unexpected(
+      attribute_error(std::move(stored).error())
+          .within("store '" + std::string(key) + "' of replica '" + found.replica->name() + "'"));
+}
+
+// The hosts come first: a crash in between must not leave a share that is open to all.
+core::Task<Result<void>> store_share(FoundReplica found, std::vector<std::string> hosts) {
+  if (found.replica->is_snapshot()) co_return {};  // nothing is stored on snapshots
+  std::string text;
+  for (const auto& host : hosts) text += (text.empty() ? "" : ",") + host;
+  CO_TRY(co_await store_text(found, kAllowedHosts, std::move(text)));
+  co_return co_await store_text(found, kShared, "true");
+}
+
+// Shares it, or gives the share new hosts; durable when it returns.
+core::Task<Result<void>> make_share(Engine& engine, FoundReplica found,
+                                    std::vector<std::string> hosts) {
+  Shares& shares = engine.shares();
+  const std::string what = "share replica '" + found.replica->name() + "'";
+  if (shares.shared(*found.replica)) {
+    auto changed = shares.set_hosts(*found.replica, hosts);
+    if (!changed) co_return std::unexpected(share_error(std::move(changed).error()).within(what));
+    co_return co_await store_share(found, shares.hosts(*found.replica));
+  }
+  CO_TRY(shares.check());
+  auto shared = shares.share(found.replica, {.hosts = hosts, .replica = true});
+  if (!shared) co_return std::unexpected(share_error(std::move(shared).error()).within(what));
+  auto stored = co_await store_share(found, std::move(hosts));
+  if (!stored) co_await shares.unshare(found.replica);
+  co_return stored;
+}
+
 std::unexpected<Error> no_replica(const std::string& uuid) {
   return fail(Code::kNotFound, "Replica " + uuid + " not found");
 }
@@ -114,7 +148,7 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
   if (!wanted.uuid.empty() && !uuid) {               // 8
     co_return fail(Code::kInvalidArgument, "invalid replica UUID '" + wanted.uuid + "'");
   }
-  if (wanted.share_nvmf) co_return no_target(wanted.name);
+  if (wanted.share_nvmf) CO_TRY(engine.shares().check());
   storage::ReplicaOptions options;
   options.name = wanted.name;
   if (uuid) options.uuid = *uuid;
@@ -140,6 +174,14 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
   if (!registered) {
     co_await take_back(engine, *loaded, replica);
     co_return std::unexpected(std::move(registered).error());
+  }
+  if (wanted.share_nvmf) {  // 11
+    auto shared = co_await make_share(engine, {loaded, replica}, std::move(wanted.allowed_hosts));
+    if (!shared) {
+      unregister_replica(engine, replica);
+      co_await take_back(engine, *loaded, replica);
+      co_return std::unexpected(std::move(shared).error());
+    }
   }
   engine.events().publish("replica", "create", replica->uuid().text(),
                           {{"name", replica->name()}, {"pool", pool_name}});
@@ -169,13 +211,18 @@ Result<Target> find_target(Engine& engine, const std::string& text) {
 }
 
 core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid) {
-  if (target.replica) unregister_replica(engine, target.replica);
+  bool shared = false;
+  if (target.replica) {
+    shared = co_await engine.shares().unshare(target.replica);
+    unregister_replica(engine, target.replica);
+  }
   auto destroyed = co_await target.pool->pool->destroy_replica(uuid);
   if (destroyed) co_return {};
   Error error = replica_destroy_error(std::move(destroyed).error());
   if (target.replica && error.code != Code::kNotFound) {
     const auto registered = register_replica(engine, target.replica);
     if (!registered) engine.log().warn("replica_name_taken", {{"replica", target.replica->name()}});
+    if (shared) restore_share(engine, target.replica);
   }
   co_return std::unexpected(std::move(error).within("destroy replica " + uuid.text()));
 }
@@ -216,8 +263,8 @@ core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, 
 }
 
 core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
-                                               std::optional<ShareKind> kind,
-                                               std::string kind_text) {
+                                               std::optional<ShareKind> kind, std::string kind_text,
+                                               std::vector<std::string> hosts) {
   auto found = find_by_text(engine, uuid, true);
   if (!found) co_return no_replica(uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
@@ -225,21 +272,23 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
     co_return fail(Code::kInvalidArgument,
                    "invalid replica share protocol value: " + kind_text + "; use NONE or NVMF");
   }
-  if (*kind == ShareKind::kNvmf) co_return no_target(found.replica->name());
-  co_return found;  // NONE, and nothing is shared
+  if (*kind == ShareKind::kNone) {
+    if (!engine.shares().shared(*found.replica)) co_return found;
+    co_return fail(Code::kInvalidArgument, "Invalid share protocol NONE: replica '" +
+                                               found.replica->name() +
+                                               "' is shared; use UnshareReplica");
+  }
+  CO_TRY(co_await make_share(engine, found, std::move(hosts)));
+  co_return found;
 }
 
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid) {
   auto found = find_by_text(engine, uuid, true);
   if (!found) co_return no_replica(uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  co_await engine.shares().unshare(found.replica);
   if (found.replica->attribute(kShared) == "true" && !found.replica->is_snapshot()) {
-    auto stored = co_await found.pool->pool->set_attribute(
-        found.replica->uuid(), std::string(kShared), std::string("false", 6));
-    if (!stored) {
-      co_return std::unexpected(attribute_error(std::move(stored).error())
-                                    .within("unshare replica '" + found.replica->name() + "'"));
-    }
+    CO_TRY(co_await store_text(found, kShared, "false"));
   }
   co_return found;
 }

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "services/engine.h"
 
@@ -18,6 +19,7 @@ struct ReplicaArguments {
   std::uint64_t size_bytes = 0;
   bool thin = false;
   bool share_nvmf = false;
+  std::vector<std::string> allowed_hosts = {};  // of the share; empty: any
   std::optional<std::string> entity_id;
 };
 core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments arguments);
@@ -35,10 +37,11 @@ struct Destroyed {
 core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string uuid, PoolChoice pool);
 
 enum class ShareKind { kNone, kNvmf };
-// kInvalidArgument when `kind` is nothing (an unknown protocol).
+// kInvalidArgument when `kind` is nothing (an unknown protocol). A replica that is shared already
+// gets the new hosts. The share is stored with the replica: importing its pool makes it again.
 core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
-                                               std::optional<ShareKind> kind,
-                                               std::string kind_text);
+                                               std::optional<ShareKind> kind, std::string kind_text,
+                                               std::vector<std::string> hosts);
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid);
 // A missing one, or a snapshot, is kNotFound.
 core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,

@@ -30,15 +30,16 @@ void fill_usage(const storage::ReplicaUsage& from, v1::ReplicaSpaceUsage& to) {
   }
 }
 
-v1::Replica message(const storage::Replica& replica) {
+v1::Replica message(const Shares& shares, const storage::Replica& replica) {
   v1::Replica out;
   out.set_name(replica.name());
   out.set_uuid(replica.uuid().text());
   out.set_pooluuid(replica.pool_uuid().text());
   out.set_size(replica.size_bytes());
   out.set_thin(replica.thin());
-  out.set_share(v1::NONE);
-  out.set_uri(local_uri(replica.name(), replica.uuid()));
+  out.set_share(shares.shared(replica) ? v1::NVMF : v1::NONE);
+  out.set_uri(shares.uri(replica));
+  for (auto& host : shares.hosts(replica)) out.add_allowed_hosts(std::move(host));
   out.set_poolname(replica.pool_name());
   fill_usage(replica.usage(), *out.mutable_usage());
   out.set_is_snapshot(replica.is_snapshot());
@@ -66,9 +67,9 @@ bool selected(const v1::ListReplicaOptions& options, const storage::Replica& rep
          (query.replica() && !snapshot && !clone);
 }
 
-Result<v1::Replica> answer(Result<FoundReplica> found) {
+Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   if (!found) return std::unexpected(std::move(found).error());
-  return message(*found->replica);
+  return message(engine.shares(), *found->replica);
 }
 
 }  // namespace
@@ -88,8 +89,9 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
   arguments.size_bytes = request.size();
   arguments.thin = request.thin();
   arguments.share_nvmf = request.share() == v1::NVMF;
+  arguments.allowed_hosts = {request.allowed_hosts().begin(), request.allowed_hosts().end()};
   if (request.has_entity_id()) arguments.entity_id = request.entity_id();
-  co_return answer(co_await services::create_replica(engine_, std::move(arguments)));
+  co_return answer(engine_, co_await services::create_replica(engine_, std::move(arguments)));
 }
 
 core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
@@ -121,7 +123,8 @@ core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
   if (!lvs) co_return response;
   for (const auto& [name, loaded] : engine_.pools()) {
     for (const auto& replica : loaded.pool->replicas()) {
-      if (selected(request, *replica)) *response.add_replicas() = message(*replica);
+      if (selected(request, *replica))
+        *response.add_replicas() = message(engine_.shares(), *replica);
     }
   }
   co_return response;
@@ -133,27 +136,29 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
   std::optional<ShareKind> kind;
   if (request.share() == v1::NONE) kind = ShareKind::kNone;
   if (request.share() == v1::NVMF) kind = ShareKind::kNvmf;
-  co_return answer(co_await services::share_replica(engine_, request.uuid(), kind,
-                                                    std::to_string(request.share())));
+  co_return answer(engine_, co_await services::share_replica(
+                                engine_, request.uuid(), kind, std::to_string(request.share()),
+                                {request.allowed_hosts().begin(), request.allowed_hosts().end()}));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
     rpc::Call&, const v1::UnshareReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(co_await services::unshare_replica(engine_, request.uuid()));
+  co_return answer(engine_, co_await services::unshare_replica(engine_, request.uuid()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
     rpc::Call&, const v1::ResizeReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(
-      co_await services::resize_replica(engine_, request.uuid(), request.requested_size()));
+  co_return answer(engine_, co_await services::resize_replica(engine_, request.uuid(),
+                                                              request.requested_size()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
     rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+  co_return answer(engine_,
+                   co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
 }
 
 Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service) {

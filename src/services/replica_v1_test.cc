@@ -100,7 +100,7 @@ TEST_F(ReplicaV1Test, CreateChecksInOrder) {
   request.set_size(kMiB);
   EXPECT_NE(text_of(create()).find("invalid replica UUID"), std::string::npos);
   request.clear_uuid();
-  EXPECT_EQ(code_of(create()), Code::kUnimplemented) << "no target yet";
+  EXPECT_EQ(code_of(create()), Code::kFailedPrecondition) << "no target runs";
   EXPECT_TRUE(list({}).empty()) << "nothing is left behind";
   request.set_share(v1::NONE);
   request.set_entity_id("vol-1");
@@ -198,7 +198,7 @@ TEST_F(ReplicaV1Test, Sharing) {
     EXPECT_EQ(code_of(share("r1", v1::ISCSI)), Code::kAborted);
   }
   EXPECT_EQ(code_of(share("r1", v1::ISCSI)), Code::kInvalidArgument);
-  EXPECT_EQ(code_of(share("r1", v1::NVMF)), Code::kUnimplemented);
+  EXPECT_EQ(code_of(share("r1", v1::NVMF)), Code::kFailedPrecondition) << "no target runs";
   EXPECT_EQ(code_of(share("r1", v1::NONE)), Code::kOk);
   v1::UnshareReplicaRequest request;
   request.set_uuid(uuid("r1"));

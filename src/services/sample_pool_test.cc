@@ -145,7 +145,7 @@ TEST_F(SamplePoolTest, WhatImportDoesOnTheSide) {
   const auto logged = [&](std::string_view event) {
     return std::ranges::count(node_->sink.events, event);
   };
-  EXPECT_EQ(logged("replica_not_shared"), 1) << "it was shared, and there is no target";
+  EXPECT_EQ(logged("replica_not_shared"), 1) << "it was shared, and no target runs";
   // snap-2 is discarded, but a replica stands on it: it stays, and import succeeds all the same.
   EXPECT_EQ(logged("snapshot_not_destroyed"), 1);
   EXPECT_TRUE(node_->engine.devices().find("pool-1/snap-2"));

@@ -20,6 +20,7 @@ from official import Client  # noqa: E402
 POOL = 'mayastor.v1.PoolRpc/'
 REPLICA = 'mayastor.v1.ReplicaRpc/'
 BDEV = 'mayastor.v1.BdevRpc/'
+ALLOWED = 'nqn.2014-08.org.example:host'
 HOST = 'mayastor.v1.HostRpc/'
 NODE = 'capstan.node.v1.NodeRpc/'
 IMAGE = 'capstan.node.v1.ImageRpc/'
@@ -358,7 +359,13 @@ class Replicas(Case):
         self.refuse(Code.INVALID_ARGUMENT, share, {'uuid': made.uuid, 'share': 'ISCSI'})
         self.assertEqual(self.call(share, {'uuid': made.uuid, 'share': 'NONE'}).share, 0)
         self.assertEqual(self.call(unshare, {'uuid': made.uuid}), made)
-        self.refuse(Code.UNIMPLEMENTED, share, {'uuid': made.uuid, 'share': 'NVMF'})
+        shared = self.call(share, {'uuid': made.uuid, 'share': 'NVMF', 'allowed_hosts': [ALLOWED]})
+        self.assertEqual((shared.share, list(shared.allowed_hosts)), (1, [ALLOWED]))
+        self.assertRegex(shared.uri, '^nvmf\\+tcp://127.0.0.1:[0-9]+/nqn.2019-05.io.openebs:r'
+                                     f'\\?uuid={made.uuid}$')
+        self.refuse(Code.INVALID_ARGUMENT, share, {'uuid': made.uuid, 'share': 'NONE'})
+        self.assertEqual(self.call(share, {'uuid': made.uuid, 'share': 'NVMF'}), shared)
+        self.assertEqual(self.call(unshare, {'uuid': made.uuid}), made)
 
     def test_entity_id(self):
         self.pool('p')
@@ -417,7 +424,10 @@ class Devices(Case):
         share = BDEV + 'Share'
         self.refuse(Code.INVALID_ARGUMENT, share, {'name': 'n', 'protocol': 'NONE'})
         self.refuse(Code.NOT_FOUND, share, {'name': 'missing', 'protocol': 'NVMF'})
-        self.refuse(Code.UNIMPLEMENTED, share, {'name': 'n', 'protocol': 'NVMF'})
+        shared = self.call(share, {'name': 'n', 'protocol': 'NVMF'}).bdev
+        self.assertTrue(shared.share_uri.startswith('nvmf+tcp://127.0.0.1:'), shared.share_uri)
+        self.assertEqual(shared.claimed_by, 'NVMe-oF Target')
+        self.refuse(Code.INTERNAL, share, {'name': 'n', 'protocol': 'NVMF'})
         self.call(BDEV + 'Unshare', {'name': 'n'})
         self.call(BDEV + 'Unshare', {'name': 'missing'})
 

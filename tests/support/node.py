@@ -72,6 +72,8 @@ class Node:
                                             stdin=subprocess.DEVNULL,
                                             env={**os.environ,
                                                  'CAPSTAN_DRPC_SOCKET': self.path('drpc.sock'),
+                                                 'CAPSTAN_NVMF_REPLICA_PORT': '0',
+                                                 'CAPSTAN_NVMF_NEXUS_PORT': '0',
                                                  **(environment or {})})
         wait_until(self.answers, seconds, 'the node to answer; its log:\n' + self.log())
         return self

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cctype>
 
+#include "apps/io_engine/config_shares.h"
 #include "apps/io_engine/config_stores.h"
 #include "base/limits.h"
+#include "wire/websocket/websocket_handshake.h"
 
 namespace capstan::apps {
 namespace {
@@ -162,7 +164,27 @@ void read_drpc(Settings& settings, NodeConfig& config) {
   }
   config.drpc_socket = settings.text("drpc-socket");
   config.drpc_hello = settings.on("drpc-hello");
+}
+
+Result<void> read_muxio(const Settings& settings, NodeConfig& config) {
   if (!settings.text("muxio-socket").empty()) config.muxio_socket = settings.text("muxio-socket");
+  const Setting& origins = settings.at("ws-origin");
+  const std::string listed = origins.text();  // joined by commas, as the variable has them
+  for (std::string_view rest = listed; !rest.empty();) {
+    const std::string_view origin = rest.substr(0, rest.find(','));
+    TRY(named(wire::websocket_check_origin(origin), "--ws-origin", origins));
+    config.ws_origins.emplace_back(origin);
+    rest.remove_prefix(std::min(rest.size(), origin.size() + 1));
+  }
+  const std::string header = settings.text("muxio-header");
+  if (header != "auto" && header != "21" && header != "13") {
+    return fail(Code::kInvalidArgument,
+                "option --muxio-frame-header: '" + header + "' is none of auto, 21 and 13");
+  }
+  config.muxio_header_bytes = header == "auto" ? 0 : header == "21" ? 21 : 13;
+  config.muxio_timeout_ns = settings.nanos("muxio-timeout");
+  config.muxio_request_bytes = static_cast<std::uint64_t>(settings.integer("muxio-request")) << 20;
+  return {};
 }
 
 // eal_opts of the configuration file win over the flags.
@@ -358,6 +380,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
   TRY(read_http_listen(settings, config));
+  TRY(read_muxio(settings, config));
   TRY(read_api_versions(settings, config));
   TRY(read_json_rpc(settings, config));
   TRY(read_access(settings, config));
@@ -366,6 +389,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_log(settings, config));
   TRY(read_names(settings, config));
   TRY_SET(config.stores, read_stores(settings));
+  TRY(read_shares(surroundings, settings, config));
   TRY(read_tls(surroundings, settings, config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));

@@ -18,7 +18,9 @@
 #include "base/result.h"
 #include "core/env.h"
 #include "core/log.h"
+#include "core/os_interfaces.h"
 #include "rpc/interceptors/access.h"
+#include "services/shares.h"
 #include "services/store_config.h"
 #include "wire/tls/tls_engine.h"
 
@@ -29,6 +31,7 @@ struct Surroundings {
   Variables variables;
   std::function<Result<std::string>(const std::string& path)> read_file;
   bool root = false;
+  std::function<Result<std::vector<core::InterfaceAddress>>()> interfaces = {};
 };
 
 // Where the certificates of the TCP port are; empty: not given.
@@ -57,11 +60,18 @@ struct NodeConfig {
   std::string drpc_socket;
   bool drpc_hello = false;
   std::optional<std::string> muxio_socket;
+  std::vector<std::string> ws_origins;    // whose web pages may connect
+  std::size_t muxio_header_bytes = 0;     // of a frame; 0: as the client has them
+  std::uint64_t muxio_timeout_ns = 0;     // of silence; 0: never
+  std::uint64_t muxio_request_bytes = 0;  // of one call, at most
 
   std::string rpc_socket;              // JSON-RPC
   bool wait_for_rpc = false;           // start the engine when JSON-RPC asks for it
   std::set<std::string> rpcs_allowed;  // JSON-RPC methods; empty: all
   std::size_t rpc_connections = limits::kJsonRpcConnections;
+
+  services::ShareSettings shares;  // the NVMe target
+  bool shares_are_default = true;  // nobody asked for its address or port
 
   std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 
@@ -99,5 +109,8 @@ Result<core::LogFormat> parse_log_format(std::string_view text);
 Result<unsigned> count_mask(std::string_view mask);  // "0x3" → 2, "[0,2-3]" → 3
 Result<unsigned> count_list(std::string_view list);  // "0,2-4" → 4
 Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);
+// The one address that the text of -T means; kInvalidArgument when it is none or several.
+Result<std::string> find_interface(std::string_view text,
+                                   const std::vector<core::InterfaceAddress>& addresses);
 
 }  // namespace capstan::apps

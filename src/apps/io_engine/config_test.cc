@@ -27,7 +27,14 @@ Surroundings surroundings(Environment environment, Files files = {}, bool root =
             if (found == files.end()) return fail(Code::kNotFound, "open '" + path + "'");
             return found->second;
           },
-          root};
+          root,
+          [] {
+            return Result<std::vector<core::InterfaceAddress>>(
+                {{"lo", "", "127.0.0.1"},
+                 {"eth0", "02:42:ac:11:00:02", "10.1.0.2"},
+                 {"eth0", "02:42:ac:11:00:02", "10.1.0.3"},
+                 {"eth1", "02:42:ac:11:00:03", "10.2.0.2"}});
+          }};
 }
 
 Result<NodeConfig> configure(std::vector<std::string> arguments, Environment environment = {},
@@ -207,6 +214,29 @@ TEST(NodeConfig, FlagsWinOverEnvironmentOverDefault) {
   EXPECT_EQ(row(*flags, "state-dir").value, "/flag");
 }
 
+TEST(NodeConfig, Muxio) {
+  const auto plain = configure({});
+  ASSERT_TRUE(plain) << plain.error().text();
+  EXPECT_TRUE(plain->ws_origins.empty());
+  EXPECT_EQ(plain->muxio_header_bytes, 0U);
+  EXPECT_EQ(plain->muxio_timeout_ns, 0U);
+  EXPECT_EQ(plain->muxio_request_bytes, 256U << 20);
+  const auto given =
+      configure({"--ws-origin", "https://a.example", "--ws-origin", "*", "--muxio-frame-header",
+                 "13", "--muxio-client-timeout", "15s", "--muxio-max-request", "16"});
+  ASSERT_TRUE(given) << given.error().text();
+  EXPECT_EQ(given->ws_origins, (std::vector<std::string>{"https://a.example", "*"}));
+  EXPECT_EQ(given->muxio_header_bytes, 13U);
+  EXPECT_EQ(given->muxio_timeout_ns, 15'000'000'000U);
+  EXPECT_EQ(given->muxio_request_bytes, 16U << 20);
+  const auto variable = configure({}, {{"CAPSTAN_WS_ORIGIN", "https://a.example,null"}});
+  ASSERT_TRUE(variable) << variable.error().text();
+  EXPECT_EQ(variable->ws_origins.size(), 2U);
+  EXPECT_FALSE(configure({"--ws-origin", "a.example"}));
+  EXPECT_FALSE(configure({"--muxio-frame-header", "20"}));
+  EXPECT_FALSE(configure({"--muxio-max-request", "0"}));
+}
+
 TEST(NodeConfig, FurtherHttpAddresses) {
   EXPECT_TRUE(configure({})->http_listen.empty());
   auto flags = configure({"--http-listen", "[::1]:8080", "--http-listen", "unix:/run/x.sock"});
@@ -343,12 +373,38 @@ TEST(NodeConfig, MayastorDeploymentCommandLineIsAccepted) {
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->registration_uri, "http://10.1.0.1:50051");
   EXPECT_EQ(config->ptpl_dir, "/var/ptpl");
+  EXPECT_EQ(config->shares.address, "10.1.0.2");
   EXPECT_EQ(config->engine.at("nvmf_tgt_conf.crdt").text, "[30, 0, 0]");
   EXPECT_EQ(row(*config, "rpc-socket").value, "/tmp/m.sock");
   ASSERT_EQ(config->warnings.size(), 1U);
   EXPECT_NE(config->warnings[0].find("without effect here: "), std::string::npos);
   EXPECT_NE(config->warnings[0].find("persistent-store"), std::string::npos);
   EXPECT_EQ(config->warnings[0].find("node-name"), std::string::npos);
+}
+
+// io-engine-behaviour section 17.1.
+TEST(NodeConfig, AddressOfTheNvmeTarget) {
+  const auto address = [](std::vector<std::string> arguments, Environment environment = {}) {
+    const auto config = configure(std::move(arguments), std::move(environment));
+    return config ? config->shares.address : config.error().text();
+  };
+  EXPECT_EQ(address({}), "127.0.0.1");
+  EXPECT_EQ(address({}, {{"MY_POD_IP", "10.9.9.9"}}), "10.9.9.9");
+  EXPECT_EQ(address({"-T", "eth1"}, {{"MY_POD_IP", "10.9.9.9"}}), "10.2.0.2");
+  EXPECT_EQ(address({"-T", "name:eth1"}), "10.2.0.2");
+  EXPECT_EQ(address({"-T", "mac:02:42:AC:11:00:03"}), "10.2.0.2");
+  EXPECT_EQ(address({"-T", "ip:10.1.0.3"}), "10.1.0.3");
+  EXPECT_EQ(address({"-T", "subnet:10.2.0.0/16"}), "10.2.0.2");
+  for (const auto& [text, why] : std::vector<std::pair<std::string, std::string>>{
+           {"nosuch", "matches no interface"},
+           {"subnet:10.0.0.0/8", "matches several interfaces (eth0, eth1)"},
+           {"subnet:10.0.0.0/33", "has no subnet"},
+           {"ip:here", "has no IPv4 address"},
+           {"pci:1", "is not accepted"}}) {
+    EXPECT_NE(address({"-T", text}).find("option -T: '" + text + "' " + why), std::string::npos)
+        << address({"-T", text});
+  }
+  EXPECT_NE(address({}, {{"MY_POD_IP", "me"}}).find("'me' is no IPv4 address"), std::string::npos);
 }
 
 TEST(NodeConfig, HelpAndVersionArePrinted) {

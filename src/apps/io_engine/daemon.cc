@@ -109,6 +109,8 @@ Result<void> Daemon::bind_services() {
 }
 
 Result<void> Daemon::assemble() {
+  engine_.shares().configure(config_.shares);
+  engine_.shares().target().publish(metrics_);
   TRY(bind_services());
   directory_.add_interceptor(std::make_unique<rpc::LogInterceptor>(log_.child("call")));
   directory_.add_interceptor(std::make_unique<rpc::MetricsInterceptor>(metrics_));
@@ -122,6 +124,10 @@ Result<void> Daemon::assemble() {
   TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));
   wire::muxio::ServerOptions muxio;
   muxio.listen.existing = core::ExistingPath::kReplaceStale;
+  muxio.origins = config_.ws_origins;
+  muxio.session.header_bytes = config_.muxio_header_bytes;
+  muxio.session.request_bytes = config_.muxio_request_bytes;
+  muxio.session.link.silence_limit = config_.muxio_timeout_ns;
   muxio_ = std::make_unique<wire::muxio::Server>(env_, directory_, muxio_methods_, log_, muxio);
   muxio_->publish(metrics_);
   door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_);
@@ -155,6 +161,15 @@ core::Task<void> Daemon::open_pool_file() {
                                                       std::to_string(errors) + " errors)"}});
 }
 
+// After the pools: a host that comes back finds what it had. Nodes beside each other on one machine
+// all have the same default port, so only who asked for it cannot start without.
+Result<void> Daemon::open_target() {
+  auto listening = engine_.shares().listen();
+  if (listening || !config_.shares_are_default) return listening;
+  log_.warn("no_nvme_target", {{"error", engine_.shares().trouble()}});
+  return {};
+}
+
 Result<core::Address> Daemon::listen() {
   auto bound = door_->listen(config_.listen, config_.tls);
   if (!bound && config_.listen_is_default &&
@@ -183,6 +198,7 @@ core::Task<Result<void>> Daemon::start_engine() {
   // With a control plane it decides which pools to open.
   CO_TRY(co_await engine_.start(!config_.registration_uri));
   co_await open_pool_file();
+  CO_TRY(open_target());
   CO_TRY(co_await stores_.start(config_.stores));
   CO_TRY_SET(const core::Address address, listen());
   info_.grpc_endpoint = address.text();

@@ -55,6 +55,7 @@ class Daemon {
   core::Task<Result<wire::TlsServerConfig>> read_certificates();
   core::Task<Result<void>> start_engine();
   core::Task<void> open_pool_file();
+  Result<void> open_target();
   services::SpdkOptions spdk_options();
   Result<core::Address> listen();
 

@@ -177,6 +177,26 @@ TEST(Door, ShortAnswers) {
   }
 }
 
+// A page of `origin` connects; "" is a program.
+Task<std::string> visit(World* world, std::string origin) {
+  std::string request = wire::websocket_request("node1:10124", "/ws", "dGhlIHNhbXBsZSBub25jZQ==");
+  if (!origin.empty()) request.insert(request.size() - 2, "Origin: " + origin + "\r\n");
+  const std::string answer = co_await talk(world, request, 1000, 13);
+  co_return answer.substr(0, 13);
+}
+
+TEST(Door, OnlyPagesThatMay) {
+  World world;
+  world.run([](World& in) -> Task<void> {
+    EXPECT_EQ(co_await visit(&in, ""), "HTTP/1.1 101 ");
+    EXPECT_EQ(co_await visit(&in, "http://node1"), "HTTP/1.1 101 ");
+    EXPECT_EQ(co_await visit(&in, "http://localhost:3000"), "HTTP/1.1 101 ");
+    EXPECT_EQ(co_await visit(&in, "https://evil.example"), "HTTP/1.1 403 ");
+    EXPECT_EQ(co_await visit(&in, "null"), "HTTP/1.1 403 ");
+    EXPECT_EQ(in.muxio->counters().connections_opened, 3U);
+  });
+}
+
 TEST(Door, EndlessHeadersAreRefused) {
   World world;
   world.run([](World& in) -> Task<void> {

@@ -10,6 +10,7 @@
 #include "apps/io_engine/daemon.h"
 #include "capstan_version.h"
 #include "core/os_file.h"
+#include "core/os_interfaces.h"
 #include "core/os_lock.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
@@ -40,7 +41,7 @@ Surroundings system_surroundings() {
             return std::string(value);
           },
           [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
-          ::geteuid() == 0};
+          ::geteuid() == 0, &core::ipv4_addresses};
 }
 
 Result<core::FileLock> lock_state(const std::string& directory) {

@@ -46,6 +46,18 @@ constexpr OptionSpec kOptions[] = {
      "Further address for HTTP/1.1 alone, which is Muxio over a WebSocket at /ws: IP:PORT (with "
      "TLS "
      "when the TCP port has it) or unix:PATH (mode 0600); repeatable"},
+    {"ws-origin", "--ws-origin", "CAPSTAN_WS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
+     "Origin of web pages that may open a WebSocket, as in https://console.example, beside those "
+     "of the node's own host and of loopback addresses; * allows any; repeatable"},
+    {"muxio-header", "--muxio-frame-header", "CAPSTAN_MUXIO_FRAME_HEADER", kText, "BYTES", "auto",
+     0, 0, kActs, true,
+     "Size of Muxio's frame headers: 21 (Muxio up to 0.14), 13 (from 0.15 on), or auto, which is "
+     "what the client uses"},
+    {"muxio-timeout", "--muxio-client-timeout", "CAPSTAN_MUXIO_CLIENT_TIMEOUT", kDuration,
+     "DURATION", "0s", 0, 2'592'000'000, kActs, true,
+     "Silence after which a client of a WebSocket is dropped, though it was pinged; 0s: never"},
+    {"muxio-request", "--muxio-max-request", "CAPSTAN_MUXIO_MAX_REQUEST", kMebibytes, "SIZE", "256",
+     1, 1024, kActs, true, "Largest request of one Muxio call, in MiB or with a unit"},
     {"drpc-hello", "--drpc-hello", "", kSwitch, "", "false", 0, 0, kActs, true,
      "Serve the greeting of DAOS's dRPC test tools (module 0, method 0)"},
 
@@ -64,6 +76,24 @@ constexpr OptionSpec kOptions[] = {
      "JSON-RPC connections that are served at a time; further ones wait until one of them ends"},
     {"wait-for-rpc", "--wait-for-rpc", "", kSwitch, "", "false", 0, 0, kActs, true,
      "Answer JSON-RPC only, until framework_start_init opens the pools and the other ports"},
+
+    // --- NVMe over TCP ---
+    {"tgt-iface", "-T,--tgt-iface", "NVMF_TGT_IFACE", kText, "INTERFACE", "", 0, 0, kActs, true,
+     "Interface whose IPv4 address the NVMe target has: NAME, name:NAME, mac:ADDRESS, ip:ADDRESS "
+     "or "
+     "subnet:ADDRESS/BITS; else $MY_POD_IP, else 127.0.0.1"},
+    {"pod-ip", "", "MY_POD_IP", kText, "IP", "", 0, 0, kActs, true,
+     "IPv4 address of the NVMe target when -T is not given"},
+    {"tgt-crdt", "--tgt-crdt", "NVMF_TGT_CRDT", kText, "N[,N,N]", "0", 0, 0, kActs, true,
+     "Command retry delays of the NVMe target, each at most 100 (unit 100 ms)"},
+    {"nvmf-replica-port", "--nvmf-replica-port", "CAPSTAN_NVMF_REPLICA_PORT", kInteger, "PORT",
+     "8420", 0, 65535, kActs, true,
+     "Port at which hosts find shared replicas and devices; 0 takes any free port. Wins over "
+     "nexus_opts.nvmf_replica_port of -y"},
+    {"nvmf-nexus-port", "--nvmf-nexus-port", "CAPSTAN_NVMF_NEXUS_PORT", kInteger, "PORT", "4421", 0,
+     65535, kActs, true,
+     "Second port of the NVMe target, which has discovery alone. Wins over "
+     "nexus_opts.nvmf_nexus_port of -y"},
 
     // --- key/value stores ---
     {"kv", "--kv", "", kList, "NAME=PATH", "", 0, 0, kActs, true,
@@ -151,10 +181,6 @@ constexpr OptionSpec kOptions[] = {
      true, "I/O contexts of devices"},
     {"nvme-ctl-pool-size", "--nvme-ctl-pool-size", "", kInteger, "COUNT", "65535", 1, kBig,
      kCompatible, true, "I/O contexts of NVMe controllers"},
-    {"tgt-iface", "-T,--tgt-iface", "NVMF_TGT_IFACE", kText, "INTERFACE", "", 0, 0, kCompatible,
-     true, "Network interface of the NVMe target"},
-    {"tgt-crdt", "--tgt-crdt", "NVMF_TGT_CRDT", kText, "N[,N,N]", "0", 0, 0, kCompatible, true,
-     "Command retry delays of the NVMe target, each at most 100 (unit 100 ms)"},
     {"reactor-freeze-detection", "--reactor-freeze-detection", "", kSwitch, "", "false", 0, 0,
      kCompatible, true, "Watch reactors for stalls; this node always does"},
     {"reactor-freeze-timeout", "--reactor-freeze-timeout", "REACTOR_FREEZE_TIMEOUT", kInteger,
@@ -169,8 +195,6 @@ constexpr OptionSpec kOptions[] = {
      "NATS server for events"},
     {"developer-delay", "--developer-delay", "MAYASTOR_DELAY", kSwitch, "", "false", 0, 0,
      kCompatible, true, "Slow reactors down, for tests"},
-    {"pod-ip", "", "MY_POD_IP", kAddress, "IP", "", 0, 0, kCompatible, true,
-     "Address of the NVMe target when -T is not given"},
     {"hostid", "", "MAYASTOR_NVMF_HOSTID", kUuid, "UUID", "", 0, 0, kCompatible, true,
      "NVMe host id of the initiator"},
     {"nexus-resv", "", "NEXUS_NVMF_RESV_ENABLE", kText, "ANY", "", 0, 0, kCompatible, true,

@@ -1,0 +1,124 @@
+// Why this file exists: see config_shares.h.
+#include "apps/io_engine/config_shares.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <set>
+
+#include "base/bytes.h"
+
+namespace capstan::apps {
+namespace {
+
+std::optional<std::uint32_t> ipv4_number(const std::string& text) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, text.c_str(), &address) != 1) return std::nullopt;
+  return ntohl(address.s_addr);
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+// "10.1.0.0/16" as address and mask.
+struct Subnet {
+  std::uint32_t address = 0, mask = 0;
+};
+std::optional<Subnet> parse_subnet(const std::string& text) {
+  const auto slash = text.find('/');
+  if (slash == std::string::npos) return std::nullopt;
+  const auto address = ipv4_number(text.substr(0, slash));
+  unsigned bits = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data() + slash + 1, end, bits);
+  if (!address || read.ec != std::errc() || read.ptr != end || bits > 32) return std::nullopt;
+  const std::uint32_t mask = bits == 0 ? 0 : ~std::uint32_t{0} << (32 - bits);
+  return Subnet{*address & mask, mask};
+}
+
+std::unexpected<Error> bad(std::string_view text, const std::string& why) {
+  return fail(Code::kInvalidArgument,
+              "option -T: '" + std::string(text) + "' " + why +
+                  ". Write NAME, name:NAME, mac:ADDRESS, ip:ADDRESS or subnet:ADDRESS/BITS of one "
+                  "interface of this machine, or leave -T out");
+}
+
+std::uint16_t port(const Settings& settings, const NodeConfig& config, std::string_view option,
+                   std::string_view path) {
+  if (settings.given(option)) return static_cast<std::uint16_t>(settings.integer(option));
+  return static_cast<std::uint16_t>(std::stoul(config.engine.at(path).text));
+}
+
+Result<std::string> target_address(const Surroundings& surroundings, const Settings& settings) {
+  if (settings.given("tgt-iface")) {
+    if (!surroundings.interfaces) return bad(settings.text("tgt-iface"), "cannot be looked up");
+    TRY_SET(const auto addresses, surroundings.interfaces());
+    return find_interface(settings.text("tgt-iface"), addresses);
+  }
+  if (!settings.given("pod-ip")) return std::string("127.0.0.1");
+  if (ipv4_number(settings.text("pod-ip"))) return settings.text("pod-ip");
+  return fail(Code::kInvalidArgument, "environment variable MY_POD_IP: '" +
+                                          settings.text("pod-ip") +
+                                          "' is no IPv4 address. Write it as in 10.1.0.2");
+}
+
+}  // namespace
+
+Result<std::string> find_interface(std::string_view text,
+                                   const std::vector<core::InterfaceAddress>& addresses) {
+  const auto colon = text.find(':');
+  const std::string_view kind = colon == std::string_view::npos ? "name" : text.substr(0, colon);
+  const std::string value(text.substr(colon == std::string_view::npos ? 0 : colon + 1));
+  const auto subnet = parse_subnet(value);
+  if (kind != "name" && kind != "mac" && kind != "ip" && kind != "subnet") {
+    return bad(text, "is not accepted");
+  }
+  if (kind == "ip" && !ipv4_number(value)) return bad(text, "has no IPv4 address");
+  if (kind == "subnet" && !subnet) return bad(text, "has no subnet");
+  const auto matches = [&](const core::InterfaceAddress& each) {
+    if (kind == "name") return each.name == value;
+    if (kind == "mac") return !each.mac.empty() && each.mac == lower(value);
+    if (kind == "ip") return each.ipv4 == value;
+    const auto number = ipv4_number(each.ipv4);
+    return number && (*number & subnet->mask) == subnet->address;
+  };
+  std::set<std::string> names;
+  std::string found;
+  for (const auto& each : addresses) {
+    if (!matches(each)) continue;
+    names.insert(each.name);
+    if (found.empty()) found = each.ipv4;  // the first address of an interface is its main one
+  }
+  if (names.empty()) return bad(text, "matches no interface that has an IPv4 address");
+  if (names.size() > 1) {
+    return bad(text, "matches several interfaces (" + *names.begin() + ", " +
+                         *std::next(names.begin()) + ")");
+  }
+  return found;
+}
+
+Result<void> read_shares(const Surroundings& surroundings, const Settings& settings,
+                         NodeConfig& config) {
+  services::ShareSettings& shares = config.shares;
+  const EngineConfig::Value& enabled = config.engine.at("nexus_opts.nvmf_enable");
+  shares.enabled = enabled.text != "false";
+  constexpr std::string_view kReplicaPort = "nexus_opts.nvmf_replica_port";
+  constexpr std::string_view kNexusPort = "nexus_opts.nvmf_nexus_port";
+  shares.replica_port = port(settings, config, "nvmf-replica-port", kReplicaPort);
+  shares.nexus_port = port(settings, config, "nvmf-nexus-port", kNexusPort);
+  std::string delays = config.engine.at("nvmf_tgt_conf.crdt").text;  // "[1, 2, 3]"
+  std::erase_if(delays, [](char c) { return c == '[' || c == ']' || c == ' '; });
+  TRY_SET(shares.retry_delays, parse_crdt(delays));
+  config.shares_are_default = !settings.given("nvmf-replica-port") &&
+                              !settings.given("tgt-iface") && !settings.given("pod-ip") &&
+                              config.engine.at(kReplicaPort).source == Source::kDefault;
+  if (!shares.enabled) return {};
+  TRY_SET(shares.address, target_address(surroundings, settings));
+  return {};
+}
+
+}  // namespace capstan::apps

@@ -1,0 +1,227 @@
+// Why this file exists: see shares.h.
+#include "services/shares.h"
+
+#include <algorithm>
+
+#include "services/sha256.h"
+#include "services/uris.h"
+#include "storage/nvme/nvme_codec.h"
+
+namespace capstan::services {
+
+namespace nvme = storage::nvme;
+
+namespace {
+
+constexpr char kOwner[] = "NVMe-oF Target";
+constexpr std::uint32_t kNamespaceId = 1;
+constexpr std::uint16_t kReplicaListener = 1;  // the target numbers its listeners from 1
+constexpr std::uint8_t kReplicaDelay = 3;      // io-engine-behaviour section 17.2
+constexpr std::size_t kSerialDigits = 17;
+
+Result<void> check_hosts(const std::vector<std::string>& hosts) {
+  for (const auto& host : hosts) {
+    if (nvme::valid_nqn(host)) continue;
+    return fail(Code::kInvalidArgument, "the allowed host '" + host +
+                                            "' is no NQN: write it as in "
+                                            "nqn.2014-08.org.nvmexpress:uuid:…");
+  }
+  if (hosts.size() > nvme::limits::kAllowedHosts) {
+    return fail(Code::kInvalidArgument,
+                std::to_string(hosts.size()) + " allowed hosts are more than the " +
+                    std::to_string(nvme::limits::kAllowedHosts) + " that a share can have");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string share_nqn(std::string_view device_name) {
+  return "nqn.2019-05.io.openebs:" + std::string(device_name);
+}
+
+std::string share_serial(const Uuid& uuid) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  Sha256 hash;
+  hash.add(uuid.bytes);
+  std::string out = "DCS";
+  for (const char c : hash.finish()) {
+    const auto byte = static_cast<unsigned char>(c);
+    (out += kDigits[byte >> 4]) += kDigits[byte & 15];
+  }
+  out.resize(3 + kSerialDigits);
+  return out;
+}
+
+Shares::Shares(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices)
+    : log_(log.child("shares")), devices_(devices), target_(env, log) {
+  devices_.observe(*this);
+}
+
+Shares::~Shares() {
+  devices_.unobserve(*this);
+}
+
+// --- the target ----------------------------------------------------------------------------------
+
+void Shares::configure(ShareSettings settings) {
+  CAPSTAN_ASSERT(shares_.empty() && !listening_);
+  settings_ = std::move(settings);
+  configured_ = true;
+}
+
+Result<void> Shares::listen() {
+  if (!enabled()) return {};
+  auto listening = try_listen();
+  if (!listening) {
+    trouble_ = listening.error().text() +
+               "; free the address or choose another (-T, --nvmf-replica-port), then restart";
+  }
+  return listening;
+}
+
+Result<void> Shares::try_listen() {
+  TRY_SET(const auto listener,
+          target_.listen(core::Address::tcp(settings_.address, settings_.replica_port)));
+  CAPSTAN_ASSERT(listener == kReplicaListener);
+  listening_ = true;
+  if (settings_.nexus_port == settings_.replica_port && settings_.nexus_port != 0) return {};
+  // Nothing but discovery is there, so doing without it is better than doing without shares.
+  const auto nexuses = target_.listen(core::Address::tcp(settings_.address, settings_.nexus_port));
+  if (!nexuses) log_.warn("no_nexus_port", {{"error", nexuses.error().text()}});
+  return {};
+}
+
+core::Task<void> Shares::shutdown() {
+  co_await target_.shutdown();
+  listening_ = false;
+  co_await scope_.join();
+  while (!shares_.empty()) co_await end(shares_.begin()->second);
+}
+
+Result<void> Shares::check() const {
+  if (listening_) return {};
+  std::string why = "no NVMe target runs";
+  if (configured_ && !settings_.enabled) {
+    why = "the NVMe target is switched off: set nexus_opts.nvmf_enable in the file of -y";
+  }
+  if (!trouble_.empty()) why = "the NVMe target does not listen: " + trouble_;
+  return fail(Code::kFailedPrecondition,
+              "devices cannot be shared over NVMe-oF: " + why + ". Local users need no share");
+}
+
+core::Address Shares::address() const {
+  const auto real = target_.address(kReplicaListener);
+  return core::Address::tcp(settings_.address, real.port != 0 ? real.port : settings_.replica_port);
+}
+
+std::string Shares::summary() const {
+  if (!enabled()) return "switched off";
+  return "listening on " + address().text() + ", " + std::to_string(shares_.size()) + " shares, " +
+         std::to_string(target_.connections()) + " connections";
+}
+
+// --- shares --------------------------------------------------------------------------------------
+
+Shares::Share* Shares::find(const storage::Device& device) const {
+  const auto found = shares_.find(device.name());
+  if (found == shares_.end() || found->second->device.get() != &device) return nullptr;
+  return found->second.get();
+}
+
+Result<void> Shares::share(const std::shared_ptr<storage::Device>& device, ShareOptions options) {
+  const std::string what = "device '" + device->name() + "'";
+  if (device->claimed()) {
+    return fail(Code::kInternal,
+                what + " is already shared or claimed (" + device->claimed_by() + ")");
+  }
+  TRY(check_hosts(options.hosts));
+  nvme::SubsystemOptions wanted;
+  wanted.nqn = share_nqn(device->name());
+  wanted.serial = share_serial(device->uuid());
+  wanted.min_controller = options.min_controller;
+  wanted.max_controller = options.max_controller;
+  wanted.any_host = options.hosts.empty();
+  wanted.allowed_hosts = options.hosts;
+  wanted.ports = {kReplicaListener};
+  wanted.retry_delays = settings_.retry_delays;
+  if (options.replica) wanted.error_delay = wanted.conflict_delay = kReplicaDelay;
+  auto subsystem = target_.add(std::move(wanted));
+  if (!subsystem) return std::unexpected(std::move(subsystem).error().within("share " + what));
+  CAPSTAN_ASSERT(device->claim(kOwner));
+  // Nobody can have connected yet: there was no await since add().
+  CAPSTAN_ASSERT((*subsystem)->add_namespace(device, kNamespaceId));
+  auto share = std::make_shared<Share>();
+  share->device = device;
+  share->subsystem = *std::move(subsystem);
+  share->hosts = {options.hosts.begin(), options.hosts.end()};
+  CAPSTAN_ASSERT(shares_.emplace(device->name(), std::move(share)).second);
+  log_.info("shared", {{"device", device->name()}, {"hosts", options.hosts.size()}});
+  return {};
+}
+
+Result<void> Shares::set_hosts(const storage::Device& device,
+                               const std::vector<std::string>& hosts) {
+  Share* share = find(device);
+  CAPSTAN_ASSERT(share);
+  TRY(check_hosts(hosts));
+  if (hosts.empty()) return {};
+  const std::set<std::string> wanted(hosts.begin(), hosts.end());
+  share->subsystem->allow_any_host(false);
+  const auto former = std::exchange(share->hosts, wanted);
+  for (const auto& host : former) {
+    if (!wanted.contains(host)) share->subsystem->forbid_host(host);
+  }
+  for (const auto& host : wanted) TRY(share->subsystem->allow_host(host));
+  return {};
+}
+
+core::Task<bool> Shares::unshare(std::shared_ptr<storage::Device> device) {
+  if (!find(*device)) co_return false;
+  co_await end(shares_.at(device->name()));
+  co_return true;
+}
+
+core::Task<void> Shares::end(std::shared_ptr<Share> share) {
+  if (std::exchange(share->ending, true)) {
+    co_await share->gone.wait();
+    co_return;
+  }
+  co_await target_.remove(share->subsystem->nqn());
+  share->subsystem->remove_namespace(kNamespaceId);
+  share->device->release();
+  shares_.erase(share->device->name());
+  log_.info("unshared", {{"device", share->device->name()}});
+  share->gone.set();
+}
+
+std::vector<std::string> Shares::hosts(const storage::Device& device) const {
+  const Share* share = find(device);
+  if (!share) return {};
+  return {share->hosts.begin(), share->hosts.end()};
+}
+
+std::string Shares::nvmf_uri(const storage::Device& device) const {
+  return "nvmf://" + address().text() + "/" + share_nqn(device.name());
+}
+
+std::string Shares::uri(const storage::Device& device) const {
+  if (!find(device)) return local_uri(device.name(), device.uuid());
+  return "nvmf+tcp://" + address().text() + "/" + share_nqn(device.name()) +
+         "?uuid=" + device.uuid().text();
+}
+
+// --- what the registry tells ---------------------------------------------------------------------
+
+void Shares::device_added(const storage::DeviceEntry&) {}
+
+void Shares::device_removed(const storage::Device& device) {
+  Share* share = find(device);
+  if (share && !share->ending) scope_.spawn(end(shares_.at(device.name())));
+}
+
+void Shares::device_resized(const storage::Device& device) {
+  if (Share* share = find(device)) share->subsystem->namespace_resized(kNamespaceId);
+}
+
+}  // namespace capstan::services

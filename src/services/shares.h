@@ -1,0 +1,118 @@
+// Why this file exists: the devices that hosts reach over NVMe/TCP, and the target they reach them
+// at. A share is one subsystem with one namespace, under the names that Mayastor gives them
+// (io-engine-behaviour sections 5 and 17). What is shared is claimed, so nobody else writes to it.
+//
+// Nothing is remembered here: who wants a share back after a restart keeps it elsewhere (replicas
+// in their attributes, replica_ops.h). Shares may be made before the target listens, so that no
+// host finds the address open and its subsystem missing. Lifetimes: env, log and registry outlive
+// it; shutdown() comes before the destructor once listen() succeeded. Thread-safety: core 0.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "core/env.h"
+#include "core/log.h"
+#include "core/scope.h"
+#include "core/sync.h"
+#include "core/task.h"
+#include "storage/device/registry.h"
+#include "storage/nvme/target.h"
+
+namespace capstan::services {
+
+struct ShareSettings {
+  bool enabled = true;
+  std::string address = "127.0.0.1";            // IPv4: listened on, and told to hosts
+  std::uint16_t replica_port = 8420;            // every share is here
+  std::uint16_t nexus_port = 4421;              // discovery only
+  std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
+};
+
+struct ShareOptions {
+  std::vector<std::string> hosts = {};  // NQNs; empty: any
+  std::uint16_t min_controller = 1, max_controller = 0xFFEF;
+  bool replica = false;  // a replica's errors name another retry delay
+};
+
+class Shares final : private storage::DeviceRegistry::Observer {
+ public:
+  Shares(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices);
+  ~Shares() override;
+  Shares(const Shares&) = delete;
+  Shares& operator=(const Shares&) = delete;
+
+  // Before the first share.
+  void configure(ShareSettings settings);
+  // Lets hosts in. An error (address taken, not ours) is also what check() and trouble() tell from
+  // then on. Nothing happens when the target is not enabled.
+  Result<void> listen();
+  // Ends all shares; nothing of the target runs afterwards.
+  core::Task<void> shutdown();
+
+  // kFailedPrecondition with cause and remedy when hosts cannot reach what would be shared.
+  Result<void> check() const;
+  bool enabled() const { return configured_ && settings_.enabled; }
+  const std::string& trouble() const { return trouble_; }  // why it does not listen; or empty
+  std::string summary() const;  // where it listens, how much there is to see
+
+  // kInternal: claimed, by another share too; kInvalidArgument: a name or host that is no NQN.
+  Result<void> share(const std::shared_ptr<storage::Device>& device, ShareOptions options);
+  // Those hosts and no others, which are disconnected. An empty list changes nothing. The device
+  // is shared.
+  Result<void> set_hosts(const storage::Device& device, const std::vector<std::string>& hosts);
+  // Ends its hosts' connections; when it returns nothing of theirs uses the device. False when it
+  // was not shared.
+  core::Task<bool> unshare(std::shared_ptr<storage::Device> device);
+
+  bool shared(const storage::Device& device) const { return find(device) != nullptr; }
+  std::vector<std::string> hosts(const storage::Device& device) const;  // empty: any, or no share
+  // "nvmf+tcp://…" of a shared device, "bdev:///…" of any other.
+  std::string uri(const storage::Device& device) const;
+  // "nvmf://<address>:<port>/<nqn>", without UUID.
+  std::string nvmf_uri(const storage::Device& device) const;
+  std::size_t size() const { return shares_.size(); }
+
+  storage::nvme::Target& target() { return target_; }
+  // Where replicas are; its port is a real one once listen() succeeded.
+  core::Address address() const;
+
+ private:
+  struct Share {
+    std::shared_ptr<storage::Device> device;
+    std::shared_ptr<storage::nvme::Subsystem> subsystem;
+    std::set<std::string> hosts;
+    bool ending = false;
+    core::Event gone;
+  };
+
+  Share* find(const storage::Device& device) const;
+  Result<void> try_listen();
+  core::Task<void> end(std::shared_ptr<Share> share);
+
+  void device_added(const storage::DeviceEntry& entry) override;
+  void device_removed(const storage::Device& device) override;
+  void device_resized(const storage::Device& device) override;
+
+  core::Log log_;
+  storage::DeviceRegistry& devices_;
+  ShareSettings settings_;
+  bool configured_ = false, listening_ = false;
+  std::string trouble_;
+  storage::nvme::Target target_;
+  std::map<std::string, std::shared_ptr<Share>, std::less<>> shares_;  // by device name
+  core::Scope scope_;  // ends shares of devices that were taken away
+};
+
+// "nqn.2019-05.io.openebs:<name>"
+std::string share_nqn(std::string_view device_name);
+// The serial number that hosts see: the same on every node for one UUID.
+std::string share_serial(const Uuid& uuid);
+
+}  // namespace capstan::services
