@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Stores from the command line: every command against a running node on every wire, kill -9, a
 second process; `capstan kv --file` and capstan-kv on files that no node has open."""
+import contextlib
 import json
 import os
 import signal
@@ -141,6 +142,22 @@ class Stores(unittest.TestCase):
                 self.assertEqual(watcher.wait(30), 0)
                 watcher.stdout.close()
                 wait_until(lambda: self.watching() == 0, 30, 'the watcher to leave')
+
+    def test_a_broken_upload_is_a_failure_not_an_unreachable_node(self):
+        self.start()
+        for name in ('gRPC', 'WebSocket', 'IPC'):
+            with self.subTest(name):
+                self.node.bind = self.wires()[name][0]
+                upload = subprocess.Popen(self.node.cli_command('kv', 'write', 'broken'),
+                                          stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+                upload.stdin.write(bytes([1]) * 8_000_000)   # more than pipe and one piece hold
+                upload.stdin.flush()
+                self.node.kill()
+                with contextlib.suppress(BrokenPipeError):
+                    upload.stdin.close()
+                self.assertEqual(upload.wait(60), 1, upload.stderr.read())
+                upload.stderr.close()
+                self.start()
 
     def watching(self):
         text = self.node.cli('node', 'metrics').stdout

@@ -128,6 +128,7 @@ Done kv_write(Session& session, Arguments arguments) {
     request.set_data(piece);
     // An early end is told by the answer.
     if (!co_await upload.send(request)) break;
+    if (session.connected()) session.heard();  // what breaks from here on is no failure to reach
     sent += piece.size();
     progress.update(sent);
     request.clear_key();
@@ -317,6 +318,10 @@ Done kv_watch(Session& session, Arguments arguments) {
     } else {
       if (change.missed() > 0) {
         out.remark("(" + std::to_string(change.missed()) + " changes missed)");
+      }
+      if (change.tail_offset() == 0) {  // tells what was missed, and nothing else
+        CO_TRY(out.flush());
+        continue;
       }
       out.line(std::string(change.removed() ? "deleted  " : "written  ") +
                hash_text(change.key_hash()) + "  " + std::to_string(change.size_bytes()) +

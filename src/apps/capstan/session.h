@@ -70,6 +70,8 @@ class Session {
   }
   // Whether requests and answers may travel one by one on this wire.
   bool streams() const { return remote_.streams(); }
+  // Whether the server is reached now.
+  bool connected() const { return remote_.connected(); }
   // The server has answered something.
   void heard() { heard_ = true; }
   bool has_heard() const { return heard_; }

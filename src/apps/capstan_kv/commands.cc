@@ -309,6 +309,7 @@ core::Task<int> kv_command(core::Env& env, std::vector<std::string> arguments) {
   auto done = co_await found->run(KvJob{env, **store, *std::move(call)});
   const auto closed = co_await (*store)->close();
   if (done && !closed) done = closed;
+  if (const auto printed = kv_printed(); done && !printed) done = printed;
   if (done) co_return kKvDone;
   std::fprintf(stderr, "Error: %s\n", done.error().text().c_str());
   co_return kKvFailed;

@@ -1,7 +1,9 @@
 // Why this file exists: see job.h.
 #include "apps/capstan_kv/job.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "core/os_file.h"
 
@@ -9,6 +11,15 @@ namespace capstan::apps {
 
 void kv_print(const std::string& line) {
   std::fprintf(stdout, "%s\n", line.c_str());
+}
+
+Result<void> kv_printed() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  const int why = errno;
+  std::clearerr(stdout);
+  return fail(Code::kUnavailable, "the answer could not be written to standard output" +
+                                      (why == 0 ? "" : ": " + std::string(std::strerror(why))));
 }
 
 std::string kv_json(KvFields fields) {

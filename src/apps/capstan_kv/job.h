@@ -24,6 +24,8 @@ struct KvJob {
 };
 
 void kv_print(const std::string& line);
+// Whether everything that was printed has left: an error when it was lost.
+Result<void> kv_printed();
 // {"name": value, …}; the values are JSON already.
 using KvFields = std::initializer_list<std::pair<const char*, std::string>>;
 std::string kv_json(KvFields fields);

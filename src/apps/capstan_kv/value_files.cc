@@ -1,6 +1,7 @@
 // Why this file exists: see job.h. Values come from an argument, a file or standard input and go
 // to standard output or a file, which appears under its name when it is complete and durable.
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/capstan_kv/job.h"
 #include "base/limits.h"
@@ -62,30 +63,50 @@ KvDone write_file(KvJob* job, core::File* file, Value value) {
   co_return co_await file->sync_data();
 }
 
+// Whether a new file may get the name `path`.
+KvDone may_replace(core::FileSystem* files, std::string path, bool force) {
+  // By its name alone: opening a pipe would wait for its other end.
+  std::error_code missing;
+  const auto kind = std::filesystem::status(path, missing).type();
+  using enum std::filesystem::file_type;
+  if (kind == directory) co_return fail(Code::kInvalidArgument, "'" + path + "' is a directory");
+  if (kind == block || kind == character || kind == fifo || kind == socket) {
+    co_return fail(Code::kInvalidArgument, "'" + path +
+                                               "' is a device, a pipe or a socket. Read to "
+                                               "standard output and write it there");
+  }
+  const auto existing = co_await files->open(path, {});
+  if (!existing) {
+    if (existing.error().code == Code::kNotFound) co_return Result<void>();
+    co_return std::unexpected(existing.error());
+  }
+  if (!force) {
+    co_return fail(Code::kAlreadyExists, "'" + path + "' exists. Replace it with --force");
+  }
+  co_return Result<void>();
+}
+
+std::string folder_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
 }  // namespace
 
 KvDone kv_read_value(KvJob& job, Value value) {
   if (job.call.to.empty()) co_return co_await core::write_standard_output(value.bytes());
   const std::string path = job.call.to, part = path + ".part";
   auto& files = job.env.files();
-  if (const auto existing = co_await files.open(path, {})) {
-    if ((*existing)->info().is_block_device) {
-      co_return fail(Code::kInvalidArgument, "'" + path +
-                                                 "' is a block device. Read to standard output "
-                                                 "and write it there");
-    }
-    if (!job.call.force) {
-      co_return fail(Code::kAlreadyExists, "'" + path + "' exists. Replace it with --force");
-    }
-  }
+  CO_TRY(co_await may_replace(&files, path, job.call.force));
   core::OpenOptions options;
   options.write = options.create = options.truncate = true;
   CO_TRY_SET(auto file, co_await files.open(part, options));
   auto done = co_await write_file(&job, file.get(), std::move(value));
   file.reset();
   if (done) done = co_await files.rename(part, path);
-  if (!done) [[maybe_unused]]
-    auto removed = co_await files.remove(part);
+  if (done) co_return co_await files.sync_directory(folder_of(path));
+  [[maybe_unused]] auto removed = co_await files.remove(part);
   co_return done;
 }
 
