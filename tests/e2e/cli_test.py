@@ -190,7 +190,8 @@ class WithoutNode(unittest.TestCase):
         self.folder = Node().folder
         for name in ('a.img', 'b c.img'):
             open(os.path.join(self.folder, name), 'wb').close()
-        pool = ['--help', 'create', 'destroy', 'export', 'import', 'list']
+        pool = ['--help', 'check', 'create', 'destroy', 'dump', 'export', 'grow', 'import', 'list',
+                'repair']
         for line, offered in (
                 ('capstan po', ['pool']), ('capstan pool ', pool),
                 ('capstan --bind 127.0.0.1:10124 pool ', pool),

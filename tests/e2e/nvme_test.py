@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Shared replicas as a host sees them, through an initiator that shares no code with the node."""
 import os
+import socket
 import sys
 import unittest
 from urllib.parse import urlparse
@@ -105,6 +106,23 @@ class Shares(unittest.TestCase):
         code, text = other.run_to_end(*self.flags)
         self.assertEqual(code, 1)
         self.assertIn(str(self.port), text)
+
+    def test_fixed_bug_a_default_port_that_is_taken(self):
+        """Nodes beside each other have the same default port: the second one does without."""
+        with socket.socket() as holder:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                holder.bind(('127.0.0.1', 8420))
+                holder.listen()
+            except OSError:
+                pass    # somebody else has it
+            other = Node()
+            self.addCleanup(other.close)
+            other.start(environment={'CAPSTAN_NVMF_REPLICA_PORT': None,
+                                     'CAPSTAN_NVMF_NEXUS_PORT': None})
+            self.assertIn('no_nvme_target', other.log())
+            self.assertIn('8420', other.log())
+            self.assertEqual(other.stop(), 0)
 
 
 if __name__ == '__main__':

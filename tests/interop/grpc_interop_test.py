@@ -38,6 +38,8 @@ EXCEPTIONS = {
     'closed: Sends a HEADERS frame',
     'Sends stream identifier that is numerically smaller than previous',
     'Sends PRIORITY frame that depend on itself',
+    'Sends a HEADERS frame with the "content-length" header field which does not equal the sum of '
+    'the multiple DATA frames payload length',
 }
 
 

@@ -67,14 +67,14 @@ class Node:
                 '-r', os.path.join(self.folder, 'rpc.sock'), *flags]
 
     def start(self, *flags, environment=None, seconds=START_SECONDS):
+        """A variable that is None is not set."""
+        variables = {**os.environ, 'CAPSTAN_DRPC_SOCKET': self.path('drpc.sock'),
+                     'CAPSTAN_NVMF_REPLICA_PORT': '0', 'CAPSTAN_NVMF_NEXUS_PORT': '0',
+                     **(environment or {})}
+        variables = {name: value for name, value in variables.items() if value is not None}
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(self.command(*flags), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL,
-                                            env={**os.environ,
-                                                 'CAPSTAN_DRPC_SOCKET': self.path('drpc.sock'),
-                                                 'CAPSTAN_NVMF_REPLICA_PORT': '0',
-                                                 'CAPSTAN_NVMF_NEXUS_PORT': '0',
-                                                 **(environment or {})})
+                                            stdin=subprocess.DEVNULL, env=variables)
         wait_until(self.answers, seconds, 'the node to answer; its log:\n' + self.log())
         return self
 

@@ -47,9 +47,14 @@ std::unexpected<Error> bad(std::string_view text, const std::string& why) {
                   "interface of this machine, or leave -T out");
 }
 
+// Not by its default.
+bool chosen(const Settings& settings, std::string_view option) {
+  return settings.at(option).source != Source::kDefault;
+}
+
 std::uint16_t port(const Settings& settings, const NodeConfig& config, std::string_view option,
                    std::string_view path) {
-  if (settings.given(option)) return static_cast<std::uint16_t>(settings.integer(option));
+  if (chosen(settings, option)) return static_cast<std::uint16_t>(settings.integer(option));
   return static_cast<std::uint16_t>(std::stoul(config.engine.at(path).text));
 }
 
@@ -113,9 +118,10 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   std::string delays = config.engine.at("nvmf_tgt_conf.crdt").text;  // "[1, 2, 3]"
   std::erase_if(delays, [](char c) { return c == '[' || c == ']' || c == ' '; });
   TRY_SET(shares.retry_delays, parse_crdt(delays));
-  config.shares_are_default = !settings.given("nvmf-replica-port") &&
-                              !settings.given("tgt-iface") && !settings.given("pod-ip") &&
-                              config.engine.at(kReplicaPort).source == Source::kDefault;
+  const bool port_chosen = chosen(settings, "nvmf-replica-port") ||
+                           config.engine.at(kReplicaPort).source != Source::kDefault;
+  config.shares_are_default =
+      !port_chosen && !settings.given("tgt-iface") && !settings.given("pod-ip");
   if (!shares.enabled) return {};
   TRY_SET(shares.address, target_address(surroundings, settings));
   return {};

@@ -407,6 +407,30 @@ TEST(NodeConfig, AddressOfTheNvmeTarget) {
   EXPECT_NE(address({}, {{"MY_POD_IP", "me"}}).find("'me' is no IPv4 address"), std::string::npos);
 }
 
+// The defaults of the options hid what -y said, and a taken port was always an error.
+TEST(NodeConfig, FixedBugPortsOfTheNvmeTarget) {
+  const auto shares = [](std::vector<std::string> arguments, Files files = {}) {
+    auto config = configure(std::move(arguments), {}, std::move(files));
+    EXPECT_TRUE(config) << config.error().text();
+    return *std::move(config);
+  };
+  const NodeConfig plain = shares({});
+  EXPECT_EQ(plain.shares.replica_port, 8420);
+  EXPECT_EQ(plain.shares.nexus_port, 4421);
+  EXPECT_TRUE(plain.shares_are_default);
+  const NodeConfig flag = shares({"--nvmf-replica-port", "8420"});
+  EXPECT_EQ(flag.shares.replica_port, 8420);
+  EXPECT_FALSE(flag.shares_are_default);
+  EXPECT_FALSE(shares({"-T", "lo"}).shares_are_default);
+  const Files files = {
+      {"/c.yaml", "nexus_opts:\n  nvmf_replica_port: 9420\n  nvmf_nexus_port: 5421\n"}};
+  const NodeConfig file = shares({"-y", "/c.yaml"}, files);
+  EXPECT_EQ(file.shares.replica_port, 9420);
+  EXPECT_EQ(file.shares.nexus_port, 5421);
+  EXPECT_FALSE(file.shares_are_default);
+  EXPECT_EQ(shares({"-y", "/c.yaml", "--nvmf-replica-port=7000"}, files).shares.replica_port, 7000);
+}
+
 TEST(NodeConfig, HelpAndVersionArePrinted) {
   const Surroundings around = surroundings({});
   auto help = parse_command_line({"--help"}, around.variables);
