@@ -1,6 +1,8 @@
 // Why this file exists: what every environment shares: addresses as text and whole-file helpers.
 #include "core/env.h"
 
+#include "base/path.h"
+
 namespace capstan::core {
 
 std::string Address::text() const {
@@ -43,12 +45,6 @@ Task<Result<std::string>> FileSystem::read_file(std::string path, std::size_t li
   co_return content;
 }
 
-static std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 Task<Result<void>> FileSystem::replace_file(std::string path, std::string content) {
   const std::string temporary = path + ".new";
   OpenOptions options;
@@ -59,7 +55,7 @@ Task<Result<void>> FileSystem::replace_file(std::string path, std::string conten
     CO_TRY(co_await file->sync_data());
   }
   CO_TRY(co_await rename(temporary, path));
-  co_return co_await sync_directory(parent_of(path));
+  co_return co_await sync_directory(folder_of(path));
 }
 
 }  // namespace capstan::core

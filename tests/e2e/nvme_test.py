@@ -65,7 +65,7 @@ class Shares(unittest.TestCase):
         self.assertEqual(again.read(16 * MIB, 4096), bytes(4096))
         again.close()
         self.assertEqual(self.node.stop(), 0)
-        self.assertEqual(support.check_pool(self.disk).count('error'), 0)
+        self.assertEqual(support.check_pool(self.disk), '')
 
     def test_discovery_and_allowed_hosts(self):
         self.make('r1', '--protocol', 'nvmf')

@@ -6,6 +6,7 @@
 #include "apps/capstan/printer.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/path.h"
 #include "core/os_stdio.h"
 
 namespace capstan::apps {
@@ -177,10 +178,7 @@ core::Task<Result<void>> ImageTarget::finish(std::uint64_t size) {
   file_.reset();
   open_ = false;
   CO_TRY(co_await env_.files().rename(part_path(), path_));
-  const auto slash = path_.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash);
-  if (folder.empty()) folder = "/";
-  co_return co_await env_.files().sync_directory(std::move(folder));
+  co_return co_await env_.files().sync_directory(folder_of(path_));
 }
 
 core::Task<void> ImageTarget::abandon() {

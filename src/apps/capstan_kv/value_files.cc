@@ -5,6 +5,7 @@
 
 #include "apps/capstan_kv/job.h"
 #include "base/limits.h"
+#include "base/path.h"
 #include "core/os_stdio.h"
 #include "storage/kv/value_stream.h"
 
@@ -84,12 +85,6 @@ KvDone may_replace(core::FileSystem* files, std::string path, bool force) {
     co_return fail(Code::kAlreadyExists, "'" + path + "' exists. Replace it with --force");
   }
   co_return Result<void>();
-}
-
-std::string folder_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "base/path.h"
 #include "core/file_names.h"
 #include "storage/kv/store.h"
 
@@ -17,12 +18,6 @@ namespace {
 constexpr std::uint64_t kYieldEvery = 256;  // values between two turns of the core
 constexpr std::uint64_t kLastRoundBytes = 1U << 20;
 constexpr unsigned kRoundsMax = 8;
-
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 }  // namespace
 
 class Compaction {
@@ -157,7 +152,7 @@ core::Task<Result<void>> Compaction::take_over() {
   store_.gate_.end_publication();
   store_.counted_.live_bytes = live_bytes_;
   ++store_.counted_.compactions;
-  auto named = co_await store_.env_.files().sync_directory(parent_of(store_.real_path_));
+  auto named = co_await store_.env_.files().sync_directory(folder_of(store_.real_path_));
   // Only now: until then a power cut may bring the old file back, so that is what sync() syncs.
   store_.file_ = file_;
   if (!named) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/checksum.h"
+#include "base/path.h"
 #include "core/file_names.h"
 #include "storage/kv/store.h"
 
@@ -14,12 +15,6 @@ namespace {
 
 constexpr std::uint64_t kYieldEvery = 1U << 16;  // entries between two turns of the core
 constexpr unsigned kOpenTries = 100;             // while others create and replace the file
-
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 // Whether other stores would take the file for a temporary one of theirs.
 bool looks_temporary(std::string_view path) {
@@ -72,7 +67,7 @@ core::Task<Result<std::unique_ptr<core::File>>> Store::open_locked(core::Env& en
     CO_TRY_SET(const auto info, (*file)->refresh());
     if (info.unlinked) continue;
     // Its name is durable before anything in it is, whoever made the file.
-    CO_TRY(co_await env.files().sync_directory(parent_of(path)));
+    CO_TRY(co_await env.files().sync_directory(folder_of(path)));
     co_return file;
   }
   co_return fail(Code::kAborted, "'" + path + "' is replaced all the time; who else uses it?");
@@ -185,7 +180,7 @@ core::Task<Result<void>> Store::keep_torn(std::uint64_t from, std::uint64_t to) 
   }
   if (!copy) co_return std::unexpected(std::move(copy).error());
   auto kept = co_await copy_torn(**copy, from, to);
-  if (kept) kept = co_await env_.files().sync_directory(parent_of(real_path_));
+  if (kept) kept = co_await env_.files().sync_directory(folder_of(real_path_));
   if (!kept) (void)co_await env_.files().remove(made);  // half a copy is none
   co_return kept;
 }
