@@ -17,7 +17,7 @@ inline constexpr std::uint32_t kHttp2ConnectionWindowBytes = 16U << 20;
 inline constexpr std::size_t kHttp2HeaderListBytes = 16U << 10;   // per request
 inline constexpr std::size_t kHttp2OutputBufferBytes = 4U << 20;  // queued output per connection
 inline constexpr std::size_t kStreamQueuedMessages = 16;          // undelivered, per stream
-inline constexpr std::size_t kConnectionsMax = 1024;              // per listener
+inline constexpr std::size_t kConnectionsMax = 16384;             // per listener
 inline constexpr std::size_t kHttp2ReadBufferBytes = 64U << 10;   // per connection
 inline constexpr std::size_t kHttp2WriteBytes = 256U << 10;       // one write to the socket
 inline constexpr std::uint32_t kHttp2ResetBurst = 1000;           // then ENHANCE_YOUR_CALM
@@ -50,6 +50,9 @@ inline constexpr std::size_t kEventQueueLength = 1024;      // per subscriber
 inline constexpr std::size_t kSpdkNotifications = 1024;     // kept for notify_get_notifications
 inline constexpr std::size_t kNodeStateBytes = 16U << 20;   // the recorded state
 inline constexpr std::size_t kMountTableBytes = 16U << 20;  // /proc/self/mounts
+
+// --- HTTP --------------------------------------------------------------------------------------
+inline constexpr std::size_t kHttpPathSteps = 32;  // of a declared path
 
 // --- JSON-RPC ----------------------------------------------------------------------------------
 inline constexpr std::size_t kJsonRpcTextBytes = 256U << 10;   // one request or batch; then closed

@@ -126,6 +126,9 @@ inline constexpr std::size_t kSocketPathBytesMax = 107;  // of Linux's sockaddr_
 struct PeerInfo {
   std::string address;                         // Address::text() of the other side
   std::optional<std::uint32_t> uid, gid, pid;  // Unix sockets: SO_PEERCRED
+  std::string listener = {};     // Address::text() of where it was accepted; else empty
+  std::string tls_subject = {};  // of the verified client certificate (RFC 2253); else empty
+  std::string jwt_subject = {};  // of the verified token; else empty
 };
 
 // A byte stream: TCP or Unix SOCK_STREAM. One read and one write may be in flight at a time.

@@ -216,8 +216,10 @@ namespace {
 
 // Who the accepting end sees.
 PeerInfo peer_of(const Address& listener, const std::string& host, std::uint16_t port) {
-  if (listener.kind == Address::Kind::kUnix) return {"unix:" + listener.path, 0, 0, 1};
-  return {Address::tcp(host, port).text(), {}, {}, {}};
+  if (listener.kind == Address::Kind::kUnix) {
+    return {"unix:" + listener.path, 0, 0, 1, listener.text()};
+  }
+  return {Address::tcp(host, port).text(), {}, {}, {}, listener.text()};
 }
 
 }  // namespace

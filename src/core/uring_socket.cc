@@ -147,7 +147,9 @@ class Socket {
 
 class UringStream final : public Stream {
  public:
-  explicit UringStream(int fd) : socket_(fd) {}
+  explicit UringStream(int fd, std::string listener = {}) : socket_(fd) {
+    socket_.peer_.listener = std::move(listener);
+  }
   const PeerInfo& peer() const override { return socket_.peer_; }
 
   Task<Result<std::size_t>> read(MutableBytes into) override {
@@ -222,7 +224,9 @@ msghdr header_of(std::span<const Part> parts, std::span<iovec> list) {
 
 class UringPacketSocket final : public PacketSocket {
  public:
-  explicit UringPacketSocket(int fd) : socket_(fd) {}
+  explicit UringPacketSocket(int fd, std::string listener = {}) : socket_(fd) {
+    socket_.peer_.listener = std::move(listener);
+  }
   const PeerInfo& peer() const override { return socket_.peer_; }
 
   Task<Result<std::optional<std::size_t>>> receive(std::span<const MutableBytes> parts) override {
@@ -316,7 +320,10 @@ template <class Interface, class Implementation>
 class UringListener final : public Listener<Interface> {
  public:
   explicit UringListener(Bound bound)
-      : fd_(bound.fd), local_(std::move(bound.local)), file_(bound.file) {}
+      : fd_(bound.fd),
+        local_(std::move(bound.local)),
+        local_text_(local_.text()),
+        file_(bound.file) {}
   ~UringListener() override {
     CAPSTAN_ASSERT(!accepting_.in_flight());
     // Removed while it still listens: whoever finds the path gone or refused sees one order only.
@@ -332,7 +339,7 @@ class UringListener final : public Listener<Interface> {
     while (!cancelled_) {
       io_uring_prep_accept(ring().prepare(accepting_), fd_, nullptr, nullptr, SOCK_CLOEXEC);
       const int fd = co_await accepting_;
-      if (fd >= 0) co_return std::make_unique<Implementation>(fd);
+      if (fd >= 0) co_return std::make_unique<Implementation>(fd, local_text_);
       if (fd == -EINTR || fd == -EAGAIN || fd == -ECONNABORTED) continue;
       if (cancelled_) break;
       co_return fail_errno(-fd, "accept on " + local_.text());
@@ -348,6 +355,7 @@ class UringListener final : public Listener<Interface> {
  private:
   int fd_;
   Address local_;
+  std::string local_text_;  // for every accepted socket
   FileIdentity file_;
   UringOp accepting_;
   bool cancelled_ = false;

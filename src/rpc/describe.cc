@@ -34,8 +34,9 @@ void describe(const Operation& declared, node::v1::OperationInfo& into) {
   into.set_access(std::string(access_name(declared.access)));
   into.set_idempotent(declared.idempotent);
   into.set_deadline_ms(static_cast<std::uint32_t>(declared.default_deadline / core::kMillisecond));
-  if (!declared.http_path.empty()) {
-    into.set_http(declared.http_method + " " + declared.http_path);
+  for (const auto& binding : declared.http) {
+    into.set_http(into.http() + (into.http().empty() ? "" : ", ") + binding.method + " " +
+                  binding.pattern());
   }
   into.set_jsonrpc(declared.jsonrpc_name);
   into.set_drpc_module(declared.drpc_module);

@@ -63,9 +63,7 @@ Result<void> Directory::declare(const google::protobuf::ServiceDescriptor* servi
 
 Result<void> Directory::claim_wire_names(const Operation& operation) {
   std::vector<std::string> names;
-  if (!operation.http_path.empty()) {
-    names.push_back(operation.http_method + " " + operation.http_path);
-  }
+  for (const auto& binding : operation.http) names.push_back(binding.text());
   if (!operation.jsonrpc_name.empty()) names.push_back("jsonrpc " + operation.jsonrpc_name);
   for (const auto& old : operation.jsonrpc_old_names) names.push_back("jsonrpc " + old);
   if (operation.drpc_module != 0) {

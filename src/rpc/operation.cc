@@ -5,7 +5,6 @@
 #include "rpc/operation.h"
 
 #include <algorithm>
-#include <array>
 
 #include "rpc/options.pb.h"
 
@@ -54,19 +53,18 @@ void classify_grpc_service(Operation& operation) {
   if (name == "grpc.health.v1.Health/Watch") operation.kind = Kind::kEndless;
 }
 
-Result<void> check_http(const Operation& operation) {
-  static constexpr std::array<std::string_view, 5> kMethods = {"GET", "POST", "PUT", "PATCH",
-                                                               "DELETE"};
-  if (operation.http_method.empty() && operation.http_path.empty()) return {};
-  if (std::ranges::find(kMethods, operation.http_method) == kMethods.end()) {
-    return wrong(operation.full_name(), "http.method '" + operation.http_method +
-                                            "' is not GET, POST, PUT, PATCH or DELETE");
+Result<std::vector<HttpBinding>> http_of(const google::protobuf::MethodDescriptor& method,
+                                         const OperationOptions& declared) {
+  std::vector<HttpBinding> bindings;
+  if (declared.has_http()) {
+    TRY_SET(auto first, HttpBinding::from(method, declared.http()));
+    bindings.push_back(std::move(first));
   }
-  if (!operation.http_path.starts_with('/')) {
-    return wrong(operation.full_name(),
-                 "http.path '" + operation.http_path + "' does not start with '/'");
+  for (const auto& more : declared.more_http()) {
+    TRY_SET(auto binding, HttpBinding::from(method, more));
+    bindings.push_back(std::move(binding));
   }
-  return {};
+  return bindings;
 }
 
 Result<JsonRpcShape> shape_of(const google::protobuf::MethodDescriptor& method,
@@ -107,8 +105,6 @@ Result<Operation> Operation::from(const google::protobuf::MethodDescriptor& meth
   made.default_deadline = options.deadline_ms() * core::kMillisecond;
   made.cost = std::max(1U, options.cost());
   made.gateway_local = options.gateway_local();
-  made.http_method = options.http().method();
-  made.http_path = options.http().path();
   made.jsonrpc_name = options.jsonrpc().name();
   made.jsonrpc_old_names = {options.jsonrpc().old_names().begin(),
                             options.jsonrpc().old_names().end()};
@@ -117,7 +113,9 @@ Result<Operation> Operation::from(const google::protobuf::MethodDescriptor& meth
   made.drpc_method = options.drpc().method();
   made.muxio_name = options.muxio().name();
   classify_grpc_service(made);
-  TRY(check_http(made));
+  auto http = http_of(method, options);
+  if (!http) return wrong(made.full_name_, http.error().message);
+  made.http = std::move(*http);
   return made;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "core/reactor.h"
+#include "rpc/http_binding.h"
 
 namespace capstan::rpc {
 
@@ -42,7 +43,7 @@ class Operation {
   bool idempotent = false;
   core::Nanos default_deadline = 0;  // 0 = none
   std::uint32_t cost = 1;            // tokens of the limiter
-  std::string http_method, http_path;
+  std::vector<HttpBinding> http;     // the declared one first
   std::string jsonrpc_name;
   std::vector<std::string> jsonrpc_old_names;
   JsonRpcShape jsonrpc;

@@ -30,7 +30,13 @@ class Declared {
     file.set_name("s.proto");
     file.set_package("test");
     file.set_syntax("proto3");
-    file.add_message_type()->set_name("Request");
+    auto& message = *file.add_message_type();
+    message.set_name("Request");
+    auto& field = *message.add_field();
+    field.set_name("x");
+    field.set_number(1);
+    field.set_type(google::protobuf::FieldDescriptorProto::TYPE_STRING);
+    field.set_label(google::protobuf::FieldDescriptorProto::LABEL_OPTIONAL);
     auto& service = *file.add_service();
     service.set_name("S");
     auto& declared = *service.add_method();
@@ -79,7 +85,7 @@ TEST(Operation, ReadsItsOptions) {
   EXPECT_EQ(read->default_deadline, 1500 * core::kMillisecond);
   EXPECT_EQ(read->cost, 7U);
   EXPECT_TRUE(read->gateway_local);
-  EXPECT_EQ(read->http_method + " " + read->http_path, "PUT /m/{x}");
+  EXPECT_EQ(read->http.front().text(), "PUT /m/{x}");
   EXPECT_EQ(read->jsonrpc_name, "m");
   EXPECT_EQ(read->jsonrpc_old_names, std::vector<std::string>{"old_m"});
   EXPECT_EQ(read->drpc_module, 100U);
@@ -161,7 +167,7 @@ TEST(Operation, ReadsOurOwnDeclarations) {
   ASSERT_TRUE(version);
   EXPECT_EQ(version->full_name(), "capstan.node.v1.NodeRpc/GetVersion");
   EXPECT_EQ(version->access, Access::kMonitor);
-  EXPECT_EQ(version->http_path, "/version");
+  EXPECT_EQ(version->http.front().text(), "GET /version");
   const auto* images = node::v1::ImportImageRequest::descriptor()->file();
   EXPECT_EQ(Operation::from(method(images, "ImageRpc", "ImportImage"))->kind, Kind::kClientStream);
   EXPECT_EQ(Operation::from(method(images, "ImageRpc", "ExportImage"))->kind, Kind::kLarge);
