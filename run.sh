@@ -52,10 +52,10 @@ fi
 echo "==> [1/3] packages"
 tools/install-deps.sh
 echo "==> [2/3] build (preset release; about ten minutes the first time on two cores, then seconds)"
-tools/build.sh release io-engine capstan capstan-kv capstan-pool
+tools/build.sh release io-engine capstan capstan-kv capstan-pool capstan-nvme
 bin=$PWD/build/release/bin
 if $build_only; then
-  echo "==> built: io-engine, capstan, capstan-kv and capstan-pool in $bin"
+  echo "==> built: io-engine, capstan, capstan-kv, capstan-pool and capstan-nvme in $bin"
   exit 0
 fi
 

@@ -1,13 +1,39 @@
 // Why this file exists: the server that grpc_bench measures ours against: grpc++ with its callback
-// API, as it comes, echoing on the address given.
+// API, as it comes, with the same services on the address given.
 #include <grpcpp/grpcpp.h>
 
 #include <csignal>
 #include <cstdio>
 
+#include "bench/some_pools.h"
 #include "grpc_testing.grpc.pb.h"
+#include "pool.grpc.pb.h"
 
 namespace {
+
+using grpc::testing::StreamingOutputCallRequest;
+using grpc::testing::StreamingOutputCallResponse;
+
+class Writer final : public grpc::ServerWriteReactor<StreamingOutputCallResponse> {
+ public:
+  Writer(int size, int count) : left_(count) {
+    message_.mutable_payload()->set_body(std::string(static_cast<std::size_t>(size), 's'));
+    next();
+  }
+  void OnWriteDone(bool good) override {
+    if (good) return next();
+    Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void next() {
+    if (left_-- == 0) return Finish(grpc::Status::OK);
+    StartWrite(&message_);
+  }
+  StreamingOutputCallResponse message_;
+  int left_;
+};
 
 class Echo final : public grpc::testing::TestService::CallbackService {
   grpc::ServerUnaryReactor* UnaryCall(grpc::CallbackServerContext* context,
@@ -18,6 +44,23 @@ class Echo final : public grpc::testing::TestService::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  grpc::ServerWriteReactor<StreamingOutputCallResponse>* StreamingOutputCall(
+      grpc::CallbackServerContext*, const StreamingOutputCallRequest* request) override {
+    const auto& wanted = request->response_parameters(0);
+    return new Writer(wanted.size(), wanted.interval_us());
+  }
+};
+
+class Pools final : public mayastor::v1::PoolRpc::CallbackService {
+  grpc::ServerUnaryReactor* ListPools(grpc::CallbackServerContext* context,
+                                      const mayastor::v1::ListPoolOptions*,
+                                      mayastor::v1::ListPoolsResponse* response) override {
+    *response = pools_;
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  const mayastor::v1::ListPoolsResponse pools_ = capstan::bench::some_pools();
 };
 
 }  // namespace
@@ -25,9 +68,11 @@ class Echo final : public grpc::testing::TestService::CallbackService {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   Echo service;
+  Pools pools;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(argv[1], grpc::InsecureServerCredentials());
   builder.RegisterService(&service);
+  builder.RegisterService(&pools);
   const auto server = builder.BuildAndStart();
   if (!server) return 1;
   std::puts("ready");

@@ -37,19 +37,19 @@ class CapstanEngine final : public Engine {
   void batch_write(const Keys& keys, const std::string& value, std::size_t batch) override {
     env_->run(write_batches(&keys, &value, batch));
   }
-  std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t read(const Keys& keys) override {
     std::size_t bytes = 0;
-    for (const auto at : order) bytes += store_->find(as_bytes(keys[at]))->size();
+    for (const auto& key : keys) bytes += store_->find(as_bytes(key))->size();
     return bytes;
   }
-  std::size_t batch_read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t batch_read(const Keys& keys) override {
     constexpr std::size_t kBatch = 1000;
     std::size_t bytes = 0;
     std::vector<ByteView> batch;
-    for (std::size_t i = 0; i < order.size(); i += kBatch) {
+    for (std::size_t i = 0; i < keys.size(); i += kBatch) {
       batch.clear();
-      for (std::size_t j = i; j < std::min(order.size(), i + kBatch); ++j) {
-        batch.push_back(as_bytes(keys[order[j]]));
+      for (std::size_t j = i; j < std::min(keys.size(), i + kBatch); ++j) {
+        batch.push_back(as_bytes(keys[j]));
       }
       const auto values = must(store_->batch_read(batch));
       for (const auto& value : values) bytes += value->size();

@@ -45,11 +45,11 @@ class LevelDb final : public Engine {
       must(store_->Write({}, &changes));
     }
   }
-  std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t read(const Keys& keys) override {
     std::size_t bytes = 0;
     std::string value;
-    for (const auto at : order) {
-      must(store_->Get({}, keys[at], &value));
+    for (const auto& key : keys) {
+      must(store_->Get({}, key, &value));
       bytes += value.size();
     }
     return bytes;

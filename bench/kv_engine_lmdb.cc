@@ -47,12 +47,12 @@ class Lmdb final : public Engine {
       must(mdb_txn_commit(txn));
     }
   }
-  std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t read(const Keys& keys) override {
     MDB_txn* txn = nullptr;
     must(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn));
     std::size_t bytes = 0;
-    for (const auto at : order) {
-      MDB_val key = as_val(keys[at]), data{};
+    for (const auto& wanted : keys) {
+      MDB_val key = as_val(wanted), data{};
       must(mdb_get(txn, table_, &key, &data));
       bytes += data.mv_size;
     }

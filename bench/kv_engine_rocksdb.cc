@@ -47,11 +47,11 @@ class RocksDb final : public Engine {
       must(store_->Write({}, &changes));
     }
   }
-  std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t read(const Keys& keys) override {
     std::size_t bytes = 0;
-    for (const auto at : order) {
+    for (const auto& key : keys) {
       rocksdb::PinnableSlice value;
-      must(store_->Get({}, store_->DefaultColumnFamily(), keys[at], &value));
+      must(store_->Get({}, store_->DefaultColumnFamily(), key, &value));
       bytes += value.size();
     }
     return bytes;

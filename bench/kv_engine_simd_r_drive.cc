@@ -42,19 +42,19 @@ class SimdRDrive final : public Engine {
       peer_batch_write(store_, some.data(), some.size(), slice(value));
     }
   }
-  std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t read(const Keys& keys) override {
     std::size_t bytes = 0;
-    for (const auto at : order) bytes += peer_read(store_, slice(keys[at]));
+    for (const auto& key : keys) bytes += peer_read(store_, slice(key));
     return bytes;
   }
-  std::size_t batch_read(const Keys& keys, const std::vector<std::uint32_t>& order) override {
+  std::size_t batch_read(const Keys& keys) override {
     constexpr std::size_t kBatch = 1000;
     std::size_t bytes = 0;
     std::vector<Slice> some;
-    for (std::size_t i = 0; i < order.size(); i += kBatch) {
+    for (std::size_t i = 0; i < keys.size(); i += kBatch) {
       some.clear();
-      for (std::size_t j = i; j < std::min(order.size(), i + kBatch); ++j) {
-        some.push_back(slice(keys[order[j]]));
+      for (std::size_t j = i; j < std::min(keys.size(), i + kBatch); ++j) {
+        some.push_back(slice(keys[j]));
       }
       bytes += peer_batch_read(store_, some.data(), some.size());
     }

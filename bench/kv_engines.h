@@ -1,5 +1,6 @@
 // Why this file exists: the one interface through which kv_bench drives every engine. Keys come in
-// one vector, so that no engine pays for making them.
+// one vector in the order in which they are wanted, so that no engine pays for making them or for
+// fetching them from all over the memory.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,8 @@ class Engine {
   virtual void write(const Keys& keys, const std::string& value) = 0;
   virtual void batch_write(const Keys& keys, const std::string& value, std::size_t batch) = 0;
   // Both answer the sum of the sizes of what was read.
-  virtual std::size_t read(const Keys& keys, const std::vector<std::uint32_t>& order) = 0;
-  virtual std::size_t batch_read(const Keys& keys, const std::vector<std::uint32_t>& order) {
-    return read(keys, order);
-  }
+  virtual std::size_t read(const Keys& keys) = 0;
+  virtual std::size_t batch_read(const Keys& keys) { return read(keys); }
 };
 
 // Ours first.

@@ -101,12 +101,13 @@ int run(const Arguments& arguments) {
     return 2;
   }
   std::uint64_t runs = 0, failed = 0, cuts = 0, kills = 0, loads = 0, writes = 0, created = 0,
-                resized = 0, grown = 0, full = 0;
+                resized = 0, grown = 0, full = 0, unreadable = 0, failed_loads = 0;
   const auto count = [&](const PoolSimResult& result) {
     ++runs, failed += !result.failure.empty(), cuts += result.cuts, kills += result.kills,
         loads += result.loads;
     writes += result.writes, created += result.created, resized += result.resized;
     grown += result.grown, full += result.refused_full;
+    unreadable += result.unreadable, failed_loads += result.failed_loads;
   };
   for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {
     if (!arguments.enumerate) {
@@ -121,12 +122,14 @@ int run(const Arguments& arguments) {
   }
   std::printf(
       "%llu runs, %llu failed; %llu power cuts, %llu kills, %llu loads, %llu writes, %llu "
-      "replicas, %llu resized, pool grown %llu times, %llu times full\n",
+      "replicas, %llu resized, pool grown %llu times, %llu times full, %llu reads of bad sectors, "
+      "%llu loads stopped by one\n",
       static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
       static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(kills),
       static_cast<unsigned long long>(loads), static_cast<unsigned long long>(writes),
       static_cast<unsigned long long>(created), static_cast<unsigned long long>(resized),
-      static_cast<unsigned long long>(grown), static_cast<unsigned long long>(full));
+      static_cast<unsigned long long>(grown), static_cast<unsigned long long>(full),
+      static_cast<unsigned long long>(unreadable), static_cast<unsigned long long>(failed_loads));
   return failed == 0 ? 0 : 1;
 }
 

@@ -1,7 +1,9 @@
 // Why this file exists: the life of the simulated node: start, work, lose power, start again.
 #include "sim/pool_sim.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <limits>
 
 namespace capstan::sim {
 
@@ -20,6 +22,7 @@ constexpr Workload kWorkloads[] = {
     {"sizefaults", 9, 5, 4, 40, 5, 8, 12, 12, 1, 6, 120, 5, 60, 14, 3},
     {"full", 14, 3, 3, 60, 6, 10, 8, 8, 1, 6, 130, 4, 0, 10, 1},
     {"smallsizes", 22, 8, 4, 40, 4, 6, 12, 4, 2, 2, 14, 2, 0, 25, 8},
+    {"latent", 6, 4, 6, 40, 5, 7, 12, 25, 1, 6, 120, 5, 15, 6, 2, 70},
 };
 
 std::string size_text(std::uint64_t bytes) {
@@ -128,7 +131,7 @@ PoolSimResult PoolSim::run() {
     // nothing.
     after_kill_ = killed_ && checked_;
     if (!after_kill_) checked_ = false;
-    faulty_ = false;
+    faulty_ = latent_ = false;
     killed_ = options_.cut_at ? options_.kill : world_.random().chance(30);
     const auto cut_after = [this](std::uint64_t ios) {
       killed_ ? env_->kill_after(ios) : env_->cut_power_after(ios);
@@ -219,7 +222,36 @@ core::Task<bool> PoolSim::create_pool() {
   co_return true;
 }
 
+// A load that meets a sector it cannot read says so and leaves everything as it is; one that does
+// not need the sector works. False: the power failed, or that was not so.
+core::Task<bool> PoolSim::load_unreadable() {
+  auto& random = world_.random();
+  core::SimFault fault;
+  fault.offset = random.chance(20) ? 0 : random.below(disk_->size() / 4) / kSector * kSector;
+  fault.length = kSector * random.between(1, 64);
+  fault.times = std::numeric_limits<std::uint64_t>::max();
+  disk_->inject(fault);
+  auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
+  disk_->clear_faults();
+  if (stopped()) co_return false;
+  if (!pool && pool.error().sys_errno != EIO) {
+    fail("a load that could not read a sector: " + pool.error().text());
+    co_return false;
+  }
+  if (!pool) {
+    ++result_.failed_loads;
+    if (device_->claimed()) fail("a load failed and kept the device");
+    co_return !stopped();
+  }
+  for (const auto& volume : (*pool)->faulted()) fail("unreadable sector: " + volume.reason);
+  const auto closed = co_await (*pool)->unload();
+  if (!closed && !stopped()) fail("unload without a change: " + closed.error().text());
+  co_return !stopped();
+}
+
 core::Task<bool> PoolSim::load_pool() {
+  if (workload_.latent != 0 && world_.random().chance(25) && !co_await load_unreadable())
+    co_return false;
   auto pool = co_await storage::Pool::load(*env_, device_, pool_options_);
   if (!pool) {
     if (!stopped()) fail("the pool cannot be loaded: " + pool.error().text());
@@ -232,21 +264,43 @@ core::Task<bool> PoolSim::load_pool() {
 }
 
 core::Task<void> PoolSim::work(unsigned generation) {
-  if (generation + 1 < workload_.generations && world_.random().chance(workload_.faults)) {
-    faulty_ = true;
-    for (auto count = world_.random().between(1, 3); count != 0; --count) {
-      core::SimFault fault;
-      fault.kind = static_cast<core::SimFault::Kind>(world_.random().below(4));
-      fault.skip = world_.random().below(100);
-      fault.times = world_.random().between(1, 3);
-      disk_->inject(fault);
-    }
-  }
+  if (generation + 1 < workload_.generations && world_.random().chance(workload_.faults))
+    inject_faults();
+  else if (workload_.latent != 0 && world_.random().chance(workload_.latent))
+    spoil_sectors();
   core::Scope scope;
   for (unsigned i = 0; i < workload_.workers; ++i) {
     scope.spawn(worker(workload_.operations / workload_.workers));
   }
   co_await scope.join();
+}
+
+void PoolSim::inject_faults() {
+  constexpr int kErrors[] = {EIO, EIO, ENOSPC, ENODEV};
+  faulty_ = true;
+  for (auto count = world_.random().between(1, 3); count != 0; --count) {
+    core::SimFault fault;
+    fault.kind = static_cast<core::SimFault::Kind>(world_.random().below(4));
+    fault.skip = world_.random().below(100);
+    fault.times = world_.random().between(1, 3);
+    if (workload_.latent != 0) fault.sys_errno = kErrors[world_.random().below(4)];
+    disk_->inject(fault);
+  }
+}
+
+// Places among the data that cannot be read until the node ends, although they can be written.
+void PoolSim::spoil_sectors() {
+  latent_ = true;
+  const auto info = pool_->info();
+  const std::uint64_t end = disk_->size(), cluster = info.cluster_size_bytes;
+  const std::uint64_t begin = end / cluster * cluster - info.capacity_bytes;
+  for (auto count = world_.random().between(1, 6); count != 0; --count) {
+    core::SimFault fault;
+    fault.offset = begin + world_.random().below(end - begin) / kSector * kSector;
+    fault.length = kSector * world_.random().between(1, 32);
+    fault.times = std::numeric_limits<std::uint64_t>::max();
+    disk_->inject(fault);
+  }
 }
 
 core::Task<void> PoolSim::worker(unsigned operations) {
@@ -303,6 +357,7 @@ core::Task<void> PoolSim::reload() {
 }
 
 core::Task<void> PoolSim::wind_down(bool last) {
+  if (latent_ && !stopped() && pool_->info().faulted) fail("an unreadable sector faulted the pool");
   if (!faulty_) {
     const auto models = models_;
     if (const auto model = pick_model()) co_await flush(model);  // frees what waits for a barrier

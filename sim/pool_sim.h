@@ -2,7 +2,8 @@
 // simulated disk: replicas are created, written, flushed, changed and destroyed by several
 // coroutines, the power fails or the process is killed at a random (or a given) I/O, the node
 // starts again, everything is checked against the oracle and against an independent reader of the
-// format, and the story goes on for several generations.
+// format, and the story goes on for several generations. Disks lose, tear and reorder what was not
+// synced, run full, fail single operations, and have sectors that cannot be read.
 //
 // What is checked after each start: acknowledged-and-flushed data is there and nothing older, torn
 // or foreign is; acknowledged management calls have happened; no cluster or metadata page has two
@@ -36,6 +37,7 @@ struct Workload {
   unsigned generations;
   unsigned faults;  // percent of generations with failing disk operations
   unsigned resize = 0, grow = 0;
+  unsigned latent = 0;  // percent of generations with sectors that cannot be read
 };
 // null when unknown.
 const Workload* find_workload(std::string_view name);
@@ -60,6 +62,8 @@ struct PoolSimResult {
   std::uint64_t first_generation_ios = 0, trace_hash = 0, order_readings = 0;
   unsigned cuts = 0, kills = 0, loads = 0, clean_loads = 0, writes = 0, flushes = 0, created = 0,
            destroyed = 0, resized = 0, grown = 0, refused_full = 0;
+  unsigned unreadable = 0;    // reads of sectors that cannot be read
+  unsigned failed_loads = 0;  // because of such sectors in the metadata
 };
 
 class PoolSim {
@@ -97,6 +101,9 @@ class PoolSim {
   core::Task<bool> start();        // opens the disk, loads or creates the pool; false: stop
   core::Task<bool> create_pool();  // or loads what an interrupted create finished
   core::Task<bool> load_pool();
+  core::Task<bool> load_unreadable();  // fails, or not, for sectors that cannot be read
+  void inject_faults();
+  void spoil_sectors();
   core::Task<void> work(unsigned generation);
   core::Task<void> worker(unsigned operations);
   core::Task<void> wind_down(bool last);
@@ -126,6 +133,8 @@ class PoolSim {
   void check_image(bool after_cut);
   core::Task<void> check_survivors();
   core::Task<void> check_content(std::shared_ptr<Model> model, bool survivors);
+  core::Task<void> check_around_bad_sectors(std::shared_ptr<Model> model, std::uint64_t at,
+                                            std::uint64_t length);
   void check_existence();
   void decide_existence(Model& model, bool exists);
   static void decide_size(Model& model, std::uint64_t size_bytes);
@@ -149,6 +158,7 @@ class PoolSim {
   bool pool_acknowledged_ = false;       // create() answered: from now on it must load
   bool clean_expected_ = false;          // unload() answered and nothing happened since
   bool faulty_ = false;                  // disk operations were made to fail in this generation
+  bool latent_ = false;                  // data sectors that cannot be read in this generation
   bool killed_ = false;                  // this generation ends by a kill, not by a power cut
   bool checked_ = false;                 // everything was read since the last power cut
   bool after_kill_ = false;              // the one before did

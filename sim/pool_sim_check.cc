@@ -139,6 +139,10 @@ core::Task<void> PoolSim::check_content(std::shared_ptr<Model> model, bool survi
     const auto part = buffer.bytes().first(std::min(kPiece, model->size_bytes - at));
     const auto result = co_await replica->read(at, part);
     if (stopped()) co_return;
+    if (!result && latent_) {
+      co_await check_around_bad_sectors(model, at, part.size());
+      continue;
+    }
     if (!result) {
       if (!faulty_) fail("read of " + model->name + ": " + result.error().text());
       co_return;
@@ -152,6 +156,24 @@ core::Task<void> PoolSim::check_content(std::shared_ptr<Model> model, bool survi
       fail((survivors ? "after the start: " : "at the end: ") + wrong + " (" + model->name + ")");
       co_return;
     }
+  }
+}
+
+// What lies between sectors that cannot be read.
+core::Task<void> PoolSim::check_around_bad_sectors(std::shared_ptr<Model> model, std::uint64_t at,
+                                                   std::uint64_t length) {
+  const auto replica = pool_->find(model->uuid);
+  core::Buffer buffer(4096);
+  for (const std::uint64_t end = at + length; at < end; at += buffer.size()) {
+    const auto result = co_await replica->read(at, buffer.bytes());
+    if (stopped()) co_return;
+    if (!result) {
+      ++result_.unreadable;
+      if (result.error().sys_errno != EIO) fail("read: " + result.error().text());
+      continue;
+    }
+    const std::string wrong = model->oracle.check(at / kSector, buffer.view());
+    if (!wrong.empty()) fail("beside a bad sector: " + wrong + " (" + model->name + ")");
   }
 }
 

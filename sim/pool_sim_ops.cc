@@ -1,6 +1,7 @@
 // Why this file exists: the operations that the workers of the pool simulation choose from. Each
 // tells the oracle before it starts and after it ended, and judges its own error.
 #include <algorithm>
+#include <cerrno>
 
 #include "core/buffer.h"
 #include "sim/pool_sim.h"
@@ -92,6 +93,12 @@ std::optional<PoolSim::Busy> PoolSim::pick_range(Model& model) {
 void PoolSim::settle(Model& model, const Result<void>& result, std::uint64_t life,
                      const char* what) {
   if (result || excused(life) || model.stage != Stage::kLive) return;
+  if (latent_ && result.error().sys_errno == EIO && what == std::string_view("read")) {
+    ++result_.unreadable;
+    if (pool_->info().health.state != storage::PoolHealth::State::kDegraded)
+      fail("a read failed and the pool is not degraded");
+    return;
+  }
   if (result.error().code == Code::kResourceExhausted && model.thin) {  // the pool is full
     ++result_.refused_full;
     return;

@@ -1,4 +1,4 @@
-// Why this file exists: the simulation as a test: some hundred seeds, every crash point of small
+// Why this file exists: the simulation as a test: two thousand seeds, every crash point of small
 // stories, and proof that it notices what it is there for (a disk whose syncs are lies).
 #include "sim/pool_sim.h"
 
@@ -37,6 +37,7 @@ PoolSimResult run_seeds(const char* workload, std::uint64_t first, std::uint64_t
     writes += result.writes, destroyed += result.destroyed;
     sum.resized += result.resized, sum.grown += result.grown;
     sum.refused_full += result.refused_full;
+    sum.unreadable += result.unreadable, sum.failed_loads += result.failed_loads;
   }
   // The stories must really happen.
   EXPECT_GT(cuts, count);
@@ -79,10 +80,16 @@ TEST(PoolSim, SeedsOfFullPools) {
   EXPECT_GT(sum.refused_full, 150U);
   EXPECT_GT(sum.resized, 600U);
 }
-// Many, because they are short: with the others more than 2000 different stories.
+TEST(PoolSim, SeedsOfUnreadableSectors) {
+  const auto sum = run_seeds("latent", 8000, 80);
+  EXPECT_GT(sum.unreadable, 200U);
+  EXPECT_GT(sum.failed_loads, 10U);
+}
+// Many, because they are short. With the others these are 2120 different stories, without counting
+// the crash points below.
 TEST(PoolSim, ManySmallSeeds) {
-  run_seeds("small", 10'000, 500);
-  const auto sum = run_seeds("smallsizes", 20'000, 750);
+  run_seeds("small", 10'000, 600);
+  const auto sum = run_seeds("smallsizes", 20'000, 820);
   EXPECT_GT(sum.resized, 1000U);
   EXPECT_GT(sum.grown, 300U);
 }

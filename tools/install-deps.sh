@@ -16,7 +16,7 @@ packages+=(liburing-dev libnghttp2-dev libprotobuf-dev protobuf-compiler libboos
   libxxhash-dev libcli11-dev libyaml-cpp-dev libblkid-dev libudev-dev)
 # Tests: GoogleTest, official gRPC client, ext4 tools, packed sample images.
 packages+=(libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3 python3-grpcio
-  python3-protobuf e2fsprogs openssl zstd)
+  python3-protobuf e2fsprogs openssl zstd curl)
 
 if ! command -v dpkg-query >/dev/null; then
   echo "install-deps: this is not a Debian system (no dpkg-query)." >&2

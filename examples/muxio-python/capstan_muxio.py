@@ -119,7 +119,7 @@ def method_id(name):
 # --- the connection -------------------------------------------------------------------------------
 
 class Client:
-    def __init__(self, host, port, timeout=30, tls=None):
+    def __init__(self, host, port, timeout=30, tls=None, headers=None):
         self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -128,16 +128,18 @@ class Client:
         self.frames = bytearray()       # Muxio's bytes
         self.last_id = 0
         try:
-            self._upgrade(host, port)
+            self._upgrade(host, port, headers or {})
         except BaseException:
             self.socket.close()
             raise
 
-    def _upgrade(self, host, port):
+    def _upgrade(self, host, port, headers):
         key = base64.b64encode(os.urandom(16))
+        more = ''.join(f'{name}: {value}\r\n' for name, value in headers.items()).encode()
         self.socket.sendall(b'GET /ws HTTP/1.1\r\nHost: %b:%d\r\nConnection: Upgrade\r\n'
                             b'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n'
-                            b'Sec-WebSocket-Key: %b\r\n\r\n' % (host.encode(), port, key))
+                            b'Sec-WebSocket-Key: %b\r\n%b\r\n'
+                            % (host.encode(), port, key, more))
         while b'\r\n\r\n' not in self.received:
             self._fill()
         head, _, rest = bytes(self.received).partition(b'\r\n\r\n')

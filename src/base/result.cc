@@ -44,6 +44,19 @@ std::unexpected<Error> fail(Code code, std::string message, int sys_errno) {
   return std::unexpected(Error{code, sys_errno, std::move(message), {}});
 }
 
+std::unexpected<Error> fail_field(std::string field, std::string message) {
+  auto details = std::make_shared<ErrorDetails>();
+  details->fields.push_back({std::move(field), message});
+  return std::unexpected(
+      Error{Code::kInvalidArgument, 0, std::move(message), {}, std::move(details)});
+}
+
+std::unexpected<Error> fail_until(Code code, std::string message, std::uint64_t retry_after_ns) {
+  auto details = std::make_shared<ErrorDetails>();
+  details->retry_after_ns = retry_after_ns;
+  return std::unexpected(Error{code, 0, std::move(message), {}, std::move(details)});
+}
+
 static Code code_of_errno(int err) {
   switch (err) {
     case ENOENT:

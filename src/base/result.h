@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,11 +40,26 @@ enum class Code : std::uint8_t {
 // "NOT_FOUND" for kNotFound; "CODE(n)" never: an unknown number is "UNKNOWN".
 std::string_view code_name(Code code);
 
+// What a program can act on beyond the code. Wires that have room for it send it (gRPC as
+// google.rpc.Status), clients of those read it back; nothing depends on it being there.
+struct ErrorDetails {
+  struct Field {
+    std::string name;     // of the request, as its .proto spells it: "disks", "header.sha256"
+    std::string problem;  // what is wrong with it
+  };
+  std::string reason;  // of a peer that names its own; empty: the code's name
+  std::string domain;  // whose reason it is; empty: ours
+  std::vector<std::pair<std::string, std::string>> facts;  // "operation", "name" …
+  std::vector<Field> fields;                               // that made the request invalid
+  std::uint64_t retry_after_ns = 0;                        // 0: nothing is known about that
+};
+
 struct Error {
   Code code = Code::kUnknown;
-  int sys_errno = 0;                 // 0 when the operating system was not involved
-  std::string message;               // the innermost cause
-  std::vector<std::string> context;  // what was being done, innermost first
+  int sys_errno = 0;                                 // 0 when the operating system was not involved
+  std::string message;                               // the innermost cause
+  std::vector<std::string> context;                  // what was being done, innermost first
+  std::shared_ptr<const ErrorDetails> details = {};  // often null
 
   // Adds one outer step ("import pool 'p'") and returns itself, so calls chain.
   Error within(std::string step) &&;
@@ -59,6 +75,11 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
 
 // fail(Code::kNotFound, "pool 'p' not found") converts to any Result<T>.
 std::unexpected<Error> fail(Code code, std::string message, int sys_errno = 0);
+
+// kInvalidArgument because of one field of the request, which the details name.
+std::unexpected<Error> fail_field(std::string field, std::string message);
+// An error after which asking again may help, not earlier than in `retry_after_ns`.
+std::unexpected<Error> fail_until(Code code, std::string message, std::uint64_t retry_after_ns);
 
 // An error for a failed system call: "<what>: <strerror>". The code follows the usual meaning of
 // the errno: ENOENT/ENODEV/ENXIO NOT_FOUND, EEXIST ALREADY_EXISTS, EINVAL INVALID_ARGUMENT,

@@ -75,6 +75,9 @@ Task<void> error_body(TestWorld&, Channel& channel) {
   EXPECT_EQ(called.error().code, Code::kNotFound);
   EXPECT_NE(called.error().message.find("f\xC3\xBCr"), std::string::npos);
   EXPECT_EQ(trailers.at(0), (std::pair<std::string, std::string>("gtm-602", "0")));
+  CAPSTAN_ASSERT(called.error().details);
+  EXPECT_EQ(called.error().details->facts,
+            (std::vector<std::pair<std::string, std::string>>{{"operation", kUnary}}));
 }
 TEST(Channel, ErrorsArriveWithMessageAndTrailers) {
   run(error_body);
@@ -564,7 +567,7 @@ TEST(Channel, IsUsableAsAService) {
 // Connections that break after any number of bytes: nothing hangs, nothing crashes, and the error
 // says that it was the connection.
 Task<void> breaking_body(TestWorld& world, Channel& channel) {
-  for (std::uint64_t bytes = 1; bytes < 1200; bytes += 7) {
+  for (std::uint64_t bytes = 1; bytes < 1200; ++bytes) {
     world.world.network().reset(world.server_env.address(), world.client_env.address());
     EXPECT_TRUE(co_await core::sleep_for(20 * kSecond));
     world.world.network().reset_next_connection_after(bytes);

@@ -138,6 +138,9 @@ class Stream {
   virtual const PeerInfo& peer() const = 0;
   // At least one byte, or 0 at the end of the stream.
   virtual Task<Result<std::size_t>> read(MutableBytes into) = 0;
+  // The same without waiting, so that nobody keeps a large buffer for what may never come: nothing
+  // when there is nothing yet. Not while a read is in flight.
+  virtual Result<std::optional<std::size_t>> read_now(MutableBytes into) = 0;
   // All bytes, or an error.
   virtual Task<Result<void>> write(ByteView from) = 0;
   virtual void shutdown_write() = 0;

@@ -90,6 +90,16 @@ TEST(Metrics, TextGroupsFamiliesAndEscapesLabels) {
             "capstan_queue_depth 4\n");
 }
 
+TEST(Metrics, ASummaryIsASumAndACountUnderOneType) {
+  Metrics metrics;
+  const auto calls = metrics.add_summary(
+      "storage_rpc_calls", "Calls.", {{"wire", "grpc"}}, [] { return 1.5; }, [] { return 3.0; });
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP storage_rpc_calls Calls.\n# TYPE storage_rpc_calls summary\n"
+            "storage_rpc_calls_sum{wire=\"grpc\"} 1.5\n"
+            "storage_rpc_calls_count{wire=\"grpc\"} 3\n");
+}
+
 TEST(Metrics, AHandleUnregistersWhenItGoes) {
   Metrics metrics;
   {

@@ -26,6 +26,26 @@ Metrics::Handle Metrics::add(Kind kind, std::string name, std::string help, Labe
   return Handle(this, std::prev(entries_.end()));
 }
 
+Metrics::Handle Metrics::add_summary(std::string name, std::string help, Labels labels,
+                                     std::function<double()> sum, std::function<double()> count) {
+  entries_.push_back({std::move(name), std::move(help), Kind::kSummary, std::move(labels),
+                      std::move(sum), std::move(count)});
+  return Handle(this, std::prev(entries_.end()));
+}
+
+static std::string_view prefix_of(std::string_view name) {
+  return name.starts_with("storage_") ? "" : "capstan_";
+}
+
+static std::string_view kind_name(Metrics::Kind kind) {
+  switch (kind) {
+    case Metrics::Kind::kCounter: return "counter";
+    case Metrics::Kind::kGauge: return "gauge";
+    case Metrics::Kind::kSummary: return "summary";
+  }
+  return "untyped";
+}
+
 static void append_escaped(std::string& out, std::string_view text, bool quotes) {
   for (const char c : text) {
     if (c == '\\') {
@@ -40,8 +60,11 @@ static void append_escaped(std::string& out, std::string_view text, bool quotes)
   }
 }
 
-static void append_sample(std::string& out, const Metrics::Entry& entry) {
-  out += "capstan_" + entry.name;
+static void append_sample(std::string& out, const Metrics::Entry& entry, std::string_view ending,
+                          double sample) {
+  out += prefix_of(entry.name);
+  out += entry.name;
+  out += ending;
   const char* separator = "{";
   for (const auto& [key, value] : entry.labels) {
     out += separator + key + "=\"";
@@ -50,7 +73,13 @@ static void append_sample(std::string& out, const Metrics::Entry& entry) {
     separator = ",";
   }
   if (!entry.labels.empty()) out += '}';
-  out += fmt::format(" {}\n", entry.read());
+  out += fmt::format(" {}\n", sample);
+}
+
+static void append_samples(std::string& out, const Metrics::Entry& entry) {
+  if (entry.kind != Metrics::Kind::kSummary) return append_sample(out, entry, "", entry.read());
+  append_sample(out, entry, "_sum", entry.read());
+  append_sample(out, entry, "_count", entry.count());
 }
 
 std::string Metrics::prometheus_text() const {
@@ -59,11 +88,11 @@ std::string Metrics::prometheus_text() const {
   for (const auto& entry : entries_) families[entry.name].push_back(&entry);
   std::string out;
   for (const auto& [family, members] : families) {
-    out += fmt::format("# HELP capstan_{} ", family);
+    const std::string name = std::string(prefix_of(family)) + std::string(family);
+    out += fmt::format("# HELP {} ", name);
     append_escaped(out, members.front()->help, false);
-    out += fmt::format("\n# TYPE capstan_{} {}\n", family,
-                       members.front()->kind == Kind::kCounter ? "counter" : "gauge");
-    for (const Entry* entry : members) append_sample(out, *entry);
+    out += fmt::format("\n# TYPE {} {}\n", name, kind_name(members.front()->kind));
+    for (const Entry* entry : members) append_samples(out, *entry);
   }
   return out;
 }

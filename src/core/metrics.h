@@ -17,12 +17,13 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 
 class Metrics {
  public:
-  enum class Kind { kCounter, kGauge };
+  enum class Kind { kCounter, kGauge, kSummary };
   struct Entry {
     std::string name, help;
     Kind kind;
     Labels labels;
-    std::function<double()> read;
+    std::function<double()> read;        // of a summary: the sum
+    std::function<double()> count = {};  // of a summary alone
   };
 
   class Handle {
@@ -40,9 +41,13 @@ class Metrics {
     std::list<Entry>::iterator entry_;
   };
 
-  // `name` without the "capstan_" prefix; a counter's name ends in "_total".
+  // `name` without the "capstan_" prefix; a counter's name ends in "_total". Only names that others
+  // have given (http-rpc section 18), which begin with "storage_", get no prefix.
   [[nodiscard]] Handle add(Kind kind, std::string name, std::string help, Labels labels,
                            std::function<double()> read);
+  // Two samples, <name>_sum and <name>_count.
+  [[nodiscard]] Handle add_summary(std::string name, std::string help, Labels labels,
+                                   std::function<double()> sum, std::function<double()> count);
   const std::list<Entry>& entries() const { return entries_; }
   std::string prometheus_text() const;
 

@@ -18,8 +18,10 @@ Result<MemoryMap> MemoryMap::make(int descriptor, std::uint64_t bytes, int prote
   return MemoryMap(data, bytes);
 }
 
-Result<MemoryMap> MemoryMap::of_file(int descriptor, std::uint64_t bytes) {
-  return make(descriptor, bytes, PROT_READ, MAP_SHARED);
+Result<MemoryMap> MemoryMap::of_file(int descriptor, std::uint64_t bytes, std::string path) {
+  TRY_SET(auto map, make(descriptor, bytes, PROT_READ, MAP_SHARED));
+  TRY_SET(map.file_, MappedFile::add(map.data(), map.size(), std::move(path)));
+  return map;
 }
 
 Result<MemoryMap> MemoryMap::of_zeros(std::uint64_t bytes) {
@@ -31,6 +33,7 @@ void MemoryMap::prefer_large_pages() const {
 }
 
 MemoryMap::~MemoryMap() {
+  file_.reset();
   if (data_) ::munmap(data_, size_);
 }
 

@@ -5,24 +5,30 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "base/result.h"
+#include "core/os_bad_pages.h"
 
 namespace capstan::core {
 
 class MemoryMap {
  public:
   // The first `bytes` of the open file, shared and read-only. It may be longer than the file: what
-  // the file grows to becomes readable, what is behind its end must not be touched.
-  static Result<MemoryMap> of_file(int descriptor, std::uint64_t bytes);
+  // the file grows to becomes readable, what is behind its end must not be touched. What the disk
+  // cannot read is noted (core/os_bad_pages.h); `path` is for messages.
+  static Result<MemoryMap> of_file(int descriptor, std::uint64_t bytes, std::string path);
   // Zeros, writable, given memory page by page when written.
   static Result<MemoryMap> of_zeros(std::uint64_t bytes);
   // Asks for large pages below it, for memory that is read here and there: a hint.
   void prefer_large_pages() const;
 
   MemoryMap(MemoryMap&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        file_(std::move(other.file_)) {}
   MemoryMap& operator=(MemoryMap&&) = delete;
   ~MemoryMap();
 
@@ -36,6 +42,7 @@ class MemoryMap {
   static Result<MemoryMap> make(int descriptor, std::uint64_t bytes, int protection, int flags);
   std::uint8_t* data_;
   std::uint64_t size_;
+  std::unique_ptr<MappedFile> file_;
 };
 
 }  // namespace capstan::core

@@ -1,5 +1,6 @@
 // Why this file exists: names in Linux's abstract namespace have no zero byte at their end, as
-// other programs expect; and acknowledging at once leaves every stream working.
+// other programs expect; acknowledging at once leaves every stream working; and reading without
+// waiting loses nothing, on real and simulated sockets.
 #include "core/os_socket.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <array>
 
 #include "core/scope.h"
+#include "core/sim_env.h"
 #include "core/uring_env.h"
 
 namespace capstan::core {
@@ -58,6 +60,57 @@ Task<void> talk(Env* env, Address address) {
     const auto got = co_await (*server)->read(buffer);
     CAPSTAN_ASSERT(got.has_value());
     EXPECT_EQ(as_text(ByteView(buffer).first(*got)), "hello");
+  }
+}
+
+// What is there, without waiting, between reads that wait.
+Task<void> read_without_waiting(Env* env, Address address) {
+  const auto listener = env->network().listen(address);
+  CAPSTAN_ASSERT(listener.has_value());
+  auto client = co_await env->network().connect((*listener)->local(), {});
+  auto server = co_await (*listener)->accept();
+  CAPSTAN_ASSERT(client && server);
+  std::array<std::uint8_t, 4> small;
+  std::array<std::uint8_t, 64> large;
+  auto now = (*server)->read_now(large);
+  EXPECT_TRUE(now && !*now);  // nothing yet
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(co_await (*client)->write(as_bytes("0123456789")));
+    std::string heard;
+    while (heard.size() < 10) {  // in as many parts as the network likes
+      const auto got = co_await (*server)->read(small);
+      CAPSTAN_ASSERT(got && *got != 0);
+      heard += as_text(ByteView(small).first(*got));
+      now = (*server)->read_now(large);
+      CAPSTAN_ASSERT(now.has_value());
+      if (*now) heard += as_text(ByteView(large).first(**now));
+    }
+    EXPECT_EQ(heard, "0123456789");
+    now = (*server)->read_now(large);
+    EXPECT_TRUE(now && !*now);
+  }
+  (*client)->shutdown_write();
+  const auto end = co_await (*server)->read(small);
+  EXPECT_TRUE(end && *end == 0);
+  now = (*server)->read_now(large);
+  EXPECT_TRUE(now && *now && **now == 0);  // the end is something, too
+  (*server)->cancel();
+  now = (*server)->read_now(large);
+  EXPECT_FALSE(now);
+}
+
+TEST(ReadNow, RealSockets) {
+  const auto env = *UringEnv::create({});
+  env->run(read_without_waiting(env.get(), Address::tcp("127.0.0.1", 0)));
+  env->run(read_without_waiting(env.get(),
+                                Address::unix_path("@capstan-now-" + std::to_string(getpid()))));
+}
+
+TEST(ReadNow, SimulatedSockets) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SimWorld world(seed);
+    SimEnv env(world);
+    world.run(read_without_waiting(&env, Address::tcp(env.address(), 4000)));
   }
 }
 

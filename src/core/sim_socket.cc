@@ -114,6 +114,14 @@ Task<Result<bool>> SimEnd::readable() {
   }
 }
 
+Result<std::optional<bool>> SimEnd::readable_now() const {
+  CAPSTAN_ASSERT(!reading_);
+  TRY(check());
+  const auto& pipe = connection_->towards(end_);
+  if (pipe.arrived.empty()) return std::optional<bool>();
+  return std::optional<bool>(!pipe.arrived.front().last);
+}
+
 Task<Result<void>> SimEnd::writable(std::size_t bytes, bool any) {
   const Busy busy(writing_);
   auto& pipe = connection_->from(end_);
@@ -130,7 +138,17 @@ Task<Result<void>> SimEnd::writable(std::size_t bytes, bool any) {
 
 Task<Result<std::size_t>> SimStream::read(MutableBytes into) {
   CO_TRY_SET(const bool data, co_await end_.readable());
-  if (!data || into.empty()) co_return std::size_t{0};
+  co_return data ? take(into) : 0;
+}
+
+Result<std::optional<std::size_t>> SimStream::read_now(MutableBytes into) {
+  TRY_SET(const auto data, end_.readable_now());
+  if (!data) return std::optional<std::size_t>();
+  return std::optional<std::size_t>(*data ? take(into) : 0);
+}
+
+std::size_t SimStream::take(MutableBytes into) {
+  if (into.empty()) return 0;
   auto& connection = end_.connection();
   auto& pipe = connection.towards(end_.end());
   auto& random = connection.hub().world().random();
@@ -147,7 +165,7 @@ Task<Result<std::size_t>> SimStream::read(MutableBytes into) {
   }
   pipe.queued -= done;
   connection.changed(1 - end_.end()).notify_all();
-  co_return done;
+  return done;
 }
 
 Task<Result<void>> SimStream::write(ByteView from) {

@@ -74,6 +74,8 @@ class SimEnd {
 
   // Waits until there is something to read; false at the end.
   Task<Result<bool>> readable();
+  // The same without waiting; nothing when it would have to.
+  Result<std::optional<bool>> readable_now() const;
   // Waits until `bytes` (or, when `any`, one byte) fit the window.
   Task<Result<void>> writable(std::size_t bytes, bool any);
   Result<void> check() const;
@@ -95,11 +97,13 @@ class SimStream final : public Stream {
       : end_(std::move(connection), end, std::move(peer)) {}
   const PeerInfo& peer() const override { return end_.peer(); }
   Task<Result<std::size_t>> read(MutableBytes into) override;
+  Result<std::optional<std::size_t>> read_now(MutableBytes into) override;
   Task<Result<void>> write(ByteView from) override;
   void shutdown_write() override;
   void cancel() override { end_.cancel(); }
 
  private:
+  std::size_t take(MutableBytes into);
   SimEnd end_;
 };
 

@@ -10,6 +10,7 @@
 #include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "core/cancel.h"
@@ -29,6 +30,7 @@ class Event {
   void reset() { set_ = false; }
   bool is_set() const { return set_; }
   void notify_all() {
+    if (waiters_.empty()) return;
     for (auto waiter : std::exchange(waiters_, {})) Reactor::current()->make_ready(waiter);
   }
   struct Wait {
@@ -42,7 +44,7 @@ class Event {
 
  private:
   bool set_ = false;
-  std::deque<Suspended> waiters_;
+  std::vector<Suspended> waiters_;
 };
 
 // A readers-writer lock, FIFO between both kinds. lock() / lock_shared() are awaited and give a

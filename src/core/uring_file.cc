@@ -199,7 +199,7 @@ class UringFile final : public File {
   }
 
   Result<std::shared_ptr<FileMap>> map(std::uint64_t capacity_bytes) override {
-    auto memory = MemoryMap::of_file(fd_, capacity_bytes);
+    auto memory = MemoryMap::of_file(fd_, capacity_bytes, path_);
     if (!memory) return std::unexpected(std::move(memory.error()).within("file '" + path_ + "'"));
     return std::make_shared<UringFileMap>(*std::move(memory));
   }

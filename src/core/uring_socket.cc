@@ -1,7 +1,7 @@
 // Why this file exists: TCP and Unix sockets through io_uring. Sending and receiving are first
 // tried directly (MSG_DONTWAIT): when it works it costs one system call and no completion; only
-// what would block becomes a request in the ring. After a run of such direct successes the
-// coroutine yields, so one busy connection does not starve the others.
+// what would block, or has just been read empty, becomes a request in the ring. After a run of such
+// direct successes the coroutine yields, so one busy connection does not starve the others.
 #include "core/uring_socket.h"
 
 #include <arpa/inet.h>
@@ -158,8 +158,12 @@ class UringStream final : public Stream {
       co_await yield();
     }
     while (!socket_.cancelled_) {
-      ssize_t got = ::recv(socket_.fd_, into.data(), into.size(), MSG_DONTWAIT);
-      int error = got < 0 ? errno : 0;
+      ssize_t got = -1;
+      int error = EAGAIN;
+      if (!drained_) {
+        got = ::recv(socket_.fd_, into.data(), into.size(), MSG_DONTWAIT);
+        error = got < 0 ? errno : 0;
+      }
       if (error == EAGAIN) {
         socket_.direct_run_ = 0;
         if (quick_) acknowledge();
@@ -171,9 +175,23 @@ class UringStream final : public Stream {
       if (error == EINTR || error == EAGAIN) continue;
       if (socket_.cancelled_) break;
       if (error != 0) co_return fail_errno(error, "receive from " + socket_.peer_.address);
+      drained_ = static_cast<std::size_t>(got) < into.size();
       co_return static_cast<std::size_t>(got);
     }
     co_return cancelled(socket_.peer_.address);
+  }
+
+  Result<std::optional<std::size_t>> read_now(MutableBytes into) override {
+    while (!socket_.cancelled_) {
+      const ssize_t got = ::recv(socket_.fd_, into.data(), into.size(), MSG_DONTWAIT);
+      const int error = got < 0 ? errno : 0;
+      drained_ = error == EAGAIN || static_cast<std::size_t>(got) < into.size();
+      if (error == EINTR) continue;
+      if (error == EAGAIN) return std::optional<std::size_t>();
+      if (error != 0) return fail_errno(error, "receive from " + socket_.peer_.address);
+      return std::optional<std::size_t>(static_cast<std::size_t>(got));
+    }
+    return cancelled(socket_.peer_.address);
   }
 
   Task<Result<void>> write(ByteView from) override {
@@ -207,6 +225,9 @@ class UringStream final : public Stream {
   }
   Socket socket_;
   bool quick_ = false;
+  // The last receive got less than it had room for: the next one will hardly find anything, so it
+  // goes to the ring without trying first.
+  bool drained_ = false;
 };
 
 // The message header for parts, whose list `list` becomes.

@@ -9,9 +9,14 @@
 #include "core/sim_env.h"
 #include "node/node.pb.h"
 #include "rpc/directory.h"
+#include "rpc/interceptors/access.h"
+#include "rpc/interceptors/authenticate.h"
 #include "rpc/interceptors/concurrency.h"
 #include "rpc/interceptors/deadline.h"
+#include "rpc/interceptors/log.h"
 #include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/rate_limit.h"
+#include "rpc/interceptors/trace.h"
 
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
 
@@ -47,6 +52,9 @@ struct Service {
 core::Task<void> count(const Directory& directory, std::size_t& counted, bool& right) {
   const auto& entry = *directory.find(kConfig);
   Call call;
+  call.wire = "grpc";
+  call.peer.address = "10.0.0.1:5000";
+  call.peer.listener = "127.0.0.1:10124";
   const GetConfigRequest request;
   node::v1::Config response;
   for (int round = 0; round < 3; ++round) {  // the last round counts
@@ -57,6 +65,14 @@ core::Task<void> count(const Directory& directory, std::size_t& counted, bool& r
   }
 }
 
+struct NoRecords final : core::LogSink {
+  void write(const core::LogRecord&) override {}
+};
+std::uint64_t no_clock(const void*) {
+  return 0;
+}
+
+// The chain of a node that was started without flags, and rate limits for known clients.
 TEST(Allocation, AUnaryCallMakesNone) {
   core::SimWorld world(1);
   core::SimEnv env(world);
@@ -65,7 +81,19 @@ TEST(Allocation, AUnaryCallMakesNone) {
   Directory directory;
   ASSERT_TRUE(directory.declare(GetConfigRequest::descriptor()->file()->service(0)));
   ASSERT_TRUE(bind_unary(directory, kConfig, service, &Service::config));
+  NoRecords records;
+  const Acl acl;
+  RateLimits limits;
+  limits.client = Rate::parse("1000").value();
+  ASSERT_TRUE(limits.add_class("admin=1000"));
+  directory.add_interceptor(std::make_unique<LogInterceptor>(
+      core::Log(records, core::LogLevel::kWarn, no_clock, nullptr)));
+  directory.add_interceptor(std::make_unique<TraceInterceptor>());
   directory.add_interceptor(std::make_unique<MetricsInterceptor>(metrics));
+  directory.add_interceptor(
+      std::make_unique<AuthenticateInterceptor>(std::nullopt, [] { return std::uint64_t{0}; }));
+  directory.add_interceptor(std::make_unique<AccessInterceptor>(std::vector<AccessRule>(), &acl));
+  directory.add_interceptor(std::make_unique<RateLimitInterceptor>(limits));
   directory.add_interceptor(std::make_unique<DeadlineInterceptor>());
   directory.add_interceptor(std::make_unique<ConcurrencyInterceptor>());
   const std::size_t before = allocations;

@@ -218,6 +218,7 @@ class UnaryChain final : public Chain {
   UnaryChain(const Interceptors& interceptors, const Handler& handler, const Message& request,
              Message& response)
       : Chain(interceptors), handler_(handler), request_(request), response_(response) {}
+  const Message* request() const override { return &request_; }
 
  private:
   core::Task<Result<void>> handle(Call& call) override {

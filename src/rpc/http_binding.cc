@@ -143,6 +143,23 @@ HttpAnswer answer_of(int declared) {
   }
 }
 
+bool is_text(const pb::FieldDescriptor* field) {
+  return field && !field->is_repeated() && field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING;
+}
+
+// After both parts were read.
+Result<void> read_encodings(const OperationOptions::Http& declared, HttpBinding& made) {
+  made.json_text = declared.json_text();
+  made.raw_body = declared.raw_body();
+  if (made.raw_body && !is_text(made.body)) {
+    return wrong("http.raw_body needs a text or bytes field as http.body");
+  }
+  if (made.json_text && !is_text(made.result) && !is_text(made.body)) {
+    return wrong("http.json_text needs a text field as http.body or http.result");
+  }
+  return {};
+}
+
 Result<void> read_answer_part(const pb::MethodDescriptor& method,
                               const OperationOptions::Http& declared, HttpBinding& made) {
   made.answer = answer_of(declared.answer());
@@ -159,9 +176,7 @@ Result<void> read_answer_part(const pb::MethodDescriptor& method,
   if (made.only && !(made.result && made.result->is_repeated())) {
     return wrong("http.only needs a repeated http.result");
   }
-  if (made.answer == HttpAnswer::kRaw &&
-      !(made.result && !made.result->is_repeated() &&
-        made.result->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING)) {
+  if (made.answer == HttpAnswer::kRaw && !is_text(made.result)) {
     return wrong("a RAW answer needs a text or bytes field as http.result");
   }
   if (made.location.empty() != (made.answer != HttpAnswer::kCreated)) {
@@ -185,6 +200,7 @@ Result<HttpBinding> HttpBinding::from(const pb::MethodDescriptor& method,
   TRY_SET(made.steps, steps_of(*method.input_type(), made.path));
   TRY(read_request_part(*method.input_type(), declared, made));
   TRY(read_answer_part(method, declared, made));
+  TRY(read_encodings(declared, made));
   return made;
 }
 

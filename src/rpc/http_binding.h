@@ -57,6 +57,8 @@ struct HttpBinding {
   bool only = false;  // `result` is a list whose one element is the answer
   HttpAnswer answer = HttpAnswer::kOk;
   std::string location;
+  bool json_text = false;        // `body` and `result` hold JSON as text, and are that JSON here
+  bool raw_body = false;         // the body's bytes are `body`, outside of the media types
   std::vector<FieldPath> query;  // named ones; without a body everything not in the path is one
   std::vector<HttpFixedField> set;
 };

@@ -1,14 +1,16 @@
 // Why this file exists: cross-cutting work happens once, here, for every wire. The chain runs in
 // the order of Place, outermost first; Directory::add_interceptor insists on it:
 //   log          one record per call, also of refused ones
-//   trace        gives the call a trace id (reserved place)
+//   trace        the caller's trace goes on with a span of ours, or one begins
 //   metrics      counts what the client saw, therefore outside of everything that refuses
-//   authenticate who is calling (reserved place)
+//   authenticate who is calling
 //   access       whether they may
-//   rate limit   how often (reserved place)
+//   rate limit   how often
 //   deadline     until when; outside of the concurrency limit, so that a late call takes no slot
 //   concurrency  how many at once
 #pragma once
+
+#include <google/protobuf/message.h>
 
 #include <cstdint>
 
@@ -34,6 +36,9 @@ class Next {
  public:
   virtual ~Next() = default;
   virtual core::Task<Result<void>> run(Call& call) = 0;
+  // The request where it is at hand before the handler runs: of a unary call that the wire has
+  // read. Else null.
+  virtual const google::protobuf::Message* request() const { return nullptr; }
 };
 
 class Interceptor {

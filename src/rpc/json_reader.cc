@@ -7,6 +7,7 @@
 #include <set>
 #include <vector>
 
+#include "base/utf8.h"
 #include "rpc/json_text.h"
 #include "rpc/json_value.h"
 
@@ -27,6 +28,10 @@ constexpr T kMin = std::numeric_limits<T>::min();
 template <class T>
 constexpr T kMax = std::numeric_limits<T>::max();
 
+// Elements, entries and messages of one text. Each is an object on the heap, of which a text of few
+// bytes can name very many.
+constexpr std::size_t kJsonItems = 1U << 20;
+
 constexpr const char* kTooDeep = "nested deeper than 64 levels";
 static_assert(limits::kJsonNestingDepth == 64);
 
@@ -42,6 +47,11 @@ class Reader {
  public:
   explicit Reader(const JsonReadOptions& options) : options_(options) {}
   Result<void> message(const Value& value, Message& into, const JsonPlace& place);
+  Result<void> member(const Value& value, Message& into, const FieldDescriptor& field,
+                      const JsonPlace& place);
+  // Sets a singular field or adds one element to a repeated one.
+  Result<void> value(const Value& value, Message& into, const FieldDescriptor& field,
+                     const JsonPlace& place);
 
  private:
   Result<void> well_known(const Value& value, Message& into, const JsonPlace& place);
@@ -49,23 +59,27 @@ class Reader {
   Result<void> dynamic(const Value& value, Message& into, const JsonPlace& place);
   Result<void> refuse_text_number(const Value& value, const FieldDescriptor& field,
                                   const JsonPlace& place) const;
-  Result<void> member(const Value& value, Message& into, const FieldDescriptor& field,
-                      const JsonPlace& place);
   Result<void> list(const Value& value, Message& into, const FieldDescriptor& field,
                     const JsonPlace& place);
   Result<void> map(const Value& value, Message& into, const FieldDescriptor& field,
                    const JsonPlace& place);
   Result<void> map_key(std::string_view key, Message& entry, const FieldDescriptor& field,
                        const JsonPlace& place);
-  // Sets a singular field or adds one element to a repeated one.
-  Result<void> value(const Value& value, Message& into, const FieldDescriptor& field,
-                     const JsonPlace& place);
   Result<void> text(const Value& value, Message& into, const FieldDescriptor& field,
                     const JsonPlace& place);
   Result<int> enumeration(const Value& value, const FieldDescriptor& field, const JsonPlace& place);
+  Result<void> charge(const JsonPlace& place);
 
   const JsonReadOptions& options_;
+  std::size_t items_ = 0;
 };
+
+Result<void> Reader::charge(const JsonPlace& place) {
+  if (++items_ <= kJsonItems) return {};
+  return fail(Code::kResourceExhausted,
+              place.text() + ": a JSON text may have " + std::to_string(kJsonItems) +
+                  " list elements, map entries and messages together; send it in several parts");
+}
 
 Result<void> Reader::message(const Value& value, Message& into, const JsonPlace& place) {
   const Descriptor& descriptor = *into.GetDescriptor();
@@ -195,7 +209,9 @@ Result<void> Reader::list(const Value& value, Message& into, const FieldDescript
   }
   std::size_t index = 0;
   for (const Value element : array) {
-    TRY(this->value(element, into, field, place.element(index++)));
+    const JsonPlace here = place.element(index++);
+    TRY(charge(here));
+    TRY(this->value(element, into, field, here));
   }
   return {};
 }
@@ -210,6 +226,7 @@ Result<void> Reader::map(const Value& value, Message& into, const FieldDescripto
   std::set<std::string_view> seen;
   for (const auto& [key, content] : object) {
     const JsonPlace here = place.key(key);
+    TRY(charge(here));
     if (!seen.insert(key).second) return internal::refuse(here, "the key appears twice");
     Message& entry = *into.GetReflection()->AddMessage(&into, &field);
     TRY(map_key(key, entry, *type.map_key(), here));
@@ -277,11 +294,36 @@ Result<int> Reader::enumeration(const Value& value, const FieldDescriptor& field
   return internal::refuse(place, what);
 }
 
+// {"invalid_utf8_string":[104,105]}.
+Result<std::string> text_of_bytes(const Value& value, const JsonPlace& place) {
+  simdjson::dom::array bytes;
+  simdjson::dom::object object = value.get_object().value_unsafe();
+  if (object.size() != 1 ||
+      object.at_key("invalid_utf8_string").get_array().get(bytes) != simdjson::SUCCESS) {
+    return internal::mismatch(place, "string", value);
+  }
+  std::string content;
+  for (const Value byte : bytes) {
+    TRY_SET(const auto number, internal::read_unsigned(byte, place, 255));
+    content += static_cast<char>(number);
+  }
+  if (!is_utf8(as_bytes(content))) return internal::refuse(place, "a text must be UTF-8");
+  return content;
+}
+
 Result<void> Reader::text(const Value& value, Message& into, const FieldDescriptor& field,
                           const JsonPlace& place) {
+  const bool is_text = field.type() != FieldDescriptor::TYPE_BYTES;
+  const Reflection& r = *into.GetReflection();
+  if (is_text && options_.octez_texts && value.type() == element_type::OBJECT) {
+    TRY_SET(auto content, text_of_bytes(value, place));
+    field.is_repeated() ? r.AddString(&into, &field, std::move(content))
+                        : r.SetString(&into, &field, std::move(content));
+    return {};
+  }
   TRY_SET(const auto given, internal::read_text(value, place));
   std::string content;
-  if (field.type() != FieldDescriptor::TYPE_BYTES) {
+  if (is_text) {
     content = given;
   } else {
     const bool hex = options_.bytes == JsonStyle::Bytes::kHex;
@@ -292,7 +334,6 @@ Result<void> Reader::text(const Value& value, Message& into, const FieldDescript
     }
     content = *std::move(decoded);
   }
-  const Reflection& r = *into.GetReflection();
   field.is_repeated() ? r.AddString(&into, &field, std::move(content))
                       : r.SetString(&into, &field, std::move(content));
   return {};
@@ -351,6 +392,7 @@ Result<void> Reader::value(const Value& value, Message& into, const FieldDescrip
     }
     case FieldDescriptor::CPPTYPE_STRING: return text(value, into, field, place);
     case FieldDescriptor::CPPTYPE_MESSAGE:
+      if (!add) TRY(charge(place));  // an element was counted by its list
       return message(value, add ? *r.AddMessage(&into, f) : *r.MutableMessage(&into, f), place);
   }
   return {};
@@ -377,19 +419,19 @@ std::unexpected<Error> not_json(simdjson::error_code error) {
 
 struct JsonReader::Parser {
   simdjson::dom::parser parser;
+
+  Result<Value> parse(std::string_view text, std::size_t limit_bytes);
 };
 
 JsonReader::JsonReader() : parser_(std::make_unique<Parser>()) {}
 JsonReader::~JsonReader() = default;
 
-Result<void> JsonReader::read(std::string_view text, Message& into,
-                              const JsonReadOptions& options) {
-  if (text.size() > options.limit_bytes) {
+Result<Value> JsonReader::Parser::parse(std::string_view text, std::size_t limit_bytes) {
+  if (text.size() > limit_bytes) {
     return fail(Code::kResourceExhausted, "a JSON text of " + std::to_string(text.size()) +
                                               " bytes exceeds the limit of " +
-                                              std::to_string(options.limit_bytes) + " bytes");
+                                              std::to_string(limit_bytes) + " bytes");
   }
-  auto& parser = parser_->parser;
   if (parser.capacity() < text.size() || parser.capacity() == 0) {
     const auto error =
         parser.allocate(std::max<std::size_t>(text.size(), 4096), limits::kJsonNestingDepth + 1);
@@ -400,7 +442,24 @@ Result<void> JsonReader::read(std::string_view text, Message& into,
   if (const auto error = parser.parse(text.data(), text.size(), true).get(root)) {
     return not_json(error);
   }
+  return root;
+}
+
+Result<void> JsonReader::read(std::string_view text, Message& into,
+                              const JsonReadOptions& options) {
+  TRY_SET(const Value root, parser_->parse(text, options.limit_bytes));
   return read_json_value(root, into, "$", options);
+}
+
+Result<void> JsonReader::read_field(std::string_view text, Message& into,
+                                    const FieldDescriptor& field, bool element,
+                                    const JsonReadOptions& options) {
+  TRY_SET(const Value root, parser_->parse(text, options.limit_bytes));
+  into.Clear();
+  JsonPlace place;
+  place.name = "$";
+  return element ? Reader(options).value(root, into, field, place)
+                 : Reader(options).member(root, into, field, place);
 }
 
 Result<void> read_json_value(const Value& value, Message& into, std::string_view at,

@@ -29,6 +29,9 @@ struct JsonReadOptions {
   bool ignore_unknown = false;  // skip unknown fields, for clients newer than this node
   // As SPDK decodes parameters: text is never a number, null never an absent member.
   bool strict = false;
+  // {"invalid_utf8_string":[…]} is a text, too; its bytes must be UTF-8 all the same, because the
+  // texts of this API are.
+  bool octez_texts = false;
   JsonStyle::Bytes bytes = JsonStyle::Bytes::kBase64;
   std::size_t limit_bytes = limits::kJsonBytes;
 };
@@ -44,6 +47,11 @@ class JsonReader {
   // kResourceExhausted for texts that are too long.
   Result<void> read(std::string_view text, google::protobuf::Message& into,
                     const JsonReadOptions& options = {});
+  // The text is the value of one field of `into`; with `element` that of the first element of a
+  // repeated one. null: the field stays absent.
+  Result<void> read_field(std::string_view text, google::protobuf::Message& into,
+                          const google::protobuf::FieldDescriptor& field, bool element,
+                          const JsonReadOptions& options = {});
 
  private:
   struct Parser;

@@ -200,6 +200,30 @@ TEST_F(JsonReaderTest, SizeIsBounded) {
   EXPECT_EQ(result.error().code, Code::kResourceExhausted);
 }
 
+TEST_F(JsonReaderTest, HeapObjectsAreCounted) {
+  constexpr std::size_t kLimit = 1U << 20;
+  const auto list = [](std::string_view name, std::string_view element, std::size_t count) {
+    std::string text = "{\"" + std::string(name) + "\":[";
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i != 0) text += ',';
+      text += element;
+    }
+    return text + "]}";
+  };
+  const auto message = types_.make();
+  EXPECT_TRUE(reader_.read(list("bools", "true", kLimit), *message));
+  const auto more = reader_.read(list("children", "{}", kLimit + 1), *message);
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error().code, Code::kResourceExhausted);
+  EXPECT_TRUE(more.error().text().contains("$.children[1048576]: ")) << more.error().text();
+  EXPECT_TRUE(more.error().text().contains(std::to_string(kLimit))) << more.error().text();
+  // Spread over many small lists, messages and maps they are as many.
+  const std::string mixed = R"({"child":{},"bools":[true],"texts":{"a":"b"}})";
+  EXPECT_TRUE(reader_.read(list("children", mixed, kLimit / 4), *message));
+  EXPECT_FALSE(reader_.read(list("children", mixed, kLimit / 4 + 1), *message));
+  EXPECT_TRUE(reader_.read("{}", *message));
+}
+
 TEST_F(JsonReaderTest, OldContentDoesNotStay) {
   node::v1::Event event;
   event.set_id("old");

@@ -22,12 +22,15 @@ struct JsonStyle {
   bool show_defaults = false;
   // Text beyond ASCII, and DEL, as \uXXXX: for clients that decode what they read in pieces.
   bool ascii = false;
+  // Octez's habits: integral floating-point numbers without point and exponent, text that is not
+  // UTF-8 as {"invalid_utf8_string":[255,…]}, a form feed as \u000c.
+  bool octez_texts = false;
 
   // protobuf.dev, "ProtoJSON Format".
   static constexpr JsonStyle canonical() { return {}; }
-  // The native HTTP tree (http-rpc section 6): wide integers as text, bytes in hex.
+  // The native HTTP tree (http-rpc section 7.4): wide integers as text, bytes in hex.
   static constexpr JsonStyle octez() {
-    return {Wide::kText, Names::kDeclared, Enums::kNames, Bytes::kHex, false, false};
+    return {Wide::kText, Names::kDeclared, Enums::kNames, Bytes::kHex, false, false, true};
   }
   // JSON-RPC as SPDK speaks it: every field present, numbers are numbers, ASCII only.
   static constexpr JsonStyle spdk() {

@@ -2,9 +2,13 @@
 // no clock and no time zone database is involved.
 #include "rpc/json_text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
+
+#include "rpc/error_text.h"
 
 namespace capstan::rpc {
 
@@ -98,7 +102,126 @@ std::optional<int> take_zone(std::string_view& text) {
   return west ? -seconds : seconds;
 }
 
+void append_escape(char c, std::string& out, JsonEscapes escapes) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  if (c == '\f' && escapes != JsonEscapes::kOctez) return void(out += "\\f");
+  switch (c) {
+    case '"': out += "\\\""; return;
+    case '\\': out += "\\\\"; return;
+    case '\b': out += "\\b"; return;
+    case '\n': out += "\\n"; return;
+    case '\r': out += "\\r"; return;
+    case '\t': out += "\\t"; return;
+    default:
+      out += "\\u00";
+      out += kDigits[static_cast<std::uint8_t>(c) >> 4];
+      out += kDigits[static_cast<std::uint8_t>(c) & 15];
+  }
+}
+
+void append_code_unit(std::uint32_t unit, std::string& out) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(unit >> shift) & 15];
+}
+
+// One valid UTF-8 character as one \uXXXX, or as a pair of them beyond U+FFFF.
+void append_unicode_escape(std::string_view character, std::string& out) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(character[i]); };
+  std::uint32_t code = byte(0);
+  if (character.size() > 1) code &= 0x7FU >> character.size();
+  for (std::size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3F);
+  if (code < 0x10000) return append_code_unit(code, out);
+  append_code_unit(0xD800 + ((code - 0x10000) >> 10), out);
+  append_code_unit(0xDC00 + ((code - 0x10000) & 0x3FF), out);
+}
+
+// Everything up to the first character that cannot stay as it is.
+std::size_t plain_run(std::string_view text, std::uint8_t first_special) {
+  const auto plain = std::ranges::find_if(text, [first_special](char c) {
+    return static_cast<std::uint8_t>(c) < 0x20 || c == '"' || c == '\\' ||
+           static_cast<std::uint8_t>(c) >= first_special;
+  });
+  return static_cast<std::size_t>(plain - text.begin());
+}
+
+// False when the text was not UTF-8.
+bool append_escaped(std::string_view text, std::string& out, JsonEscapes escapes) {
+  const std::uint8_t first_special = escapes == JsonEscapes::kAscii ? 0x7F : 0x80;
+  bool valid = true;
+  while (!text.empty()) {
+    const std::size_t run = plain_run(text, first_special);
+    out += text.substr(0, run);
+    text.remove_prefix(run);
+    if (text.empty()) break;
+    if (static_cast<std::uint8_t>(text[0]) < first_special) {
+      append_escape(text[0], out, escapes);
+      text.remove_prefix(1);
+      continue;
+    }
+    const std::size_t length = utf8_character(text);
+    valid = valid && length != 0;
+    const std::string_view character = length != 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+    if (escapes == JsonEscapes::kAscii) {
+      append_unicode_escape(character, out);
+    } else {
+      out += character;
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return valid;
+}
+
+template <class T>
+void append_number(T value, std::string& out) {
+  if (std::isnan(value)) return void(out += R"("NaN")");
+  if (std::isinf(value)) return void(out += value < 0 ? R"("-Infinity")" : R"("Infinity")");
+  std::array<char, 32> digits;
+  char* const begin = digits.data();
+  char* const end = begin + digits.size();
+  char* last = nullptr;
+  const bool integral = value == std::trunc(value);
+  if (integral && std::abs(value) < T(0x1p63)) {
+    last = std::to_chars(begin, end, static_cast<std::int64_t>(value)).ptr;
+  } else if (integral && value > 0 && value < T(0x1p64)) {
+    last = std::to_chars(begin, end, static_cast<std::uint64_t>(value)).ptr;
+  } else if (std::abs(value) < T(1e15)) {
+    last = std::to_chars(begin, end, value).ptr;
+  } else {
+    last = std::to_chars(begin, end, value, std::chars_format::scientific).ptr;
+  }
+  out.append(begin, last);
+}
+
 }  // namespace
+
+bool append_json_string(std::string_view text, std::string& out, JsonEscapes escapes) {
+  out += '"';
+  const bool valid = append_escaped(text, out, escapes);
+  out += '"';
+  return valid;
+}
+
+void append_json_text(std::string_view text, std::string& out, JsonEscapes escapes) {
+  append_escaped(text, out, escapes);
+}
+
+void append_json_text_bytes(std::string_view bytes, std::string& out) {
+  out += R"({"invalid_utf8_string":[)";
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i > 0) out += ',';
+    out += std::to_string(static_cast<std::uint8_t>(bytes[i]));
+  }
+  out += "]}";
+}
+
+void append_json_number(double value, std::string& out) {
+  append_number(value, out);
+}
+
+void append_json_number(float value, std::string& out) {
+  append_number(value, out);
+}
 
 void append_base64(std::string_view bytes, std::string& out) {
   const auto at = [&](std::size_t i) -> std::uint32_t {

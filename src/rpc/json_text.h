@@ -1,5 +1,6 @@
-// Why this file exists: the texts that protobuf's JSON puts in place of bytes, timestamps and
-// durations, in both directions. Pure functions; the parsers accept exactly the documented forms.
+// Why this file exists: JSON's strings and numbers, and the texts that protobuf's JSON puts in
+// place of bytes, timestamps and durations. Pure functions; the parsers accept exactly the
+// documented forms.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,29 @@
 #include <string_view>
 
 namespace capstan::rpc {
+
+enum class JsonEscapes : std::uint8_t {
+  kStandard,
+  kAscii,  // what is beyond ASCII, and DEL, as \uXXXX
+  kOctez,  // \u000c instead of \f
+};
+
+// Appends `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. False
+// when there were some.
+bool append_json_string(std::string_view text, std::string& out, JsonEscapes escapes);
+inline void append_json_string(std::string_view text, std::string& out, bool ascii = false) {
+  append_json_string(text, out, ascii ? JsonEscapes::kAscii : JsonEscapes::kStandard);
+}
+// The same without the quotes and for UTF-8 only, for texts that are written in pieces.
+void append_json_text(std::string_view text, std::string& out, JsonEscapes escapes);
+// {"invalid_utf8_string":[255,254]} (http-rpc section 7.4).
+void append_json_text_bytes(std::string_view bytes, std::string& out);
+
+// Appends the shortest number that reads back the same. Integral ones below 2^64 have no point and
+// no exponent, larger ones an exponent (our reader refuses longer digit strings); NaN and the
+// infinities are "NaN", "Infinity", "-Infinity" in quotes.
+void append_json_number(double value, std::string& out);
+void append_json_number(float value, std::string& out);
 
 // Standard alphabet with padding. Decoding also takes the URL alphabet and missing padding, as the
 // canonical mapping demands.

@@ -21,11 +21,22 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+// `r` is the message's: asking for it costs as much as asking for a field.
+bool shows(const Message& message, const Reflection& r, const FieldDescriptor& field,
+           const JsonStyle& style) {
+  if (style.show_defaults && !field.has_presence()) return true;
+  if (field.is_repeated()) return r.FieldSize(message, &field) != 0;
+  return r.HasField(message, &field);
+}
+
 class Writer {
  public:
   Writer(const JsonStyle& style, std::string& out) : style_(style), out_(out) {}
   Result<void> message(const Message& message);
   Result<void> field(const Message& message, const FieldDescriptor& field);
+  // One element of a repeated field, or the singular one for `index` -1.
+  Result<void> value(const Message& message, const Reflection& r, const FieldDescriptor& field,
+                     int index);
 
  private:
   Result<void> empty(std::string_view brackets) {
@@ -38,19 +49,14 @@ class Writer {
   Result<void> well_known(const Message& message);
   // google.protobuf.Value, by the member that is set.
   Result<void> dynamic(const Message& message);
-  void dynamic_number(double value);
-  void text(std::string_view value) { append_json_string(value, out_, style_.ascii); }
+  void text(std::string_view value);
   // `r` is the message's.
   Result<void> field(const Message& message, const Reflection& r, const FieldDescriptor& field);
   Result<void> list(const Message& message, const Reflection& r, const FieldDescriptor& field);
   Result<void> map(const Message& message, const Reflection& r, const FieldDescriptor& field);
-  // One element of a repeated field, or the singular one for `index` -1.
-  Result<void> value(const Message& message, const Reflection& r, const FieldDescriptor& field,
-                     int index);
   Result<void> value(const Message& message, const FieldDescriptor& field) {
     return value(message, *message.GetReflection(), field, -1);
   }
-  void name(const FieldDescriptor& field);
   void map_key(const Message& entry, const FieldDescriptor& key);
   void enumeration(const FieldDescriptor& field, int number);
   void bytes(std::string_view value);
@@ -58,12 +64,23 @@ class Writer {
   void integer(T value, bool as_text);
   template <class T>
   void floating(T value);
-  bool shown(const Message& message, const Reflection& r, const FieldDescriptor& field) const;
 
   const JsonStyle& style_;
   std::string& out_;
   std::size_t depth_ = 0;
 };
+
+JsonEscapes escapes_of(const JsonStyle& style) {
+  if (style.octez_texts) return JsonEscapes::kOctez;
+  return style.ascii ? JsonEscapes::kAscii : JsonEscapes::kStandard;
+}
+
+void Writer::text(std::string_view value) {
+  const std::size_t start = out_.size();
+  if (append_json_string(value, out_, escapes_of(style_)) || !style_.octez_texts) return;
+  out_.resize(start);
+  append_json_text_bytes(value, out_);
+}
 
 template <class T>
 void Writer::integer(T value, bool as_text) {
@@ -76,6 +93,9 @@ void Writer::integer(T value, bool as_text) {
 
 template <class T>
 void Writer::floating(T value) {
+  if (style_.octez_texts && (value != 0 || !std::signbit(value))) {
+    return append_json_number(value, out_);
+  }
   if (std::isnan(value)) return append_json_string("NaN", out_);
   if (std::isinf(value)) return append_json_string(value < 0 ? "-Infinity" : "Infinity", out_);
   if (value == 0 && std::signbit(value)) return void(out_ += "-0.0");  // "-0" reads as an integer
@@ -104,25 +124,6 @@ void Writer::enumeration(const FieldDescriptor& field, int number) {
   }
 }
 
-bool Writer::shown(const Message& message, const Reflection& r,
-                   const FieldDescriptor& field) const {
-  if (style_.show_defaults && !field.has_presence()) return true;
-  if (field.is_repeated()) return r.FieldSize(message, &field) != 0;
-  return r.HasField(message, &field);
-}
-
-// Names of fields are identifiers: nothing in them needs an escape. A json_name may be anything.
-void Writer::name(const FieldDescriptor& field) {
-  if (style_.names == JsonStyle::Names::kCamelCase) {
-    text(field.json_name());
-  } else {
-    out_ += '"';
-    out_ += field.name();
-    out_ += '"';
-  }
-  out_ += ':';
-}
-
 Result<void> Writer::enter(const Message& message) {
   if (++depth_ <= limits::kJsonNestingDepth) return {};
   return fail(Code::kResourceExhausted,
@@ -148,10 +149,10 @@ Result<void> Writer::fields(const Message& message) {
   bool first = true;
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& member = *descriptor.field(i);
-    if (!shown(message, reflection, member)) continue;
+    if (!shows(message, reflection, member, style_)) continue;
     if (!first) out_ += ',';
     first = false;
-    name(member);
+    append_json_name(member, style_, out_);
     TRY(field(message, reflection, member));
   }
   out_ += '}';
@@ -197,19 +198,8 @@ Result<void> Writer::dynamic(const Message& message) {
     return {};
   }
   if (set->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) return value(message, *set);
-  dynamic_number(reflection.GetDouble(message, set));
+  append_json_number(reflection.GetDouble(message, set), out_);
   return {};
-}
-
-void Writer::dynamic_number(double value) {
-  const bool integral = value == std::trunc(value);
-  if (integral && std::abs(value) < 0x1p63) {
-    integer(static_cast<std::int64_t>(value), false);
-  } else if (integral && value > 0 && value < 0x1p64) {
-    integer(static_cast<std::uint64_t>(value), false);
-  } else {
-    floating(value);
-  }
 }
 
 Result<void> Writer::field(const Message& message, const FieldDescriptor& member) {
@@ -276,7 +266,9 @@ void Writer::map_key(const Message& entry, const FieldDescriptor& key) {
       return append_json_string(reflection.GetBool(entry, &key) ? "true" : "false", out_);
     default: {
       std::string scratch;
-      return text(reflection.GetStringReference(entry, &key, &scratch));
+      append_json_string(reflection.GetStringReference(entry, &key, &scratch), out_,
+                         escapes_of(style_));
+      return;
     }
   }
 }
@@ -327,66 +319,7 @@ Result<void> Writer::value(const Message& message, const Reflection& r,
   return {};
 }
 
-void append_escape(char c, std::string& out) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\b': out += "\\b"; return;
-    case '\f': out += "\\f"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default:
-      out += "\\u00";
-      out += kDigits[static_cast<std::uint8_t>(c) >> 4];
-      out += kDigits[static_cast<std::uint8_t>(c) & 15];
-  }
-}
-
-void append_code_unit(std::uint32_t unit, std::string& out) {
-  static constexpr std::string_view kDigits = "0123456789ABCDEF";
-  out += "\\u";
-  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[(unit >> shift) & 15];
-}
-
-// One valid UTF-8 character as one \uXXXX, or as a pair of them beyond U+FFFF.
-void append_unicode_escape(std::string_view character, std::string& out) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(character[i]); };
-  std::uint32_t code = byte(0);
-  if (character.size() > 1) code &= 0x7FU >> character.size();
-  for (std::size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3F);
-  if (code < 0x10000) return append_code_unit(code, out);
-  append_code_unit(0xD800 + ((code - 0x10000) >> 10), out);
-  append_code_unit(0xDC00 + ((code - 0x10000) & 0x3FF), out);
-}
-
 }  // namespace
-
-void append_json_string(std::string_view text, std::string& out, bool ascii) {
-  const std::uint8_t first_special = ascii ? 0x7F : 0x80;
-  out += '"';
-  while (!text.empty()) {
-    const auto plain = std::ranges::find_if(text, [first_special](char c) {
-      return static_cast<std::uint8_t>(c) < 0x20 || c == '"' || c == '\\' ||
-             static_cast<std::uint8_t>(c) >= first_special;
-    });
-    const auto run = static_cast<std::size_t>(plain - text.begin());
-    out += text.substr(0, run);
-    text.remove_prefix(run);
-    if (text.empty()) break;
-    if (static_cast<std::uint8_t>(text[0]) < first_special) {
-      append_escape(text[0], out);
-      text.remove_prefix(1);
-      continue;
-    }
-    const std::size_t length = utf8_character(text);
-    const std::string_view character = length != 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
-    ascii ? append_unicode_escape(character, out) : void(out += character);
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  out += '"';
-}
 
 Result<void> write_json(const google::protobuf::Message& message, const JsonStyle& style,
                         std::string& out) {
@@ -404,6 +337,33 @@ Result<void> write_json_field(const google::protobuf::Message& message,
   auto result = Writer(style, out).field(message, field);
   if (!result) out.resize(start);
   return result;
+}
+
+Result<void> write_json_value(const google::protobuf::Message& message,
+                              const google::protobuf::FieldDescriptor& field, int index,
+                              const JsonStyle& style, std::string& out) {
+  const std::size_t start = out.size();
+  auto result = Writer(style, out).value(message, *message.GetReflection(), field, index);
+  if (!result) out.resize(start);
+  return result;
+}
+
+bool json_shows(const google::protobuf::Message& message,
+                const google::protobuf::FieldDescriptor& field, const JsonStyle& style) {
+  return shows(message, *message.GetReflection(), field, style);
+}
+
+// Names of fields are identifiers: nothing in them needs an escape. A json_name may be anything.
+void append_json_name(const google::protobuf::FieldDescriptor& field, const JsonStyle& style,
+                      std::string& out) {
+  if (style.names == JsonStyle::Names::kCamelCase) {
+    append_json_string(field.json_name(), out, style.ascii);
+  } else {
+    out += '"';
+    out += field.name();
+    out += '"';
+  }
+  out += ':';
 }
 
 }  // namespace capstan::rpc

@@ -12,11 +12,13 @@
 
 #include "base/result.h"
 #include "rpc/json_style.h"
+#include "rpc/json_text.h"  // append_json_string
 
 namespace capstan::rpc {
 
 // Appends compact JSON without line ends; map entries are sorted by key. Text that is not UTF-8 is
-// written with U+FFFD in place of the wrong bytes. After an error `out` is as it was before.
+// written with U+FFFD in place of the wrong bytes, or as JsonStyle::octez_texts says. After an
+// error `out` is as it was before.
 Result<void> write_json(const google::protobuf::Message& message, const JsonStyle& style,
                         std::string& out);
 
@@ -25,7 +27,16 @@ Result<void> write_json_field(const google::protobuf::Message& message,
                               const google::protobuf::FieldDescriptor& field,
                               const JsonStyle& style, std::string& out);
 
-// Appends `text` as a JSON string with its quotes; with `ascii` as JsonStyle::ascii says.
-void append_json_string(std::string_view text, std::string& out, bool ascii = false);
+// Appends one element of a repeated field (not of a map).
+Result<void> write_json_value(const google::protobuf::Message& message,
+                              const google::protobuf::FieldDescriptor& field, int index,
+                              const JsonStyle& style, std::string& out);
+
+// For those who write a message field by field: whether a field is written, and its name with the
+// colon.
+bool json_shows(const google::protobuf::Message& message,
+                const google::protobuf::FieldDescriptor& field, const JsonStyle& style);
+void append_json_name(const google::protobuf::FieldDescriptor& field, const JsonStyle& style,
+                      std::string& out);
 
 }  // namespace capstan::rpc

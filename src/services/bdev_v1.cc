@@ -85,8 +85,8 @@ core::Task<Result<v1::ListBdevResponse>> BdevServiceV1::list(rpc::Call&,
 core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
     rpc::Call&, const v1::BdevShareRequest& request) {
   if (request.protocol() != v1::NVMF) {
-    co_return fail(Code::kInvalidArgument, "invalid share protocol value: " +
-                                               std::to_string(request.protocol()) + "; use NVMF");
+    co_return fail_field("protocol", "invalid share protocol value: " +
+                                         std::to_string(request.protocol()) + "; use NVMF");
   }
   const auto device = engine_.devices().find(request.name());
   if (!device) co_return fail(Code::kNotFound, "device '" + request.name() + "' not found");

@@ -28,8 +28,10 @@ Result<d1::WriteResponse> DataStoreService::answer(const Used& store, Result<std
   return out;
 }
 
-static std::string text_of(const Value& value) {
-  return std::string(as_text(value.bytes()));
+static Result<std::string> text_of(const Value& value) {
+  std::string text(as_text(value.bytes()));
+  TRY(value.intact());
+  return text;
 }
 
 DataStoreService::~DataStoreService() {
@@ -157,7 +159,9 @@ core::Task<Result<d1::ReadResponse>> DataStoreService::read(rpc::Call&,
         Result<d1::ReadResponse>(too_large(value->size(), "read it with ReadStream")));
   }
   d1::ReadResponse out;
-  if (value) out.set_value(text_of(*value));
+  if (value) {
+    CO_TRY_SET(*out.mutable_value(), store.named(text_of(*value)));
+  }
   co_return out;
 }
 
@@ -181,7 +185,8 @@ core::Task<Result<d1::BatchReadResponse>> DataStoreService::batch_read(
   d1::BatchReadResponse out;
   for (const auto& value : values) {
     auto* item = out.add_values();
-    if (value) item->set_value(text_of(*value));
+    if (!value) continue;
+    CO_TRY_SET(*item->mutable_value(), store.named(text_of(*value)));
   }
   co_return out;
 }
@@ -260,6 +265,7 @@ core::Task<Result<d1::Metadata>> DataStoreService::get_metadata(
   out.set_prev_offset(metadata.prev_offset);
   out.set_checksum(metadata.checksum);
   out.set_checksum_right(value->checksum_right());
+  CO_TRY(store.named(value->intact()));
   out.set_size_bytes(value->size());
   out.set_begin_offset(value->begin_offset());
   out.set_end_offset(value->end_offset());

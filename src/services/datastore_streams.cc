@@ -34,6 +34,7 @@ core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
       key->set_value(value->bytes().data(), value->size());
       bytes += value->size();
     }
+    CO_TRY(value->intact());
     if (static_cast<std::size_t>(message.keys_size()) < limits::kKvListEntries &&
         bytes < limits::kKvStreamPieceBytes) {
       continue;
@@ -44,6 +45,7 @@ core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
     message.Clear();
     bytes = 0;
   }
+  CO_TRY(cursor.intact());
   if (message.keys_size() != 0) CO_TRY(co_await sink.send(message));
   co_return Result<void>();
 }
@@ -196,6 +198,7 @@ core::Task<Result<void>> DataStoreService::read_stream(rpc::Call& call,
     CO_TRY(call.token.check());
     const auto piece = rest.first(std::min(rest.size(), limits::kKvStreamPieceBytes));
     message.set_data(piece.data(), piece.size());
+    CO_TRY(value->intact());
     CO_TRY(co_await sink.send(message));
     message.clear_size_bytes();
     rest = rest.subspan(piece.size());

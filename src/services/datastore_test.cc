@@ -201,6 +201,40 @@ TEST_F(DataStoreTest, WatchersHearOfChanges) {
   EXPECT_TRUE(answers.messages[1].removed());
 }
 
+// Of a longer key a watcher is told the hash alone.
+core::Task<void> write_keys(DataStoreService* stores, std::vector<std::string> keys,
+                            core::Task<void> watching) {
+  core::Scope scope;
+  scope.spawn(std::move(watching));
+  rpc::Call call;
+  for (const auto& key : keys) {
+    d1::WriteRequest write;
+    write.set_key(key);
+    write.set_value("1");
+    EXPECT_TRUE(co_await stores->write(call, write));
+  }
+  co_await scope.join();
+}
+
+TEST_F(DataStoreTest, WatchersHearLongKeysByTheirHash) {
+  core::CancelSource leave;
+  rpc::Call watching;
+  watching.token = leave.token();
+  Answers<d1::Change> answers;
+  answers.after = &leave;
+  answers.count = 2;
+  Result<void> ended;
+  const std::string fits(kKvToldKeyBytes, 'k'), longer(kKvToldKeyBytes + 1, 'k');
+  world_.run(write_keys(&node_->stores, {longer, fits},
+                        keep_watch(watch_store(&node_->directory, &watching, &answers), &ended)));
+  ASSERT_EQ(answers.messages.size(), 2U);
+  EXPECT_EQ(answers.messages[0].key(), "");
+  EXPECT_EQ(answers.messages[0].key_hash(), storage::kv::hash_of(as_bytes(longer)));
+  EXPECT_EQ(answers.messages[0].missed(), 0U);
+  EXPECT_EQ(answers.messages[1].key(), fits);
+  EXPECT_EQ(read(longer), "1");
+}
+
 // A client that takes one change, then none for a while.
 class SlowAnswers final : public rpc::MessageSink {
  public:
@@ -268,6 +302,44 @@ TEST_F(DataStoreTest, ARestartKeepsEverythingAndMetricsTell) {
   stop();
   open();
   EXPECT_EQ(read("a"), "1");
+}
+
+core::Task<Result<void>> zero_bytes(core::Env* env, std::string path, std::uint64_t at,
+                                    std::size_t size) {
+  core::OpenOptions options;
+  options.write = true;
+  CO_TRY_SET(auto file, co_await env->files().open(std::move(path), options));
+  const std::vector<std::uint8_t> zeros(size, 0);
+  CO_TRY(co_await file->write(at, zeros));
+  co_return co_await file->sync_data();
+}
+
+// The newest value of a key is torn although the file ends well: its predecessor comes back, and
+// the log warns of it.
+TEST_F(DataStoreTest, AStartThatRepairsValuesWarns) {
+  ASSERT_TRUE(write("a", "old a"));
+  ASSERT_TRUE(write("a", "new a"));  // at byte 64
+  ASSERT_TRUE(write("b", "b"));
+  const auto warnings = [this] {
+    return std::ranges::count(node_->sink.events, "store_recovered");
+  };
+  EXPECT_EQ(warnings(), 0);
+  world_.run(node_->stores.stop());
+  stop();
+  open();
+  EXPECT_EQ(warnings(), 0) << "nothing was torn";
+  world_.run(node_->stores.stop());
+  stop();
+  ASSERT_TRUE(run(zero_bytes(&env_, "/main", 64, 5)));
+  open();
+  EXPECT_EQ(warnings(), 1);
+  EXPECT_EQ(read("a"), "old a");
+  d1::GetStatsRequest request;
+  request.set_store("main");
+  const auto stats = call<d1::Stats>(name("GetStats"), request);
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->repaired_values(), 1U);
+  EXPECT_EQ(stats->torn_bytes(), 0U);
 }
 
 TEST_F(DataStoreTest, ANodeWithoutStoresSaysHowToHaveOne) {

@@ -11,9 +11,14 @@ Engine::Engine(core::Env& env, const core::Log& log, std::string state_directory
       devices_(env),
       events_(env),
       state_(env, std::move(state_directory)),
-      shares_(env, log_, devices_) {}
+      shares_(env, log_, devices_),
+      remotes_(env, log_, devices_) {
+  devices_.observe(*this);
+}
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  devices_.unobserve(*this);
+}
 
 core::Task<Result<void>> Engine::start(bool restore) {
   CO_TRY(co_await state_.load());
@@ -31,6 +36,7 @@ core::Task<void> Engine::stop() {
     const auto replica_calls = co_await replica_calls_.lock();
     co_await shares_.shutdown();
     co_await close_pools(*this);
+    co_await remotes_.shutdown();
   }
   events_.publish("node", "stop", "");
   log_.info("stopped");
@@ -69,6 +75,13 @@ core::Task<Result<void>> Engine::phase_changed_from(Phase seen, core::CancelToke
     co_await phase_event_.wait();
   }
   co_return {};
+}
+
+void Engine::device_removed(const storage::Device& device) {
+  for (auto& [name, loaded] : pools_) {
+    if (loaded.pool->device().get() != &device) continue;
+    loaded.pool->device_lost("device '" + device.name() + "' was removed from the node");
+  }
 }
 
 void Engine::set_phase(Phase phase) {

@@ -8,7 +8,8 @@
 //   * every volume of an open pool is in devices() under its name, with the alias "<pool>/<name>",
 //     unless that name was taken when the pool was opened (logged then);
 //   * a recorded pool that start() could not open is in unavailable() until it is opened, exported
-//     or destroyed.
+//     or destroyed;
+//   * a pool whose device was taken away under it is faulted, and stays in pools() until then.
 // Lifetimes: env and log outlive the engine; services hold the engine by reference.
 // Thread-safety: core 0.
 #pragma once
@@ -24,6 +25,7 @@
 #include "core/task.h"
 #include "services/event_bus.h"
 #include "services/node_state.h"
+#include "services/remote_devices.h"
 #include "services/resource_locks.h"
 #include "services/shares.h"
 #include "storage/device/registry.h"
@@ -43,14 +45,14 @@ struct FoundReplica {
   explicit operator bool() const { return replica != nullptr; }
 };
 
-class Engine {
+class Engine final : private storage::DeviceRegistry::Observer {
  public:
   enum class Phase { kStarting, kReady, kDraining };
   using Pools = std::map<std::string, LoadedPool, std::less<>>;
 
   // `state_directory` empty: nothing is remembered.
   Engine(core::Env& env, const core::Log& log, std::string state_directory);
-  ~Engine();
+  ~Engine() override;
 
   // Reads the node state and, when `restore`, opens the recorded pools. Pools that cannot be opened
   // are logged and become unavailable(); only an unreadable state is an error.
@@ -68,6 +70,7 @@ class Engine {
   NodeState& state() { return state_; }
   Shares& shares() { return shares_; }
   const Shares& shares() const { return shares_; }
+  RemoteDevices& remotes() { return remotes_; }
 
   // The locks of whole services (io-engine-behaviour section 3.1).
   core::SharedMutex& pool_calls() { return pool_calls_; }
@@ -90,6 +93,9 @@ class Engine {
 
  private:
   void set_phase(Phase phase);
+  void device_added(const storage::DeviceEntry&) override {}
+  void device_removed(const storage::Device& device) override;
+  void device_resized(const storage::Device&) override {}
 
   core::Env& env_;
   core::Log log_;
@@ -100,6 +106,7 @@ class Engine {
   EventBus events_;
   NodeState state_;
   Shares shares_;
+  RemoteDevices remotes_;
   core::SharedMutex pool_calls_, replica_calls_;
   Phase phase_ = Phase::kStarting;
   core::Event phase_event_;

@@ -49,6 +49,7 @@ core::Task<Result<node::v1::Event>> EventBus::Subscription::next(core::CancelTok
 void EventBus::publish(std::string_view category, std::string_view action, std::string_view target,
                        const Details& details) {
   CAPSTAN_ASSERT(known(category));
+  for (auto* listener : listeners_) listener->published(category, action, target, details);
   if (subscriptions_.empty()) return;
   node::v1::Event event;
   event.set_id(env_.random_uuid().text());
@@ -68,8 +69,8 @@ Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(
     if (known(category)) continue;
     std::string all;
     for (const auto one : kCategories) all += (all.empty() ? "" : ", ") + std::string(one);
-    return fail(Code::kInvalidArgument,
-                "there are no events of category '" + category + "'; known are " + all);
+    return fail_field("categories",
+                      "there are no events of category '" + category + "'; known are " + all);
   }
   if (subscriptions_.size() >= limits::kEventSubscribers) {
     return fail(Code::kResourceExhausted,

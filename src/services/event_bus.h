@@ -47,8 +47,20 @@ class EventBus {
     core::Event changed_;
   };
 
+  // Is told of every event in the middle of publish(); must not wait, publish or subscribe.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void published(std::string_view category, std::string_view action,
+                           std::string_view target, const Details& details) = 0;
+  };
+
   explicit EventBus(core::Env& env) : env_(env) {}
-  ~EventBus() { CAPSTAN_ASSERT(subscriptions_.empty()); }
+  ~EventBus() { CAPSTAN_ASSERT(subscriptions_.empty() && listeners_.empty()); }
+
+  // Until forget(), which comes before the listener goes.
+  void listen(Listener& listener) { listeners_.insert(&listener); }
+  void forget(Listener& listener) { listeners_.erase(&listener); }
 
   void publish(std::string_view category, std::string_view action, std::string_view target,
                const Details& details = {});
@@ -59,6 +71,7 @@ class EventBus {
  private:
   core::Env& env_;
   std::set<Subscription*> subscriptions_;
+  std::set<Listener*> listeners_;
 };
 
 }  // namespace capstan::services

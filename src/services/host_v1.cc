@@ -67,13 +67,55 @@ core::Task<Result<v1::GetMayastorResourceUsageResponse>> HostServiceV1::get_reso
   co_return out;
 }
 
+namespace {
+
+// One state for all paths of a device: the best of them.
+v1::NvmeControllerState state_of(const storage::nvme::RemoteDevice& device) {
+  using State = storage::nvme::HostController::State;
+  v1::NvmeControllerState worst = v1::UNCONFIGURED;
+  for (const auto& path : device.paths()) {
+    switch (path->state()) {
+      case State::kRunning: return v1::RUNNING;
+      case State::kNew: worst = v1::NEW; break;
+      case State::kReconnecting: worst = path->hopeful() ? v1::INITIALIZING : v1::FAULTED; break;
+      case State::kFailed: worst = v1::FAULTED; break;
+      case State::kClosing: worst = v1::UNCONFIGURING; break;
+      case State::kClosed: break;
+    }
+  }
+  return worst;
+}
+
+}  // namespace
+
 core::Task<Result<v1::ListNvmeControllersResponse>> HostServiceV1::list_nvme_controllers(
     rpc::Call&, const Empty&) {
-  co_return v1::ListNvmeControllersResponse();  // no initiator, no controllers
+  v1::ListNvmeControllersResponse out;
+  for (const auto& device : engine_.remotes().list()) {
+    auto* controller = out.add_controllers();
+    controller->set_name(device->name());
+    controller->set_state(state_of(*device));
+    controller->set_size(device->size_bytes());
+    controller->set_blk_size(device->block_size());
+  }
+  co_return out;
 }
 
 core::Task<Result<v1::StatNvmeControllerResponse>> HostServiceV1::stat_nvme_controller(
     rpc::Call&, const v1::StatNvmeControllerRequest& request) {
+  for (const auto& device : engine_.remotes().list()) {
+    if (device->name() != request.name()) continue;
+    const storage::IoStats& stats = device->stats();
+    v1::StatNvmeControllerResponse out;
+    auto* to = out.mutable_stats();
+    to->set_num_read_ops(stats.read.ops);
+    to->set_num_write_ops(stats.write.ops);
+    to->set_bytes_read(stats.read.bytes);
+    to->set_bytes_written(stats.write.bytes);
+    to->set_num_unmap_ops(stats.unmap.ops);
+    to->set_bytes_unmapped(stats.unmap.bytes);
+    co_return out;
+  }
   co_return fail(Code::kInternal, "NVMe controller '" + request.name() +
                                       "' not found; ListNvmeControllers shows what there is");
 }

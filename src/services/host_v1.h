@@ -1,17 +1,18 @@
 // Why this file exists: mayastor.v1.HostRpc, facts about the machine and this process
-// (io-engine-behaviour section 16). Thread-safety: core 0. `info` outlives the service, the service
-// the directory.
+// (io-engine-behaviour section 16), and the NVMe controllers it is connected to. Thread-safety:
+// core 0. `info` and the engine outlive the service, the service the directory.
 #pragma once
 
 #include "host.pb.h"
 #include "rpc/directory.h"
+#include "services/engine.h"
 #include "services/node_info.h"
 
 namespace capstan::services {
 
 class HostServiceV1 {
  public:
-  explicit HostServiceV1(const NodeInfo& info) : info_(info) {}
+  HostServiceV1(const NodeInfo& info, Engine& engine) : info_(info), engine_(engine) {}
 
   using Empty = google::protobuf::Empty;
   core::Task<Result<mayastor::v1::MayastorInfoResponse>> get_info(rpc::Call& call, const Empty&);
@@ -26,6 +27,7 @@ class HostServiceV1 {
 
  private:
   const NodeInfo& info_;
+  Engine& engine_;
 };
 
 // What a control plane is told at registration, and clients by GetMayastorInfo.

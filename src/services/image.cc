@@ -54,8 +54,8 @@ Result<void> check_header(const ImportImageRequest::Header& header,
                                        "; create a larger replica");
   }
   if (!header.sha256().empty() && header.sha256().size() != kSha256Bytes) {
-    return fail(Code::kInvalidArgument, "sha256 has " + std::to_string(header.sha256().size()) +
-                                            " bytes; send 32, or none to skip the check");
+    return fail_field("header.sha256", "sha256 has " + std::to_string(header.sha256().size()) +
+                                           " bytes; send 32, or none to skip the check");
   }
   return {};
 }
@@ -67,9 +67,9 @@ Result<void> check_extent(const ImportImageRequest& request) {
                                      : "an empty message; send extents after the header");
   }
   if (request.data().data().size() > limits::kImageChunkBytes) {
-    return fail(Code::kInvalidArgument,
-                "an extent of " + std::to_string(request.data().data().size()) +
-                    " bytes; send at most " + std::to_string(limits::kImageChunkBytes));
+    return fail_field("data.data", "an extent of " + std::to_string(request.data().data().size()) +
+                                       " bytes; send at most " +
+                                       std::to_string(limits::kImageChunkBytes));
   }
   return {};
 }
@@ -112,7 +112,7 @@ core::Task<Result<ImportImageResponse>> ImageService::import_image(
   ImportImageRequest first;
   CO_TRY_SET(const bool any, co_await source.next(first));
   if (!any || !first.has_header()) {
-    co_return fail(Code::kInvalidArgument, "the first message of an import must be its header");
+    co_return fail_field("header", "the first message of an import must be its header");
   }
   const auto header = first.header();
   CO_TRY_SET(const auto replica, find(header.replica()));
@@ -148,8 +148,10 @@ core::Task<Result<void>> ImageService::export_image(rpc::Call& call,
                                                     const ExportImageRequest& request,
                                                     rpc::Sink<ExportImageResponse> sink) {
   if (exports_ >= limits::kImageExportsInFlight) {
-    co_return fail(Code::kResourceExhausted, "the node already sends " + std::to_string(exports_) +
-                                                 " images; repeat the call later or end others");
+    co_return fail_until(Code::kResourceExhausted,
+                         "the node already sends " + std::to_string(exports_) +
+                             " images; repeat the call later or end others",
+                         core::kSecond);
   }
   ++exports_;
   auto sent = co_await send_image(call, request, sink);

@@ -44,6 +44,7 @@ core::Task<Result<spdk::NexusShareResponse>> MayastorMethods::nexus_share(
     ShareOptions options;
     options.min_controller = static_cast<std::uint16_t>(request.cntlid_min());
     options.max_controller = static_cast<std::uint16_t>(request.cntlid_max());
+    options.ana = true;
     shared = shares.share(device, std::move(options));
   }
   if (!shared) {

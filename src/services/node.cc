@@ -31,9 +31,16 @@ std::string_view phase_name(Engine::Phase phase) {
 }
 
 std::string trouble_of(const storage::Pool& pool) {
-  if (pool.info().faulted) {
-    return "a write of its metadata failed: data can be read, changes are refused; check the disk, "
-           "then export and import the pool";
+  const storage::PoolHealth health = pool.info().health;
+  if (health.state == storage::PoolHealth::State::kFaulted) {
+    return "faulted: " + health.reason +
+           ": data can be read as far as the disk goes, changes are refused; check the disk, then "
+           "export and import the pool";
+  }
+  if (health.state == storage::PoolHealth::State::kDegraded) {
+    return "degraded: " + std::to_string(health.io_errors) +
+           " failed reads or writes, the first: " + health.reason +
+           "; check the disk, then export and import the pool";
   }
   constexpr std::size_t kShown = 8;
   const auto faulted = pool.faulted();

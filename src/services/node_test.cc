@@ -62,7 +62,7 @@ TEST_F(NodeTest, DescribeListsWhatIsServedAndNothingElse) {
   ASSERT_TRUE(described);
   ASSERT_EQ(described->operations_size(), 6);
   EXPECT_EQ(described->operations(0).full_name(), "mayastor.v1.PoolRpc/CreatePool");
-  EXPECT_EQ(described->operations(0).http(), "POST /v1/pools");
+  EXPECT_EQ(described->operations(0).http(), "PUT /pools/{pool_id}");
   EXPECT_EQ(described->operations(0).drpc_module(), 101U);
 }
 

@@ -4,6 +4,7 @@
 
 #include "services/errors.h"
 #include "services/pool_ops.h"
+#include "services/replica_ops.h"
 #include "services/uris.h"
 
 namespace capstan::services {
@@ -105,6 +106,12 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
                                       std::optional<std::string> uuid, bool keep_device) {
   CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+  for (const auto& replica : loaded->pool->replicas()) {
+    auto unused = check_not_in_use(*replica);
+    if (unused) continue;
+    co_return std::unexpected(
+        pool_close_error(std::move(unused).error()).within("destroy pool '" + name + "'"));
+  }
   // After a crash in between, the start finds either the pool, whole, or this mark and nothing.
   const auto recorded = engine.state().pools().find(name);
   if (recorded != engine.state().pools().end()) {
@@ -112,6 +119,9 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
     record.set_destroying(true);
     CO_TRY(co_await engine.state().put(std::move(record)));
   }
+  const Uuid pool = loaded->pool->uuid();
+  std::vector<Uuid> replicas;
+  for (const auto& replica : loaded->pool->replicas()) replicas.push_back(replica->uuid());
   co_await unregister_all(engine, *loaded);
   auto destroyed = co_await loaded->pool->destroy();
   if (!destroyed) {
@@ -119,6 +129,7 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
     co_return std::unexpected(
         pool_close_error(std::move(destroyed).error()).within("destroy pool '" + name + "'"));
   }
+  for (const Uuid& replica : replicas) co_await engine.shares().forget_reservations(pool, replica);
   co_await drop(engine, name, keep_device);
   engine.log().info("pool_destroyed", {{"pool", name}});
   engine.events().publish("pool", "delete", name);

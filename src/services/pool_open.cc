@@ -28,16 +28,15 @@ Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
   if (arguments.disks.size() != 1) {
     std::string list;
     for (const auto& disk : arguments.disks) list += (list.empty() ? "" : ", ") + disk;
-    return fail(Code::kInvalidArgument, "invalid number " + std::to_string(arguments.disks.size()) +
-                                            " of devices [" + list +
-                                            "]: a pool has exactly one disk");
+    return fail_field("disks", "invalid number " + std::to_string(arguments.disks.size()) +
+                                   " of devices [" + list + "]: a pool has exactly one disk");
   }
   const std::string& disk = arguments.disks.front();
   std::string uri = storage::normalize_disk(disk);
   if (uri != disk && !disk.empty() && !disk.starts_with('/')) {
-    return fail(Code::kInvalidArgument, "disk '" + disk +
-                                            "' is neither a URI nor an absolute path: write it as "
-                                            "in /dev/sdb, or as in malloc:///m0?size_mb=64");
+    return fail_field("disks", "disk '" + disk +
+                                   "' is neither a URI nor an absolute path: write it as "
+                                   "in /dev/sdb, or as in malloc:///m0?size_mb=64");
   }
   TRY_SET(const std::string device_name, storage::device_name_of(uri));
   if (const auto* loaded = engine.find_pool(arguments.name)) {
@@ -249,6 +248,15 @@ core::Task<void> after_import(Engine& engine, LoadedPool& loaded) {
   for (const auto& uuid : discarded) co_await drop_discarded_snapshot(engine, loaded, uuid);
 }
 
+// The log and whoever listens hear of it the moment the pool gets worse.
+void tell_health(Engine& engine, const std::string& name, const storage::PoolHealth& health) {
+  const bool faulted = health.state == storage::PoolHealth::State::kFaulted;
+  engine.log().error(faulted ? "pool_faulted" : "pool_degraded",
+                     {{"pool", name}, {"reason", health.reason}});
+  engine.events().publish("pool", "state_change", name,
+                          {{"state", faulted ? "faulted" : "degraded"}, {"reason", health.reason}});
+}
+
 // The pool joins the node: recorded, its volumes known by name.
 core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice base) {
   const std::string name = opened.pool->name();
@@ -272,6 +280,8 @@ core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice 
       engine.pools().emplace(name, LoadedPool{std::move(opened.pool), base.uri});
   CAPSTAN_ASSERT(added);
   LoadedPool& loaded = position->second;
+  loaded.pool->on_health_change(
+      [&engine, name](const storage::PoolHealth& health) { tell_health(engine, name, health); });
   for (const auto& replica : loaded.pool->replicas()) {
     const auto registered = register_replica(engine, replica);
     if (!registered) {

@@ -17,7 +17,7 @@ constexpr std::string_view kForceKey = "capstan-force";
 
 Result<void> check_type(v1::PoolType type) {
   if (!v1::PoolType_IsValid(type)) {
-    return fail(Code::kInvalidArgument, "invalid pool type " + std::to_string(type));
+    return fail_field("pooltype", "invalid pool type " + std::to_string(type));
   }
   if (type == v1::Lvm) return fail(Code::kFailedPrecondition, "lvm support not enabled");
   return {};
@@ -28,22 +28,31 @@ template <class Request>
 Result<PoolArguments> arguments_of(const Request& request) {
   TRY(check_type(request.pooltype()));
   if (request.disks().empty()) {
-    return fail(Code::kInvalidArgument, "invalid argument, missing devices: name one disk");
+    return fail_field("disks", "invalid argument, missing devices: name one disk");
   }
   PoolArguments arguments;
   if (request.has_uuid()) {
     arguments.uuid = Uuid::parse(request.uuid().value());
     if (!arguments.uuid) {
-      return fail(Code::kInvalidArgument,
-                  "invalid uuid provided, '" + request.uuid().value() + "' is not a UUID");
+      return fail_field("uuid",
+                        "invalid uuid provided, '" + request.uuid().value() + "' is not a UUID");
     }
   }
   if (request.name().empty()) {
-    return fail(Code::kInvalidArgument, "invalid pool name: it must not be empty");
+    return fail_field("name", "invalid pool name: it must not be empty");
   }
   arguments.name = request.name();
   arguments.disks.assign(request.disks().begin(), request.disks().end());
   return arguments;
+}
+
+v1::PoolState state_of(const storage::PoolHealth& health) {
+  switch (health.state) {
+    case storage::PoolHealth::State::kOnline: return v1::POOL_ONLINE;
+    case storage::PoolHealth::State::kDegraded: return v1::POOL_DEGRADED;
+    case storage::PoolHealth::State::kFaulted: return v1::POOL_FAULTED;
+  }
+  return v1::POOL_UNKNOWN;
 }
 
 template <class Request>
@@ -52,19 +61,13 @@ std::optional<std::string> uuid_of(const Request& request) {
   return request.uuid().value();
 }
 
-}  // namespace
-
-v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
-  return message(loaded, loaded.pool->info());
-}
-
-v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInfo& info) const {
+v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
   const auto device = loaded.pool->device();
   v1::Pool pool;
   pool.set_uuid(info.uuid.text());
   pool.set_name(info.name);
   pool.add_disks(with_uuid(loaded.disk, device->uuid()));
-  pool.set_state(info.faulted ? v1::POOL_DEGRADED : v1::POOL_ONLINE);
+  pool.set_state(state_of(info.health));
   pool.set_capacity(info.capacity_bytes);
   pool.set_used(info.used_bytes);
   pool.set_pooltype(v1::Lvs);
@@ -77,6 +80,16 @@ v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInf
   metadata->set_md_pages(info.md_pages);
   metadata->set_md_used_pages(info.md_used_pages);
   return pool;
+}
+
+}  // namespace
+
+v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
+  return pool_message_v1(loaded);
+}
+
+v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInfo& info) const {
+  return message_of(loaded, info);
 }
 
 core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
@@ -133,7 +146,7 @@ core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
   if (request.has_pooltype()) {
     const auto type = request.pooltype().value();
     if (!v1::PoolType_IsValid(type)) {
-      co_return fail(Code::kInvalidArgument, "Unknown pool type " + std::to_string(type));
+      co_return fail_field("pooltype", "Unknown pool type " + std::to_string(type));
     }
     CO_TRY(check_type(type));
   }
@@ -147,6 +160,10 @@ core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
     *response.add_pools() = message(loaded);
   }
   co_return response;
+}
+
+v1::Pool pool_message_v1(const LoadedPool& loaded) {
+  return message_of(loaded, loaded.pool->info());
 }
 
 Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service) {

@@ -32,6 +32,9 @@ class PoolServiceV1 {
   Engine& engine_;
 };
 
+// A pool as v1 clients see it.
+mayastor::v1::Pool pool_message_v1(const LoadedPool& loaded);
+
 Result<void> bind_pool_v1(rpc::Directory& directory, PoolServiceV1& service);
 
 }  // namespace capstan::services

@@ -146,7 +146,7 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
   const auto uuid = Uuid::parse(wanted.uuid);
   CO_TRY(check_new(engine, *loaded, wanted, uuid));  // 4 to 7
   if (!wanted.uuid.empty() && !uuid) {               // 8
-    co_return fail(Code::kInvalidArgument, "invalid replica UUID '" + wanted.uuid + "'");
+    co_return fail_field("uuid", "invalid replica UUID '" + wanted.uuid + "'");
   }
   if (wanted.share_nvmf) CO_TRY(engine.shares().check());
   storage::ReplicaOptions options;
@@ -213,11 +213,19 @@ Result<Target> find_target(Engine& engine, const std::string& text) {
 core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid) {
   bool shared = false;
   if (target.replica) {
+    auto unused = check_not_in_use(*target.replica);
+    if (!unused) {
+      co_return std::unexpected(replica_destroy_error(std::move(unused).error())
+                                    .within("destroy replica " + uuid.text()));
+    }
     shared = co_await engine.shares().unshare(target.replica);
     unregister_replica(engine, target.replica);
   }
   auto destroyed = co_await target.pool->pool->destroy_replica(uuid);
-  if (destroyed) co_return {};
+  if (destroyed) {
+    co_await engine.shares().forget_reservations(target.pool->pool->uuid(), uuid);
+    co_return {};
+  }
   Error error = replica_destroy_error(std::move(destroyed).error());
   if (target.replica && error.code != Code::kNotFound) {
     const auto registered = register_replica(engine, target.replica);
@@ -228,6 +236,13 @@ core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid
 }
 
 }  // namespace
+
+// The target lets go when it is asked to; whoever else holds it would lose its disk.
+Result<void> check_not_in_use(const storage::Replica& replica) {
+  if (!replica.claimed() || replica.claimed_by() == kTargetOwner) return {};
+  return fail(Code::kFailedPrecondition,
+              "replica '" + replica.name() + "' is in use by " + replica.claimed_by(), EBUSY);
+}
 
 core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, PoolChoice choice) {
   LoadedPool* chosen = nullptr;
@@ -262,6 +277,15 @@ core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, 
   co_return Destroyed{};
 }
 
+namespace {
+
+void tell_share(Engine& engine, const FoundReplica& found, std::string share) {
+  engine.events().publish("replica", "state_change", found.replica->uuid().text(),
+                          {{"pool", found.pool->pool->name()}, {"share", std::move(share)}});
+}
+
+}  // namespace
+
 core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
                                                std::optional<ShareKind> kind, std::string kind_text,
                                                std::vector<std::string> hosts) {
@@ -269,8 +293,8 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
   if (!found) co_return no_replica(uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
   if (!kind) {
-    co_return fail(Code::kInvalidArgument,
-                   "invalid replica share protocol value: " + kind_text + "; use NONE or NVMF");
+    co_return fail_field(
+        "share", "invalid replica share protocol value: " + kind_text + "; use NONE or NVMF");
   }
   if (*kind == ShareKind::kNone) {
     if (!engine.shares().shared(*found.replica)) co_return found;
@@ -279,6 +303,7 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
                                                "' is shared; use UnshareReplica");
   }
   CO_TRY(co_await make_share(engine, found, std::move(hosts)));
+  tell_share(engine, found, "nvmf");
   co_return found;
 }
 
@@ -286,10 +311,11 @@ core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uui
   auto found = find_by_text(engine, uuid, true);
   if (!found) co_return no_replica(uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
-  co_await engine.shares().unshare(found.replica);
+  const bool shared = co_await engine.shares().unshare(found.replica);
   if (found.replica->attribute(kShared) == "true" && !found.replica->is_snapshot()) {
     CO_TRY(co_await store_text(found, kShared, "false"));
   }
+  if (shared) tell_share(engine, found, "none");
   co_return found;
 }
 
@@ -324,6 +350,8 @@ core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
         attribute_error(std::move(stored).error())
             .within("set the entity of replica '" + found.replica->name() + "'"));
   }
+  engine.events().publish("replica", "state_change", found.replica->uuid().text(),
+                          {{"pool", found.pool->pool->name()}});
   co_return found;
 }
 

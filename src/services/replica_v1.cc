@@ -78,9 +78,8 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
     rpc::Call&, const v1::CreateReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
   if (request.share() != v1::NONE && request.share() != v1::NVMF) {
-    co_return fail(Code::kInvalidArgument,
-                   "invalid replica share protocol value: " + std::to_string(request.share()) +
-                       "; use NONE or NVMF");
+    co_return fail_field("share", "invalid replica share protocol value: " +
+                                      std::to_string(request.share()) + "; use NONE or NVMF");
   }
   ReplicaArguments arguments;
   arguments.name = request.name();
@@ -115,7 +114,7 @@ core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
   bool lvs = request.pooltypes().empty();
   for (const int type : request.pooltypes()) {
     if (!v1::PoolType_IsValid(type)) {
-      co_return fail(Code::kInvalidArgument, "Unknown pool type " + std::to_string(type));
+      co_return fail_field("pooltypes", "Unknown pool type " + std::to_string(type));
     }
     lvs = lvs || type == v1::Lvs;
   }
@@ -159,6 +158,10 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
   const auto guard = co_await engine_.replica_calls().lock();
   co_return answer(engine_,
                    co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+}
+
+v1::Replica replica_message_v1(const Shares& shares, const storage::Replica& replica) {
+  return message(shares, replica);
 }
 
 Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service) {

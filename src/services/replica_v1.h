@@ -33,6 +33,9 @@ class ReplicaServiceV1 {
   Engine& engine_;
 };
 
+// A replica as v1 clients see it.
+mayastor::v1::Replica replica_message_v1(const Shares& shares, const storage::Replica& replica);
+
 Result<void> bind_replica_v1(rpc::Directory& directory, ReplicaServiceV1& service);
 
 }  // namespace capstan::services

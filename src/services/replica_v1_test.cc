@@ -264,8 +264,8 @@ TEST_F(ReplicaV1Test, ResizesBothWays) {
 TEST_F(ReplicaV1Test, WhatIsNotServedSaysSo) {
   for (const char* operation :
        {"mayastor.v1.NexusRpc/CreateNexus", "mayastor.v1.SnapshotRpc/ListSnapshot",
-        "mayastor.v1.StatsRpc/ResetIoStats", "mayastor.v1.TestRpc/WipeReplica",
-        "mayastor.Mayastor/CreatePool", "mayastor.BdevRpc/List"}) {
+        "mayastor.v1.TestRpc/GetFeatures", "mayastor.v1.TestRpc/WipeReplica",
+        "mayastor.Mayastor/CreateNexus", "mayastor.Mayastor/CreateSnapshot"}) {
     EXPECT_FALSE(node_->directory.find(operation)) << operation;
     const auto why = node_->directory.why_missing(operation);
     EXPECT_EQ(why.code, Code::kUnimplemented);

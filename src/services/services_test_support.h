@@ -16,12 +16,15 @@
 #include "services/datastore.h"
 #include "services/health.h"
 #include "services/host_v1.h"
+#include "services/mayastor_v0.h"
 #include "services/image.h"
+#include "services/monitor_service.h"
 #include "services/node.h"
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
 #include "services/spdk.h"
+#include "services/stats_v1.h"
 
 namespace capstan::services {
 
@@ -76,7 +79,11 @@ struct TestNode {
         pools(engine),
         replicas(engine),
         devices(engine),
-        host(info),
+        host(info, engine),
+        mayastor_v0(engine, info, host),
+        devices_v0(devices),
+        stats(engine),
+        monitors(engine),
         node(engine, directory, info, metrics, reactors, {}),
         images(engine),
         stores(engine, metrics),
@@ -94,6 +101,9 @@ struct TestNode {
     EXPECT_TRUE(bind_replica_v1(directory, replicas));
     EXPECT_TRUE(bind_bdev_v1(directory, devices));
     EXPECT_TRUE(bind_host_v1(directory, host));
+    EXPECT_TRUE(bind_stats_v1(directory, stats));
+    EXPECT_TRUE(bind_monitor(directory, monitors));
+    EXPECT_TRUE(bind_mayastor_v0(directory, mayastor_v0, devices_v0));
     EXPECT_TRUE(bind_node(directory, node));
     EXPECT_TRUE(bind_image(directory, images));
     EXPECT_TRUE(bind_datastore(directory, stores));
@@ -115,6 +125,10 @@ struct TestNode {
   ReplicaServiceV1 replicas;
   BdevServiceV1 devices;
   HostServiceV1 host;
+  MayastorServiceV0 mayastor_v0;
+  BdevServiceV0 devices_v0;
+  StatsServiceV1 stats;
+  MonitorService monitors;
   NodeService node;
   ImageService images;
   DataStoreService stores;

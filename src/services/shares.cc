@@ -2,10 +2,12 @@
 #include "services/shares.h"
 
 #include <algorithm>
+#include <set>
 
 #include "services/sha256.h"
 #include "services/uris.h"
 #include "storage/nvme/nvme_codec.h"
+#include "storage/pool/pool.h"
 
 namespace capstan::services {
 
@@ -13,7 +15,6 @@ namespace nvme = storage::nvme;
 
 namespace {
 
-constexpr char kOwner[] = "NVMe-oF Target";
 constexpr std::uint32_t kNamespaceId = 1;
 constexpr std::uint16_t kReplicaListener = 1;  // the target numbers its listeners from 1
 constexpr std::uint8_t kReplicaDelay = 3;      // io-engine-behaviour section 17.2
@@ -22,9 +23,9 @@ constexpr std::size_t kSerialDigits = 17;
 Result<void> check_hosts(const std::vector<std::string>& hosts) {
   for (const auto& host : hosts) {
     if (nvme::valid_nqn(host)) continue;
-    return fail(Code::kInvalidArgument, "the allowed host '" + host +
-                                            "' is no NQN: write it as in "
-                                            "nqn.2014-08.org.nvmexpress:uuid:…");
+    return fail_field("allowed_hosts", "the allowed host '" + host +
+                                           "' is no NQN: write it as in "
+                                           "nqn.2014-08.org.nvmexpress:uuid:…");
   }
   if (hosts.size() > nvme::limits::kAllowedHosts) {
     return fail(Code::kInvalidArgument,
@@ -54,7 +55,11 @@ std::string share_serial(const Uuid& uuid) {
 }
 
 Shares::Shares(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices)
-    : log_(log.child("shares")), devices_(devices), target_(env, log) {
+    : log_(log.child("shares")),
+      devices_(devices),
+      env_(env),
+      target_(env, log),
+      subsystems_(target_) {
   devices_.observe(*this);
 }
 
@@ -95,6 +100,7 @@ Result<void> Shares::try_listen() {
 core::Task<void> Shares::shutdown() {
   co_await target_.shutdown();
   listening_ = false;
+  co_await subsystems_.shutdown();
   co_await scope_.join();
   while (!shares_.empty()) co_await end(shares_.begin()->second);
 }
@@ -135,6 +141,10 @@ Result<void> Shares::share(const std::shared_ptr<storage::Device>& device, Share
     return fail(Code::kInternal,
                 what + " is already shared or claimed (" + device->claimed_by() + ")");
   }
+  // One of the same name was taken away, and its hosts have not all left.
+  if (shares_.contains(device->name())) {
+    return fail(Code::kUnavailable, what + " is still being unshared; try again");
+  }
   TRY(check_hosts(options.hosts));
   nvme::SubsystemOptions wanted;
   wanted.nqn = share_nqn(device->name());
@@ -143,18 +153,21 @@ Result<void> Shares::share(const std::shared_ptr<storage::Device>& device, Share
   wanted.max_controller = options.max_controller;
   wanted.any_host = options.hosts.empty();
   wanted.allowed_hosts = options.hosts;
-  wanted.ports = {kReplicaListener};
+  wanted.ports = {{kReplicaListener}};
   wanted.retry_delays = settings_.retry_delays;
+  wanted.ana = options.ana && settings_.ana;
   if (options.replica) wanted.error_delay = wanted.conflict_delay = kReplicaDelay;
   auto subsystem = target_.add(std::move(wanted));
   if (!subsystem) return std::unexpected(std::move(subsystem).error().within("share " + what));
-  CAPSTAN_ASSERT(device->claim(kOwner));
+  CAPSTAN_ASSERT(device->claim(kTargetOwner));
   // Nobody can have connected yet: there was no await since add().
-  CAPSTAN_ASSERT((*subsystem)->add_namespace(device, kNamespaceId));
+  nvme::NamespaceOptions space;
+  space.id = kNamespaceId;
+  space.reservations = reservation_file(*device);
+  CAPSTAN_ASSERT((*subsystem)->add_namespace(device, std::move(space)));
   auto share = std::make_shared<Share>();
   share->device = device;
   share->subsystem = *std::move(subsystem);
-  share->hosts = {options.hosts.begin(), options.hosts.end()};
   CAPSTAN_ASSERT(shares_.emplace(device->name(), std::move(share)).second);
   log_.info("shared", {{"device", device->name()}, {"hosts", options.hosts.size()}});
   return {};
@@ -168,7 +181,8 @@ Result<void> Shares::set_hosts(const storage::Device& device,
   if (hosts.empty()) return {};
   const std::set<std::string> wanted(hosts.begin(), hosts.end());
   share->subsystem->allow_any_host(false);
-  const auto former = std::exchange(share->hosts, wanted);
+  // Removed first, so that there is room: what is added now cannot fail any more.
+  const auto former = share->subsystem->hosts();
   for (const auto& host : former) {
     if (!wanted.contains(host)) share->subsystem->forbid_host(host);
   }
@@ -177,9 +191,56 @@ Result<void> Shares::set_hosts(const storage::Device& device,
 }
 
 core::Task<bool> Shares::unshare(std::shared_ptr<storage::Device> device) {
-  if (!find(*device)) co_return false;
-  co_await end(shares_.at(device->name()));
-  co_return true;
+  const bool shared = find(*device) != nullptr;
+  if (shared) {
+    co_await end(shares_.at(device->name()));
+  } else {
+    co_await subsystems_.take_out(std::move(device));
+  }
+  co_return shared;
+}
+
+// --- paths and reservations ----------------------------------------------------------------------
+
+Result<void> Shares::set_ana_state(const storage::Device& device, nvme::AnaState state) {
+  TRY(ana_state(device));
+  find(device)->subsystem->set_ana_state(std::nullopt, std::nullopt, state);
+  return {};
+}
+
+Result<nvme::AnaState> Shares::ana_state(const storage::Device& device) const {
+  const Share* share = find(device);
+  if (!share || !share->subsystem->options().ana) {
+    return fail(Code::kFailedPrecondition,
+                "device '" + device.name() + "' is not shared with ANA; share it first");
+  }
+  return share->subsystem->ana_states().state(kReplicaListener, kNamespaceId);
+}
+
+std::string Shares::reservation_path(const Uuid& pool, const Uuid& replica) const {
+  return settings_.reservation_directory + "/pool/" + pool.text() + "/replica/" + replica.text() +
+         ".json";
+}
+
+nvme::ReservationFile Shares::reservation_file(const storage::Device& device) const {
+  const auto* replica = dynamic_cast<const storage::Replica*>(&device);
+  if (!replica || settings_.reservation_directory.empty()) return {};
+  return {&env_.files(), reservation_path(replica->pool_uuid(), replica->uuid()), replica->uuid()};
+}
+
+core::Task<void> Shares::forget_reservations(Uuid pool, Uuid replica) {
+  if (settings_.reservation_directory.empty()) co_return;
+  const std::string path = reservation_path(pool, replica);
+  const auto removed = co_await nvme::remove_reservation_file(env_.files(), path);
+  if (removed) co_return;
+  log_.warn("reservation_left_behind", {{"path", path}, {"error", removed.error().text()}});
+}
+
+std::shared_ptr<storage::Device> Shares::device_of(std::string_view nqn) const {
+  for (const auto& [name, share] : shares_) {
+    if (share->subsystem->nqn() == nqn) return share->device;
+  }
+  return nullptr;
 }
 
 core::Task<void> Shares::end(std::shared_ptr<Share> share) {
@@ -197,8 +258,8 @@ core::Task<void> Shares::end(std::shared_ptr<Share> share) {
 
 std::vector<std::string> Shares::hosts(const storage::Device& device) const {
   const Share* share = find(device);
-  if (!share) return {};
-  return {share->hosts.begin(), share->hosts.end()};
+  if (!share || share->subsystem->options().any_host) return {};
+  return {share->subsystem->hosts().begin(), share->subsystem->hosts().end()};
 }
 
 std::string Shares::nvmf_uri(const storage::Device& device) const {
@@ -218,10 +279,13 @@ void Shares::device_added(const storage::DeviceEntry&) {}
 void Shares::device_removed(const storage::Device& device) {
   Share* share = find(device);
   if (share && !share->ending) scope_.spawn(end(shares_.at(device.name())));
+  if (!share)
+    subsystems_.device_removed(std::const_pointer_cast<storage::Device>(device.shared_from_this()));
 }
 
 void Shares::device_resized(const storage::Device& device) {
   if (Share* share = find(device)) share->subsystem->namespace_resized(kNamespaceId);
+  subsystems_.device_resized(device);
 }
 
 }  // namespace capstan::services

@@ -11,7 +11,6 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +21,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "services/subsystems.h"
 #include "storage/device/registry.h"
 #include "storage/nvme/target.h"
 
@@ -33,12 +33,16 @@ struct ShareSettings {
   std::uint16_t replica_port = 8420;            // every share is here
   std::uint16_t nexus_port = 4421;              // discovery only
   std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
+  bool ana = false;  // shares that ask for it report ANA states (NEXUS_NVMF_ANA_ENABLE)
+  // Where reservations that shall persist are kept; empty: they end with the node.
+  std::string reservation_directory = {};
 };
 
 struct ShareOptions {
   std::vector<std::string> hosts = {};  // NQNs; empty: any
   std::uint16_t min_controller = 1, max_controller = 0xFFEF;
   bool replica = false;  // a replica's errors name another retry delay
+  bool ana = false;      // hosts are told how good the path is, where that is switched on
 };
 
 class Shares final : private storage::DeviceRegistry::Observer {
@@ -62,14 +66,23 @@ class Shares final : private storage::DeviceRegistry::Observer {
   const std::string& trouble() const { return trouble_; }  // why it does not listen; or empty
   std::string summary() const;  // where it listens, how much there is to see
 
-  // kInternal: claimed, by another share too; kInvalidArgument: a name or host that is no NQN.
+  // kInternal: claimed, by another share too; kUnavailable: a share of that name is just ending;
+  // kInvalidArgument: a name or host that is no NQN.
   Result<void> share(const std::shared_ptr<storage::Device>& device, ShareOptions options);
   // Those hosts and no others, which are disconnected. An empty list changes nothing. The device
   // is shared.
   Result<void> set_hosts(const storage::Device& device, const std::vector<std::string>& hosts);
-  // Ends its hosts' connections; when it returns nothing of theirs uses the device. False when it
-  // was not shared.
+  // Ends its hosts' connections; when it returns nothing of theirs uses the device, in subsystems
+  // made by hand neither. False when it was not shared.
   core::Task<bool> unshare(std::shared_ptr<storage::Device> device);
+
+  // Of a device that is shared with `ana`: kFailedPrecondition when it is not.
+  Result<void> set_ana_state(const storage::Device& device, storage::nvme::AnaState state);
+  Result<storage::nvme::AnaState> ana_state(const storage::Device& device) const;
+  // Where a share of that device keeps its reservations; nowhere unless it is a replica.
+  storage::nvme::ReservationFile reservation_file(const storage::Device& device) const;
+  // A replica that is destroyed leaves no reservation behind for another one of its UUID.
+  core::Task<void> forget_reservations(Uuid pool, Uuid replica);
 
   bool shared(const storage::Device& device) const { return find(device) != nullptr; }
   std::vector<std::string> hosts(const storage::Device& device) const;  // empty: any, or no share
@@ -80,6 +93,9 @@ class Shares final : private storage::DeviceRegistry::Observer {
   std::size_t size() const { return shares_.size(); }
 
   storage::nvme::Target& target() { return target_; }
+  Subsystems& subsystems() { return subsystems_; }
+  // The device behind the share of that name; null when it is none.
+  std::shared_ptr<storage::Device> device_of(std::string_view nqn) const;
   // Where replicas are; its port is a real one once listen() succeeded.
   core::Address address() const;
 
@@ -87,7 +103,6 @@ class Shares final : private storage::DeviceRegistry::Observer {
   struct Share {
     std::shared_ptr<storage::Device> device;
     std::shared_ptr<storage::nvme::Subsystem> subsystem;
-    std::set<std::string> hosts;
     bool ending = false;
     core::Event gone;
   };
@@ -95,6 +110,7 @@ class Shares final : private storage::DeviceRegistry::Observer {
   Share* find(const storage::Device& device) const;
   Result<void> try_listen();
   core::Task<void> end(std::shared_ptr<Share> share);
+  std::string reservation_path(const Uuid& pool, const Uuid& replica) const;
 
   void device_added(const storage::DeviceEntry& entry) override;
   void device_removed(const storage::Device& device) override;
@@ -105,7 +121,9 @@ class Shares final : private storage::DeviceRegistry::Observer {
   ShareSettings settings_;
   bool configured_ = false, listening_ = false;
   std::string trouble_;
+  core::Env& env_;
   storage::nvme::Target target_;
+  Subsystems subsystems_;
   std::map<std::string, std::shared_ptr<Share>, std::less<>> shares_;  // by device name
   core::Scope scope_;  // ends shares of devices that were taken away
 };

@@ -185,6 +185,27 @@ TEST_F(SharesTest, OnlyAllowedHosts) {
             kOther + std::string(1, '\0'));
 }
 
+TEST_F(SharesTest, HostsOfTheSubsystemAreThoseOfTheShare) {
+  ASSERT_TRUE(create_replica("r1", "p", 4 * kMiB, true));
+  ASSERT_TRUE(share("r1", {nvme::testing::kHostNqn}));
+  Shares& shares = node_->engine.shares();
+  const auto device = node_->engine.devices().find("r1");
+  const auto subsystem = shares.target().find(share_nqn("r1"));
+  EXPECT_TRUE(subsystem->allow_host(kOther));  // as nvmf_subsystem_add_host does
+  EXPECT_EQ(shares.hosts(*device).size(), 2U);
+  ASSERT_TRUE(shares.set_hosts(*device, {nvme::testing::kHostNqn}));
+  EXPECT_FALSE(subsystem->allows(kOther));
+  std::vector<std::string> most;
+  for (std::size_t i = 0; i < nvme::limits::kAllowedHosts; ++i) {
+    most.push_back("nqn.2014-08.org.example:h" + std::to_string(i));
+  }
+  ASSERT_TRUE(shares.set_hosts(*device, most));
+  for (auto& host : most) host += "x";
+  EXPECT_TRUE(shares.set_hosts(*device, most)) << "as many others";
+  EXPECT_EQ(shares.hosts(*device).size(), most.size());
+  EXPECT_TRUE(subsystem->allows(most.front()));
+}
+
 TEST_F(SharesTest, StandOverARestart) {
   ASSERT_TRUE(create_replica("r1", "p", 4 * kMiB, true));
   ASSERT_TRUE(create_replica("r2", "p", 4 * kMiB, true));

@@ -13,6 +13,8 @@ SpdkServices::SpdkServices(Engine& engine, core::Log& log, const NodeInfo& info,
       bdev_(devices_),
       modules_(devices_),
       lvol_(engine),
+      nvme_(devices_),
+      nvmf_(devices_),
       mayastor_(devices_, std::move(options.write_config)),
       bridge_(directory, allowed) {}
 
@@ -23,6 +25,8 @@ Result<void> SpdkServices::bind(rpc::Directory& directory, bool v1, bool v0) {
   TRY(bind_spdk_bdev(directory, bdev_));
   TRY(bind_spdk_modules(directory, modules_));
   TRY(bind_spdk_lvol(directory, lvol_));
+  TRY(bind_spdk_nvme(directory, nvme_));
+  TRY(bind_spdk_nvmf(directory, nvmf_));
   TRY(bind_mayastor_methods(directory, mayastor_));
   if (v1) TRY(bind_json_bridge_v1(directory, bridge_));
   if (v0) TRY(bind_json_bridge_v0(directory, bridge_));

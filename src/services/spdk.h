@@ -12,6 +12,8 @@
 #include "services/spdk_log.h"
 #include "services/spdk_lvol.h"
 #include "services/spdk_modules.h"
+#include "services/spdk_nvme.h"
+#include "services/spdk_nvmf.h"
 
 namespace capstan::services {
 
@@ -38,6 +40,8 @@ class SpdkServices {
   SpdkBdevService bdev_;
   SpdkModulesService modules_;
   SpdkLvolService lvol_;
+  SpdkNvmeService nvme_;
+  SpdkNvmfService nvmf_;
   MayastorMethods mayastor_;
   JsonBridge bridge_;
 };

@@ -180,7 +180,6 @@ Result<void> SpdkDevices::attach(const StackedDefinition& definition,
   }
   auto added = engine_.devices().add({device, "", {}});
   if (added) return {};
-  if (definition.kind == Kind::kError) below->release();
   return creation_error(std::move(added).error());
 }
 
@@ -190,7 +189,6 @@ void SpdkDevices::detach(const StackedDefinition& definition) {
   device->retire();
   if (auto* failing = dynamic_cast<storage::ErrorInjectingDevice*>(device.get())) {
     failing->resume_held();
-    failing->inner()->release();
   }
   engine_.devices().remove(definition.name);
 }

@@ -6,6 +6,7 @@
 
 #include "core/os_thread.h"
 #include "rpc/json_call.h"
+#include "services/spdk_nvmf.h"
 #include "services/spdk_params.h"
 
 namespace capstan::services {
@@ -69,6 +70,9 @@ SpdkFrameworkService::Answer<spdk::Subsystems> SpdkFrameworkService::get_subsyst
   spdk::Subsystems out;
   out.add_subsystems()->set_subsystem("scheduler");
   out.add_subsystems()->set_subsystem("bdev");
+  auto& nvmf = *out.add_subsystems();
+  nvmf.set_subsystem("nvmf");
+  nvmf.add_depends_on("bdev");
   co_return out;
 }
 
@@ -78,6 +82,8 @@ SpdkFrameworkService::Answer<spdk::SubsystemConfig> SpdkFrameworkService::get_co
   spdk::SubsystemConfig out;
   if (request.name() == "bdev") {
     *out.mutable_config()->mutable_list_value() = saved_devices(devices_);
+  } else if (request.name() == "nvmf") {
+    *out.mutable_config()->mutable_list_value() = saved_subsystems(devices_.engine().shares());
   } else if (request.name() == "scheduler") {
     out.mutable_config()->set_null_value(google::protobuf::NULL_VALUE);
   } else {

@@ -16,7 +16,11 @@ using Empty = google::protobuf::Empty;
 // By core::LogLevel.
 constexpr std::array<std::string_view, 5> kLevels = {"DEBUG", "INFO", "NOTICE", "WARNING", "ERROR"};
 
-constexpr std::array kTypes = {"bdev_register", "bdev_unregister", "bdev_resize"};
+// SPDK's own, then what became of a pool, with its name: SPDK has no events of pools.
+constexpr std::array<std::string_view, 6> kTypes = {"bdev_register", "bdev_unregister",
+                                                    "bdev_resize",   "lvs_degraded",
+                                                    "lvs_faulted",   "lvs_unavailable"};
+constexpr std::string_view kPoolPrefix = "lvs_";
 
 }  // namespace
 
@@ -79,36 +83,48 @@ SpdkLogService::Answer<Empty> SpdkLogService::enable_timestamps(
 
 SpdkNotifyService::SpdkNotifyService(Engine& engine) : engine_(engine) {
   engine_.devices().observe(*this);
+  engine_.events().listen(*this);
 }
 
 SpdkNotifyService::~SpdkNotifyService() {
+  engine_.events().forget(*this);
   engine_.devices().unobserve(*this);
 }
 
-void SpdkNotifyService::keep(const char* type, const storage::Device& device) {
+void SpdkNotifyService::keep(std::string_view type, std::string object) {
   auto& kept = kept_.emplace_back();
-  kept.set_type(type);
-  kept.set_ctx(spdk_name(device));
+  kept.set_type(std::string(type));
+  kept.set_ctx(std::move(object));
   kept.set_id(next_id_++);
   if (kept_.size() > limits::kSpdkNotifications) kept_.pop_front();
 }
 
 void SpdkNotifyService::device_added(const storage::DeviceEntry& entry) {
-  keep(kTypes[0], *entry.device);
+  keep(kTypes[0], spdk_name(*entry.device));
 }
 
 void SpdkNotifyService::device_removed(const storage::Device& device) {
-  keep(kTypes[1], device);
+  keep(kTypes[1], spdk_name(device));
 }
 
 void SpdkNotifyService::device_resized(const storage::Device& device) {
-  keep(kTypes[2], device);
+  keep(kTypes[2], spdk_name(device));
+}
+
+void SpdkNotifyService::published(std::string_view category, std::string_view action,
+                                  std::string_view target, const EventBus::Details& details) {
+  if (category != "pool" || action != "state_change") return;
+  const auto state = details.find("state");
+  for (const auto type : kTypes) {
+    if (state == details.end() || type != std::string(kPoolPrefix) + state->second) continue;
+    keep(type, std::string(target));
+  }
 }
 
 SpdkNotifyService::Answer<spdk::NotificationTypes> SpdkNotifyService::get_types(rpc::Call&,
                                                                                 const Empty&) {
   spdk::NotificationTypes out;
-  for (const char* type : kTypes) out.add_types(type);
+  for (const auto type : kTypes) out.add_types(std::string(type));
   co_return out;
 }
 

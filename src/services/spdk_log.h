@@ -36,7 +36,9 @@ class SpdkLogService {
   core::Log& log_;
 };
 
-class SpdkNotifyService final : public storage::DeviceRegistry::Observer {
+// Devices that come, go and change size, as SPDK has it, and pools that stop working well.
+class SpdkNotifyService final : public storage::DeviceRegistry::Observer,
+                                public EventBus::Listener {
  public:
   using Empty = google::protobuf::Empty;
   template <class T>
@@ -54,9 +56,11 @@ class SpdkNotifyService final : public storage::DeviceRegistry::Observer {
   void device_added(const storage::DeviceEntry& entry) override;
   void device_removed(const storage::Device& device) override;
   void device_resized(const storage::Device& device) override;
+  void published(std::string_view category, std::string_view action, std::string_view target,
+                 const EventBus::Details& details) override;
 
  private:
-  void keep(const char* type, const storage::Device& device);
+  void keep(std::string_view type, std::string object);
 
   Engine& engine_;
   std::deque<spdk::Notification> kept_;  // the last limits::kSpdkNotifications

@@ -271,7 +271,8 @@ TEST_F(Spdk, SizesChange) {
 }
 
 TEST_F(Spdk, NotificationsAreNumberedAndBounded) {
-  EXPECT_EQ(json("notify_get_types"), R"(["bdev_register","bdev_unregister","bdev_resize"])");
+  EXPECT_EQ(json("notify_get_types"), R"(["bdev_register","bdev_unregister","bdev_resize",)"
+                                      R"("lvs_degraded","lvs_faulted","lvs_unavailable"])");
   for (int i = 0; i < 600; ++i) {
     malloc("M", 1);
     json("bdev_malloc_delete", R"({"name":"M"})");

@@ -35,6 +35,7 @@
 #include "snapshot.pb.h"
 #include "spdk/bdev.pb.h"
 #include "spdk/bdev_modules.pb.h"
+#include "spdk/bdev_nvme.pb.h"
 #include "spdk/framework.pb.h"
 #include "spdk/log.pb.h"
 #include "spdk/lvol.pb.h"
@@ -230,6 +231,7 @@ std::vector<const pb::MethodDescriptor*> all_methods() {
       ::spdk::Notification::descriptor()->file(),
       ::spdk::Bdevs::descriptor()->file(),
       ::spdk::BdevName::descriptor()->file(),
+      ::spdk::BdevNvmeNames::descriptor()->file(),
       ::spdk::Lvols::descriptor()->file(),
       ::spdk::NexusShareRequest::descriptor()->file()};
   for (const auto& [folder, file] : mayastor_files()) files.push_back(file);

@@ -14,7 +14,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from jsonrpc_test import Client, RpcError  # noqa: E402
-from node import MIB, ROOT, Node, wait_until  # noqa: E402
+from node import MIB, ROOT, Node, free_port, wait_until  # noqa: E402
+from nvme_host import HOST_NQN, Host  # noqa: E402
 
 with open(os.path.join(ROOT, 'tests', 'vectors', 'spdk_shapes.json'), encoding='utf-8') as file:
     SHAPES = json.load(file)
@@ -86,6 +87,44 @@ class Spdk(unittest.TestCase):
                     self.shaped(method)
         registered = set(self.client.call('rpc_get_methods'))
         self.assertEqual(set(SHAPES) - {'about'} - registered, set())
+
+    def test_a_subsystem_made_by_hand(self):
+        call, nqn, port = self.client.call, 'nqn.2019-05.io.openebs:hand', str(free_port())
+        address = {'trtype': 'tcp', 'adrfam': 'ipv4', 'traddr': '127.0.0.1', 'trsvcid': port}
+        printed = {'trtype': 'TCP', 'adrfam': 'IPv4', 'traddr': '127.0.0.1', 'trsvcid': port}
+        call('bdev_malloc_create', num_blocks=2048, block_size=512, name='M9')
+        self.assertIs(call('nvmf_create_transport', trtype='TCP'), True)
+        self.assertIs(call('nvmf_create_subsystem', nqn=nqn, ana_reporting=True, max_namespaces=2,
+                           serial_number='S9'), True)
+        self.assertIs(call('nvmf_subsystem_add_host', nqn=nqn, host=HOST_NQN), True)
+        self.assertEqual(call('nvmf_subsystem_add_ns', nqn=nqn, namespace={'bdev_name': 'M9'}), 1)
+        self.assertIs(call('nvmf_subsystem_add_listener', nqn=nqn, listen_address=address), True)
+        self.fails(-32602, 'Invalid parameters', 'nvmf_subsystem_add_listener', nqn=nqn,
+                   listen_address=address)
+        subsystems = {s['nqn']: s for s in self.shaped('nvmf_get_subsystems')}
+        self.assertEqual(subsystems[nqn]['listen_addresses'], [printed])
+        self.assertEqual(subsystems[nqn]['namespaces'][0]['anagrpid'], 1)
+        host = Host(('127.0.0.1', int(port)), nqn)
+        self.addCleanup(host.close)
+        host.write(0, b'x' * 4096)
+        [controller] = call('nvmf_subsystem_get_controllers', nqn=nqn)
+        self.assertEqual(list(controller), ['cntlid', 'cntrltype', 'hostnqn', 'hostid',
+                                            'num_io_qpairs'])
+        self.assertEqual((controller['hostnqn'], controller['num_io_qpairs']), (HOST_NQN, 2))
+        pairs = call('nvmf_subsystem_get_qpairs', nqn=nqn)
+        self.assertEqual([(p['qid'], p['listen_address']) for p in pairs],
+                         [(0, printed), (1, printed)])
+        [listener] = call('nvmf_subsystem_get_listeners', nqn=nqn)
+        self.assertEqual(listener, {'address': printed, 'ana_states': [
+            {'ana_group': group, 'ana_state': 'optimized'} for group in (1, 2)]})
+        before = [s for s in call('nvmf_get_subsystems') if s['nqn'] == nqn]
+        saved = call('framework_get_config', name='nvmf')
+        call('nvmf_delete_subsystem', nqn=nqn)
+        self.assertTrue(host.io.closed())
+        self.assertEqual(call('framework_get_config', name='nvmf'), [])
+        for entry in saved[1:]:    # the transport is there
+            call(entry['method'], **entry['params'])
+        self.assertEqual([s for s in call('nvmf_get_subsystems') if s['nqn'] == nqn], before)
 
     def test_the_page_about_methods_is_true(self):
         with open(os.path.join(ROOT, 'docs', 'spdk-methods.md'), encoding='utf-8') as page:

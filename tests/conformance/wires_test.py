@@ -20,6 +20,7 @@ REPLICA = 'mayastor.v1.ReplicaRpc/'
 BDEV = 'mayastor.v1.BdevRpc/'
 HOST = 'mayastor.v1.HostRpc/'
 NODE = 'capstan.node.v1.NodeRpc/'
+STATS = 'mayastor.v1.StatsRpc/'
 KV = 'capstan.datastore.v1.DataStoreRpc/'
 POOL_UUID = '7f9c1d9e-4a5b-4c3e-9d41-0d1c2b3a4f50'
 REPLICA_UUID = '0b1b2c3d-1111-4222-8333-444455556666'
@@ -68,6 +69,11 @@ def story(node):
         (REPLICA + 'SetReplicaEntityId', {'uuid': REPLICA_UUID, 'entity_id': 'volume-1'}),
         (REPLICA + 'SetReplicaEntityId', {'uuid': OTHER_UUID, 'entity_id': 'volume-1'}),
         (REPLICA + 'ListReplicas', {'name': 'r'}),
+        (STATS + 'GetPoolIoStats', {'name': 'no such pool'}),
+        (STATS + 'GetReplicaIoStats', {'name': 'no such replica'}),
+        (STATS + 'GetNexusIoStats', {}),
+        (STATS + 'GetNexusIoStats', {'name': 'no such nexus'}),
+        (STATS + 'ResetIoStats', {}),
         (BDEV + 'Create', {'uri': 'malloc:///m0?size_mb=8&blk_size=512&uuid=' + OTHER_UUID}),
         (BDEV + 'Create', {'uri': 'malloc:///m0?size_mb=8'}),
         (BDEV + 'Create', {'uri': 'nonsense:///m0'}),
@@ -208,7 +214,7 @@ class Story(unittest.TestCase):
             with self.subTest(where):
                 self.assertEqual(expected.code == 'OK', got.answer is not None,
                                  f'gRPC: {expected}; here: {got}')
-                if expected.code == 'OK':
+                if expected.code == 'OK' and not got.lossy:
                     compared += 1
                     self.assertEqual(same_everywhere(expected.answer, first),
                                      same_everywhere(got.answer, node))
@@ -227,8 +233,9 @@ class Story(unittest.TestCase):
                 if wire.name == 'jsonrpc' and errnos[step] > 0:
                     codes = {-errnos[step]}
                 self.assertIn(got.native, codes, f'gRPC: {expected}; here: {got}')
-                self.assertEqual(same_everywhere(expected.message, first),
-                                 same_everywhere(got.message, node))
+                if not got.own_words:
+                    self.assertEqual(same_everywhere(expected.message, first),
+                                     same_everywhere(got.message, node))
         self.assertGreater(compared, 90)
 
     def test_the_story_fails_in_several_ways(self):
@@ -258,9 +265,10 @@ class EveryOperation(unittest.TestCase):
                 called += 1
                 if operation.kind in ('unary', 'large'):
                     # Pieces of any size need not have a JSON form; everything else has every name.
-                    serving = [wire for wire in wires if wire.serves(operation)]
+                    able = [wire for wire in wires if wire.can_call(name, {})]
+                    serving = [wire for wire in able if wire.serves(operation)]
                     if operation.kind == 'unary':
-                        self.assertEqual(serving, wires)
+                        self.assertEqual(serving, able)
                     got = {wire.name: wire.call(name, {}) for wire in serving}
                     self.compare(operation, got, matrix)
                 else:
@@ -271,6 +279,8 @@ class EveryOperation(unittest.TestCase):
         """Where one request gets one reply these are refused; elsewhere they work alike."""
         got = {}
         for wire in wires:
+            if not wire.can_call(operation.full_name, {}):
+                continue
             if operation.kind == 'endless':
                 got[wire.name] = wire.endless(operation.full_name, {}, 0, lambda: None)
             else:
@@ -291,6 +301,9 @@ class EveryOperation(unittest.TestCase):
         self.assertEqual(got['drpc'].native, grpc_number(code), got['drpc'])
         self.assertEqual(got['drpc'].message, got['grpc'].message)
         self.assertEqual((got['muxio'].native, got['muxio'].message), (code, got['grpc'].message))
+        if 'rest' in got and not got['rest'].own_words:
+            self.assertEqual((got['rest'].native, got['rest'].message),
+                             (code, got['grpc'].message))
         if 'jsonrpc' not in got:
             return
         # The catalogue of SPDK insists on codes of its own (jsonrpc section B).
@@ -390,9 +403,10 @@ class Streams(unittest.TestCase):
                                   | {-32601}, stored)
                     continue
                 self.assertIsNotNone(stored.answer, stored)
-                empty = wire.call(KV + 'WriteStream', [])
-                self.assertEqual((empty.code, empty.message),
-                                 ('INVALID_ARGUMENT', 'Payload cannot be empty.'))   # no store
+                if wire.can_call(KV + 'WriteStream', []):
+                    empty = wire.call(KV + 'WriteStream', [])
+                    self.assertEqual((empty.code, empty.message),
+                                     ('INVALID_ARGUMENT', 'Payload cannot be empty.'))  # no store
                 large = wire.call(KV + 'WriteStream', [{'key': b64(b'k'),
                                                         'data': b64(bytes(MIB + 1))}])
                 self.assertEqual(large.code, 'INVALID_ARGUMENT')

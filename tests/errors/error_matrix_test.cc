@@ -15,6 +15,7 @@
 #include "rpc/json_call.h"
 #include "wire/drpc/error_map.h"
 #include "wire/grpc/error_map.h"
+#include "wire/rest/error_map.h"
 
 namespace capstan {
 namespace {
@@ -70,6 +71,22 @@ std::string cells(const Error& error) {
   return out.str();
 }
 
+void http_page(std::ostringstream& out) {
+  out << "\n## HTTP\n\n"
+         "An error of an operation is a trace: a list of objects with `kind`, `id` (the service "
+         "and "
+         "the name\nbelow), `msg` and what the error knows besides. What is wrong with a request "
+         "before there is an\noperation is plain text or nothing: 400, 401, 404, 405, 406, 408, "
+         "413, 415, 431, 501.\n\n"
+         "| code | status | kind | id | after |\n|---|---|---|---|---|\n";
+  for (int value = 1; value < kCodes; ++value) {
+    const Code code = static_cast<Code>(value);
+    const auto native = wire::rest::native_status(code);
+    out << "| " << code_name(code) << " | " << native.status << " | " << native.kind << " | "
+        << native.name << " | " << (native.status == 503 ? "`retry-after`" : "") << " |\n";
+  }
+}
+
 std::string page() {
   std::ostringstream out;
   out << "# Errors on each wire\n\n"
@@ -81,7 +98,8 @@ std::string page() {
          "| gRPC | trailer `grpc-status` | trailer `grpc-message` |\n"
          "| JSON-RPC | `error.code` | `error.message` |\n"
          "| dRPC | `Reply.status` (DAOS's number), `Reply.code` (gRPC's), `Reply.sys_errno` | "
-         "`Reply.message` |\n\n"
+         "`Reply.message` |\n"
+         "| HTTP | status, and in a trace `id` | in a trace `msg` |\n\n"
          "## By canonical code\n\n"
          "For errors in which the operating system had no part.\n\n"
          "| code | gRPC | JSON-RPC | dRPC |\n|---|---|---|---|\n";
@@ -102,6 +120,7 @@ std::string page() {
     const Error error = fail_errno(known.value, "x").error();
     out << "| " << known.name << " | " << code_name(error.code) << cells(error);
   }
+  http_page(out);
   return out.str();
 }
 
@@ -128,6 +147,18 @@ TEST(ErrorMatrix, EveryWireTellsFailureFromSuccess) {
   }
   EXPECT_EQ(drpc.size(), 16U);  // no two codes share a number
   EXPECT_EQ(grpc.size(), 16U);
+}
+
+TEST(ErrorMatrix, HttpClientsTellFailureFromSuccess) {
+  std::set<std::string_view> names;
+  for (int value = 1; value < kCodes; ++value) {
+    const auto native = wire::rest::native_status(static_cast<Code>(value));
+    EXPECT_GE(native.status, 400U) << value;
+    EXPECT_TRUE(native.kind == "permanent" || native.kind == "temporary") << value;
+    EXPECT_NE(wire::rest::error_of_status(native.status, "x").code, Code::kUnknown) << value;
+    names.insert(native.name);
+  }
+  EXPECT_EQ(names.size(), 16U);  // the id tells them all apart
 }
 
 TEST(ErrorMatrix, JsonRpcCodesAreErrnosOrOfJsonRpc) {

@@ -16,7 +16,12 @@ Task<void> serve(core::Env* env, core::SignalSet* signals, const rpc::Directory*
                  const wire::muxio::MethodTable* methods, const core::Log* log) {
   wire::GrpcServer grpc(*env, *directory, *log, {});
   wire::muxio::Server muxio(*env, *directory, *methods, *log, {});
-  apps::Door door(*env, *log, grpc, muxio);
+  auto rest = wire::rest::Server::create(*directory, *log, {});
+  if (!rest) {
+    std::fprintf(stderr, "%s\n", rest.error().text().c_str());
+    co_return;
+  }
+  apps::Door door(*env, *log, grpc, muxio, **rest);
   const auto address = door.listen(core::Address::tcp("127.0.0.1", 0));
   if (!address) {
     std::fprintf(stderr, "%s\n", address.error().text().c_str());
@@ -25,6 +30,7 @@ Task<void> serve(core::Env* env, core::SignalSet* signals, const rpc::Directory*
   core::Scope scope;
   scope.spawn(grpc.run());
   scope.spawn(muxio.run());
+  scope.spawn((*rest)->run());
   scope.spawn(door.run());
   std::printf("port %u\n", address->port);
   std::fflush(stdout);
@@ -32,6 +38,7 @@ Task<void> serve(core::Env* env, core::SignalSet* signals, const rpc::Directory*
   door.stop();
   grpc.stop(core::kSecond);
   muxio.stop(core::kSecond);
+  (*rest)->stop(core::kSecond);
   co_await scope.join();
 }
 

@@ -6,8 +6,10 @@ message. An operation that streams its answers gives {'messages': [...]}; one th
 requests is called with a list of them. A new wire joins by one more class here and its line in
 DRIVERS.
 """
+import base64
 import dataclasses
 import functools
+import http.client
 import json
 import os
 import socket
@@ -15,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format
@@ -33,6 +36,8 @@ class Outcome:
     message: str = ''
     native: object = None    # what this wire calls the error
     sys_errno: int = 0       # dRPC says it; a JSON-RPC code is made of it
+    lossy: bool = False      # this wire's answer leaves something out by declaration
+    own_words: bool = False  # the wire refused it before it was a call
 
     def __str__(self):
         return f'{self.code} {self.answer if self.code == "OK" else self.message}'
@@ -58,6 +63,10 @@ class Wire:
 
     def kind(self, name):
         return self.operations[name].kind
+
+    def can_call(self, name, fields):
+        """Whether this wire can say the request at all: a path has no empty arguments."""
+        return True
 
     def request(self, name, fields):
         return self.client.request(name, fields)
@@ -181,6 +190,268 @@ class MuxioWire(Wire):
 
     def refuses_too_large(self, name, fields):
         return 'too large' in self.call(name, fields, timeout=120).message
+
+
+class RestWire(Wire):
+    """HTTP/1.1 by the paths of the declarations, JSON as the native tree has it."""
+    name = 'rest'
+    is_unix = False
+
+    def serves(self, operation):
+        return True
+
+    def native_codes(self, code, matrix):
+        return {code}
+
+    def bindings(self, name):
+        options = self.options(name)
+        declared = ([options.http] if options.HasField('http') else []) + list(options.more_http)
+        return declared or [None]
+
+    @staticmethod
+    def steps(binding):
+        """[(text, None) or (None, field), …]"""
+        found = []
+        for part in binding.path.strip('/').split('/'):
+            if part.startswith('{'):
+                inside = part[1:-1]
+                found.append((None, inside.partition('=')[2] or inside))
+            else:
+                found.append((part, None))
+        return found
+
+    def binding_for(self, name, fields):
+        """The first one of which every argument is at hand; False when there is none."""
+        for binding in self.bindings(name):
+            if binding is None:
+                return None
+            if binding.answer == 4 or binding.raw_body or binding.only or binding.set:
+                continue         # of other shapes than the calls of a test
+            named = [f for _, f in self.steps(binding) if f]
+            if all(self.text_of(fields, f) for f in named):
+                return binding
+        return False
+
+    def can_call(self, name, fields):
+        first = fields[0] if isinstance(fields, list) and fields else fields
+        return self.binding_for(name, self.with_store(name, first or {})) is not False
+
+    @staticmethod
+    def with_store(name, fields):
+        """A path names its store; elsewhere none means the first."""
+        if '.DataStoreRpc/' in name and isinstance(fields, dict) and 'store' not in fields:
+            return {**fields, 'store': 'main'}
+        return fields
+
+    @staticmethod
+    def text_of(fields, path):
+        value = fields
+        for part in path.split('.'):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    @staticmethod
+    def without(fields, path):
+        head, dot, rest = path.partition('.')
+        if head not in fields:
+            return fields
+        if dot:
+            inner = RestWire.without(fields[head], rest)
+            others = {k: v for k, v in fields.items() if k != head}
+            return {**others, head: inner} if inner else others
+        return {k: v for k, v in fields.items() if k != head}
+
+    def is_bytes(self, name, path):
+        message = self.client.method(name).input_type
+        for part in path.split('.'):
+            field = message.fields_by_name[part]
+            message = field.message_type
+        return field.type == field.TYPE_BYTES
+
+    def bytes_changed(self, message, value, change):
+        """Every bytes field of a message in JSON, through `change`."""
+        def one(field, part):
+            if field.type == field.TYPE_BYTES:
+                return change(part)
+            nested = field.message_type
+            if nested and isinstance(part, dict) and not nested.GetOptions().map_entry:
+                return self.bytes_changed(nested, part, change)
+            return part
+        out = {}
+        for key, part in value.items():
+            field = message.fields_by_name.get(key)
+            if field is None or part is None:
+                out[key] = part
+            elif isinstance(part, list):
+                out[key] = [one(field, element) for element in part]
+            else:
+                out[key] = one(field, part)
+        return out
+
+    def hexed(self, message, value):
+        """proto3 JSON has bytes in base64, the native tree in hexadecimal."""
+        return self.bytes_changed(message, value, lambda text: base64.b64decode(text).hex())
+
+    def unhexed(self, message, value):
+        return self.bytes_changed(message, value,
+                                  lambda text: base64.b64encode(bytes.fromhex(text)).decode())
+
+    def request_line(self, name, fields):
+        """(method, target, fields of the body or None)"""
+        fields = self.with_store(name, fields)
+        binding = self.binding_for(name, fields)
+        assert binding is not False, (name, fields)
+        if binding is None:
+            return 'POST', f'/rpc/{name}', fields
+        path = ''
+        for text, field in self.steps(binding):
+            if field:
+                value = self.text_of(fields, field)
+                raw = base64.b64decode(value) if self.is_bytes(name, field) else str(value)
+                text = urllib.parse.quote(raw, safe='')
+                fields = self.without(fields, field)
+            path += '/' + text
+        query = []
+        body = fields
+        if binding.method in ('GET', 'DELETE'):
+            query, body = list(self.flat(name, fields)), None
+        else:
+            for field in binding.query:
+                if field in fields:
+                    query.append((field, self.query_text(fields[field])))
+                    body = self.without(body, field)
+            if binding.body:
+                body = fields.get(binding.body)
+        if query:
+            path += '?' + urllib.parse.urlencode(query)
+        return binding.method, path, body
+
+    @staticmethod
+    def query_text(value):
+        return ('true' if value else 'false') if isinstance(value, bool) else value
+
+    def flat(self, name, fields, prefix=''):
+        for key, value in fields.items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, dict):
+                    yield from self.flat(name, one, f'{prefix}{key}.')
+                else:
+                    yield prefix + key, self.query_text(one)
+
+    def body_of(self, name, fields, body):
+        binding = self.binding_for(name, self.with_store(name, fields))
+        message = self.client.method(name).input_type
+        if binding is not None and binding.body:
+            if binding.json_text:
+                return body or ''
+            return json.dumps(self.hexed(message, {binding.body: body or ''})[binding.body])
+        return json.dumps(self.hexed(message, body))
+
+    def connect(self, timeout=30):
+        return http.client.HTTPConnection('127.0.0.1', self.node.port, timeout=timeout)
+
+    def send(self, connection, name, fields, headers=None):
+        if isinstance(fields, list):
+            method, target, _ = self.request_line(name, fields[0] if fields else {})
+            binding = self.binding_for(name, self.with_store(name, fields[0] if fields else {}))
+            given = [f for _, f in self.steps(binding) if f] if binding is not None else []
+            lines = []
+            for index, one in enumerate(fields):
+                for field in given if index == 0 else []:
+                    one = self.without(one, field)
+                message = self.client.method(name).input_type
+                lines.append(json.dumps(self.hexed(message, one)) + '\n')
+            connection.request(method, target, ''.join(lines).encode(), headers or {})
+            return
+        method, target, body = self.request_line(name, fields)
+        data = None if body is None and method in ('GET', 'DELETE') else \
+            self.body_of(name, fields, body).encode()
+        connection.request(method, target, data, headers or {})
+
+    def call(self, name, fields, deadline=None, timeout=30):
+        headers = {'x-timeout-ms': str(int(deadline * 1000))} if deadline else {}
+        connection = self.connect(timeout)
+        try:
+            self.send(connection, name, fields, headers)
+            response = connection.getresponse()
+            return self.outcome(name, fields, response, response.read())
+        finally:
+            connection.close()
+
+    def outcome(self, name, fields, response, data):
+        first = fields[0] if isinstance(fields, list) and fields else fields or {}
+        binding = self.binding_for(name, self.with_store(name, first))
+        kind = response.headers.get('content-type', '')
+        if response.status == 204:
+            return Outcome(answer=self.as_dictionary(self.empty_answer(name)), lossy=True)
+        if response.status >= 400:
+            if kind != 'application/json' or not data:
+                code = HTTP_CODES.get(response.status)
+                return Outcome(code, None, data.decode().strip(), code, own_words=True)
+            error = json.loads(data)[0]
+            if error['msg'].startswith('nothing is at /'):   # the value is absent, elsewhere too
+                return Outcome(answer=self.as_dictionary(self.empty_answer(name)))
+            code = TRACE_CODES.get(error['id'].rpartition('.')[2])
+            return Outcome(code, None, error['msg'], code)
+        if self.kind(name) in ('large', 'bidirectional', 'endless'):
+            answers = [self.one_answer(name, binding, line) for line in data.splitlines()]
+            return Outcome(answer={'messages': answers})
+        return Outcome(answer=self.one_answer(name, binding, data),
+                       lossy=bool(binding is not None and binding.result
+                                  and len(self.client.method(name).output_type.fields) > 1))
+
+    def one_answer(self, name, binding, data):
+        message = self.empty_answer(name)
+        if binding is not None and binding.json_text:
+            value = {binding.result: data.decode().rstrip('\n')}
+        else:
+            value = json.loads(data)
+            if binding is not None and binding.result:
+                value = {binding.result: value}
+        json_format.ParseDict(self.unhexed(message.DESCRIPTOR, value), message,
+                              descriptor_pool=self.client.pool)
+        return self.as_dictionary(message)
+
+    def start(self, name, fields):
+        """A call under way; close() leaves it."""
+        connection = self.connect()
+        self.send(connection, name, fields)
+        return connection
+
+    def endless(self, name, fields, wanted, act):
+        connection = self.connect(60)
+        try:
+            self.send(connection, name, fields)
+            response = connection.getresponse()
+            if response.status >= 400:
+                return self.outcome(name, fields, response, response.read())
+            binding = self.binding_for(name, self.with_store(name, fields))
+            act()
+            return Outcome(answer={'messages': [self.one_answer(name, binding, response.readline())
+                                                for _ in range(wanted)]})
+        finally:
+            connection.close()
+
+    def refuses_too_large(self, name, fields):
+        """The node says so before it has read it all, and closes."""
+        connection = self.connect()
+        try:
+            self.send(connection, name, fields)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            return connection.getresponse().status in (413, 431)
+        except (http.client.HTTPException, ConnectionError):
+            return True
+        finally:
+            connection.close()
+
+
+# The last part of a trace's id, and the statuses without one, as canonical codes.
+TRACE_CODES = {code.name.lower(): code.name for code in grpc.StatusCode}
+TRACE_CODES['unauthorized'] = 'UNAUTHENTICATED'
+HTTP_CODES = {400: 'INVALID_ARGUMENT', 401: 'PERMISSION_DENIED', 404: 'UNIMPLEMENTED',
+              408: 'DEADLINE_EXCEEDED', 413: 'RESOURCE_EXHAUSTED', 503: 'RESOURCE_EXHAUSTED'}
 
 
 class UnixWire(Wire):
@@ -352,4 +623,4 @@ class DrpcWire(UnixWire):
                 return got
 
 
-DRIVERS = [GrpcWire, DrpcWire, JsonRpcWire, MuxioWire]
+DRIVERS = [GrpcWire, DrpcWire, JsonRpcWire, MuxioWire, RestWire]

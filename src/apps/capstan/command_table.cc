@@ -22,6 +22,9 @@ constexpr Flag kStore{"-s,--store", "NAME", "Store; default: the node's first", 
 constexpr Flag kFile{"--file", "PATH", "A store's file that no node has open, instead of a node",
                      ""};
 
+constexpr Parameter kRemote{"URI", "nvmf://ADDRESS[:PORT]/NQN, as a share's URI says it"};
+constexpr Flag kHostNqn{"--hostnqn", "NQN", "Name under which this host connects", ""};
+
 constexpr Group kGroups[] = {
     {"node", "The node itself"},
     {"pool", "Pools: formatted disks from which replicas are cut"},
@@ -29,6 +32,7 @@ constexpr Group kGroups[] = {
     {"bdev", "Block devices of the node"},
     {"image", "Whole disk images into and out of replicas"},
     {"kv", "Key/value stores of a node, or a store's file", kFile},
+    {"nvme", "Devices that other machines share over NVMe/TCP; no node is asked"},
 };
 
 constexpr Flag kGlobalFlags[] = {
@@ -264,6 +268,49 @@ constexpr Command kCommands[] = {
     {"kv", "info", "The stores of the node, or what a file holds", {}, {{kFile}}, kv_info},
     {"kv", "keys", "Hash and size of every key, newest first", {}, {{kStore, kFile}}, kv_keys},
     {"kv", "watch", "Every change, until interrupted", {}, {{kStore, kFile}}, kv_watch},
+
+    {"nvme",
+     "discover",
+     "What a target offers this host",
+     {{{"TARGET", "ADDRESS[:PORT]; port 8420 if not given"}}},
+     {{kHostNqn}},
+     nullptr},
+    {"nvme",
+     "connect-test",
+     "Connect, read a block, say what is there, and leave",
+     {{kRemote}},
+     {{kHostNqn}},
+     nullptr},
+    {"nvme",
+     "id",
+     "What controller and namespace say about themselves",
+     {{kRemote}},
+     {{kHostNqn}},
+     nullptr},
+    {"nvme",
+     "read",
+     "Content of a device to a file or standard output",
+     {{kRemote, {"FILE", "File to write, or - for standard output", false}}},
+     {{kHostNqn,
+       {"--offset", "SIZE", "Where to start", ""},
+       {"--length", "SIZE", "How much; default: to the end", ""}}},
+     nullptr},
+    {"nvme",
+     "write",
+     "A file or standard input to a device",
+     {{kRemote, {"FILE", "File to read, or - for standard input", false}}},
+     {{kHostNqn, {"--offset", "SIZE", "Where to start", ""}}},
+     nullptr},
+    {"nvme",
+     "bench",
+     "Requests a second, and how long each takes; writes destroy content",
+     {{kRemote}},
+     {{kHostNqn,
+       {"--pattern", "PATTERN", "What is done", "randread|randwrite|read|write", "randread"},
+       {"--block-size", "SIZE", "Bytes of one request", "", "4096"},
+       {"--depth", "N", "Requests at a time", "", "32"},
+       {"--seconds", "N", "How long", "", "5"}}},
+     nullptr},
 
     {"",
      "completion",

@@ -51,8 +51,9 @@ class Input {
       text_ = arguments.text("VALUE");
       size_ = text_->size();
     } else if (arguments.given("input")) {
-      CO_TRY_SET(file_,
-                 Session::usage(co_await session.env().files().open(arguments.text("input"), {})));
+      const std::string path = arguments.text("input");
+      CO_TRY(Session::usage(check_no_pipe(path, "Read it into standard input")));
+      CO_TRY_SET(file_, Session::usage(co_await session.env().files().open(path, {})));
       size_ = file_->info().size_bytes;
     }
     co_return Result<void>();

@@ -2,6 +2,7 @@
 #include "apps/capstan/image_files.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/capstan/printer.h"
 #include "base/assert.h"
@@ -39,6 +40,16 @@ core::Task<Result<void>> write_output(ByteView bytes, core::CancelToken token) {
 
 }  // namespace
 
+Result<void> check_no_pipe(const std::string& path, std::string_view instead) {
+  using enum std::filesystem::file_type;
+  std::error_code missing;
+  const auto kind = std::filesystem::status(path, missing).type();
+  if (kind != fifo && kind != socket && kind != character) return {};
+  return fail(
+      Code::kInvalidArgument,
+      "'" + path + "' is a pipe, a socket or a device without a size. " + std::string(instead));
+}
+
 core::Task<Result<std::unique_ptr<ImageSource>>> ImageSource::open(
     core::Env& env, std::string path, std::optional<std::uint64_t> size, bool dense,
     core::CancelToken token) {
@@ -54,6 +65,7 @@ core::Task<Result<std::unique_ptr<ImageSource>>> ImageSource::open(
     source->size_ = *size;
     if (*size > 0) source->extents_.push_back({0, *size});
   } else {
+    CO_TRY(check_no_pipe(path, "Read it into standard input, and give its size with --size"));
     CO_TRY_SET(source->file_, co_await env.files().open(path, {}));
     source->size_ = source->file_->info().size_bytes;
     if (size && *size != source->size_) {
@@ -126,6 +138,7 @@ core::Task<Result<std::unique_ptr<ImageTarget>>> ImageTarget::create(core::Env& 
                                                                      core::CancelToken token) {
   std::unique_ptr<ImageTarget> target(new ImageTarget(env, path, std::move(token)));
   if (path == kStandard) co_return target;
+  CO_TRY(check_no_pipe(path, "Write to standard output, and from there to it"));
   auto existing = co_await env.files().open(path, {});
   if (existing && (*existing)->info().is_block_device) {
     co_return fail(

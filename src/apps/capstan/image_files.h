@@ -16,6 +16,10 @@
 
 namespace capstan::apps {
 
+// kInvalidArgument for a pipe, a socket or a character device: opening one may wait for its other
+// end for ever, and it has no size. `instead` says what to do.
+Result<void> check_no_pipe(const std::string& path, std::string_view instead);
+
 class ImageSource {
  public:
   // "-" is standard input, whose size must be given when it is a pipe. `dense`: zeros that stand

@@ -3,6 +3,7 @@
 #include "apps/capstan/image_files.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -133,6 +134,23 @@ TEST_F(ImageFiles, ExistingFilesAreKeptUntilTheNewOneIsComplete) {
   EXPECT_FALSE(fs::exists(path("image.part")));
 }
 
+// Opening a pipe that nobody has at its other end waits for ever.
+TEST_F(ImageFiles, FixedBugAPipeAsATargetHung) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  fs::create_symlink(path("pipe"), path("link"));
+  for (const char* name : {"pipe", "link"}) {
+    Result<void> refused, replaced;
+    env_->run(create_twice(*env_, path(name), refused, replaced));
+    for (const auto& result : {refused, replaced}) {
+      ASSERT_FALSE(result);
+      EXPECT_EQ(result.error().code, Code::kInvalidArgument);
+      EXPECT_NE(result.error().text().find("standard output"), std::string::npos);
+    }
+    EXPECT_FALSE(fs::exists(path(std::string(name) + ".part")));
+  }
+  EXPECT_TRUE(fs::is_fifo(path("pipe")));
+}
+
 core::Task<void> open_source(core::Env& env, std::string name, std::optional<std::uint64_t> size,
                              Result<void>& result) {
   auto source = co_await ImageSource::open(env, name, size, false);
@@ -152,6 +170,10 @@ TEST_F(ImageFiles, SizesMustBeKnownAndRight) {
   env_->run(open_source(*env_, path("missing"), std::nullopt, result));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::kNotFound);
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  env_->run(open_source(*env_, path("pipe"), std::nullopt, result));
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().text().find("standard input"), std::string::npos);
 }
 
 }  // namespace

@@ -64,6 +64,12 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
 
 int main(int argc, char** argv) {
   rpc::quiet_protobuf();
+  const std::string_view path(argv[0]);
+  if (path.substr(path.find_last_of('/') + 1) == "initiator") {  // Mayastor's test program
+    std::vector<std::string> words(argv + 1, argv + argc);
+    words.insert(words.begin(), "--as-initiator");
+    return report(core::become_sibling("capstan-nvme", words), kFailed);
+  }
   auto invocation = parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
   if (!invocation) return report(invocation.error(), kUsage);
   auto sibling = sibling_of(*invocation);

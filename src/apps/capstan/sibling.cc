@@ -55,6 +55,19 @@ std::vector<std::string> pool_words(const Invocation& invocation) {
   return words;
 }
 
+std::vector<std::string> nvme_words(const Invocation& invocation) {
+  std::vector<std::string> words = {std::string(invocation.command->name)};
+  for (const Flag& flag : invocation.command->flags) {
+    if (flag.names.empty() || !invocation.arguments.given(flag.name())) continue;
+    words.push_back("--" + std::string(flag.name()));
+    words.push_back(invocation.arguments.text(flag.name()));
+  }
+  if (invocation.global.text("output") == "json") words.emplace_back("--json");
+  if (invocation.global.on("quiet")) words.emplace_back("--quiet");
+  add_parameters(invocation, words);
+  return words;
+}
+
 }  // namespace
 
 Result<std::optional<Sibling>> sibling_of(const Invocation& invocation) {
@@ -66,6 +79,7 @@ Result<std::optional<Sibling>> sibling_of(const Invocation& invocation) {
   }
   if (command.group == "pool" && !command.run)
     return Sibling{"capstan-pool", pool_words(invocation)};
+  if (command.group == "nvme") return Sibling{"capstan-nvme", nvme_words(invocation)};
   return std::nullopt;
 }
 

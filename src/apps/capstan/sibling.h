@@ -1,7 +1,7 @@
-// Why this file exists: commands about files and disks that no node has open: `capstan kv --file
-// PATH ...` and `capstan pool check|repair|dump`. Programs that talk to nodes know nothing of
-// storage, so this one becomes the program beside it that does; here is what that program is told.
-// Pure values in, words out.
+// Why this file exists: commands about files and disks that no node has open, and about devices of
+// other machines: `capstan kv --file PATH ...`, `capstan pool check|repair|dump`, `capstan nvme`.
+// Programs that talk to nodes know nothing of storage, so this one becomes the program beside it
+// that does; here is what that program is told. Pure values in, words out.
 #pragma once
 
 #include <optional>

@@ -53,6 +53,15 @@ TEST(Sibling, PoolsThatNoNodeHasOpen) {
   check({"pool", "dump", "d"}, "capstan-pool", {"dump", "--", "d"});
 }
 
+TEST(Sibling, DevicesOfOtherMachines) {
+  check({"nvme", "discover", "10.0.0.1"}, "capstan-nvme", {"discover", "--", "10.0.0.1"});
+  check({"-o", "json", "nvme", "read", "nvmf://h/n", "f", "--offset", "4KiB"}, "capstan-nvme",
+        {"read", "--offset", "4KiB", "--json", "--", "nvmf://h/n", "f"});
+  check({"nvme", "bench", "nvmf://h/n", "--depth", "1", "--hostnqn", "nqn.x"}, "capstan-nvme",
+        {"bench", "--hostnqn", "nqn.x", "--pattern", "randread", "--block-size", "4096", "--depth",
+         "1", "--seconds", "5", "--", "nvmf://h/n"});
+}
+
 TEST(Sibling, WhatAFileCannotDo) {
   for (const auto& [words, says] : std::vector<std::pair<Words, std::string>>{
            {{"kv", "watch", "--file", "f"}, "Watch the store of the node"},

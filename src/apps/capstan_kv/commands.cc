@@ -57,6 +57,7 @@ KvDone write(KvJob job) {
 
 KvDone read(KvJob job) {
   CO_TRY_SET(const Value value, must_find(job.store, job.word(0)));
+  CO_TRY(value.fetch());
   if (!value.checksum_right()) {
     std::fprintf(stderr, "warning: checksum mismatch, the value is damaged\n");
   }
@@ -160,7 +161,7 @@ KvDone keys(KvJob job) {
       kv_print(hex(value->key_hash(), 16) + "  " + std::to_string(value->size()));
     }
   }
-  co_return Result<void>();
+  co_return cursor.intact();
 }
 
 std::string label(std::string_view name) {

@@ -54,6 +54,7 @@ namespace {
 
 KvDone write_file(KvJob* job, core::File* file, Value value) {
   KvProgress progress(*job);
+  CO_TRY(value.fetch());
   const ByteView bytes = value.bytes();
   for (std::size_t at = 0; at < bytes.size();) {
     const std::size_t size = std::min(limits::kKvStreamPieceBytes, bytes.size() - at);
@@ -90,7 +91,10 @@ KvDone may_replace(core::FileSystem* files, std::string path, bool force) {
 }  // namespace
 
 KvDone kv_read_value(KvJob& job, Value value) {
-  if (job.call.to.empty()) co_return co_await core::write_standard_output(value.bytes());
+  if (job.call.to.empty()) {
+    CO_TRY(value.fetch());
+    co_return co_await core::write_standard_output(value.bytes());
+  }
   const std::string path = job.call.to, part = path + ".part";
   auto& files = job.env.files();
   CO_TRY(co_await may_replace(&files, path, job.call.force));

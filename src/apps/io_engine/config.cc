@@ -137,15 +137,9 @@ Result<void> read_json_rpc(const Settings& settings, NodeConfig& config) {
 Result<void> read_access(const Settings& settings, NodeConfig& config) {
   const Setting& setting = settings.at("access");
   if (setting.values.empty()) return {};
-  const std::string text = setting.text();  // rules joined by commas, as the variable has them
-  for (std::string_view rest = text;;) {
-    const auto comma = rest.find(',');
-    TRY_SET(const rpc::AccessRule rule,
-            named(rpc::AccessRule::parse(rest.substr(0, comma)), "--access", setting));
-    config.access.push_back(rule);
-    if (comma == std::string_view::npos) return {};
-    rest = rest.substr(comma + 1);
-  }
+  // Rules joined by commas, as the variable has them.
+  TRY_SET(config.access, named(rpc::AccessRule::parse_list(setting.text()), "--access", setting));
+  return {};
 }
 
 // Beside the JSON-RPC socket, which is a node's own where several run on one machine.
@@ -289,6 +283,7 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
     config.registration_name = config.node_name;
   }
   if (settings.given("hostnqn")) config.host_nqn = settings.text("hostnqn");
+  if (settings.given("hostid")) config.host_id = Uuid::parse(settings.text("hostid"));
   if (settings.given("registration")) {
     config.registration_uri = settings.text("registration");
     TRY(check_registration(*config.registration_uri));
@@ -380,10 +375,12 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
   TRY(read_http_listen(settings, config));
+  TRY_SET(config.http, read_http(settings));
   TRY(read_muxio(settings, config));
   TRY(read_api_versions(settings, config));
   TRY(read_json_rpc(settings, config));
   TRY(read_access(settings, config));
+  TRY_SET(config.gate, read_gate(settings, surroundings, config.warnings));
   read_drpc(settings, config);
   TRY(read_cores(settings, config));
   TRY(read_log(settings, config));

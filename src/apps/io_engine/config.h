@@ -11,11 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "apps/io_engine/config_gate.h"
+#include "apps/io_engine/config_http.h"
 #include "apps/io_engine/engine_config.h"
 #include "apps/io_engine/options.h"
 #include "apps/io_engine/pool_file.h"
 #include "base/limits.h"
 #include "base/result.h"
+#include "base/uuid.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/os_interfaces.h"
@@ -32,6 +35,8 @@ struct Surroundings {
   std::function<Result<std::string>(const std::string& path)> read_file;
   bool root = false;
   std::function<Result<std::vector<core::InterfaceAddress>>()> interfaces = {};
+  // The addresses of a host name; may take its time.
+  std::function<Result<std::vector<std::string>>(const std::string& host)> resolve = {};
 };
 
 // Where the certificates of the TCP port are; empty: not given.
@@ -54,8 +59,11 @@ struct NodeConfig {
   std::shared_ptr<const wire::TlsContext> tls;  // null: clear text
   TlsFiles tls_files;
   core::Nanos grpc_max_age = 0;  // of a connection; 0 = never ended for its age
+  std::size_t connections_max =
+      limits::kConnectionsMax;  // gRPC, Muxio, HTTP; fewer descriptors: fewer
   bool api_v0 = true, api_v1 = true;
-  std::vector<core::Address> http_listen;  // HTTP/1.1 only; IP addresses with `tls`
+  std::vector<core::Address> http_listen;  // HTTP only; IP addresses with `tls`
+  HttpConfig http;
 
   std::string drpc_socket;
   bool drpc_hello = false;
@@ -75,11 +83,13 @@ struct NodeConfig {
 
   std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 
-  std::vector<rpc::AccessRule> access;  // empty: whoever connects may call everything
+  std::vector<rpc::AccessRule> access;  // empty: whoever connects may call what the list allows
+  GateConfig gate;
 
   std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
   std::optional<std::string> registration_name;  // -N only
   std::optional<std::string> host_nqn;           // $HOSTNQN
+  std::optional<Uuid> host_id;                   // $MAYASTOR_NVMF_HOSTID
   std::string state_dir;
   std::optional<std::string> registration_uri;  // -R
 

@@ -407,6 +407,24 @@ TEST(NodeConfig, AddressOfTheNvmeTarget) {
   EXPECT_NE(address({}, {{"MY_POD_IP", "me"}}).find("'me' is no IPv4 address"), std::string::npos);
 }
 
+// `interface` in the file of -y wins over -T, NVMF_TGT_IFACE and MY_POD_IP; errors name the place.
+TEST(NodeConfig, TheInterfaceOfTheFileWins) {
+  const auto address = [](const std::string& interface, std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"-y", "/c.yaml"});
+    const auto config =
+        configure(std::move(arguments), {{"MY_POD_IP", "10.9.9.9"}, {"NVMF_TGT_IFACE", "eth0"}},
+                  {{"/c.yaml", "nvmf_tgt_conf: {interface: " + interface + "}\n"}});
+    return config ? config->shares.address : config.error().text();
+  };
+  EXPECT_EQ(address("eth1", {"-T", "ip:10.1.0.3"}), "10.2.0.2");
+  EXPECT_EQ(address("'ip:10.1.0.3'", {"-T", "eth1"}), "10.1.0.3");
+  EXPECT_EQ(address("'mac:02:42:AC:11:00:03'", {}), "10.2.0.2");
+  EXPECT_EQ(address("'subnet:10.2.0.0/16'", {}), "10.2.0.2");
+  EXPECT_EQ(address("null", {"-T", "eth1"}), "10.2.0.2");
+  EXPECT_NE(address("nosuch", {"-T", "eth1"}).find("'nosuch' matches no interface"),
+            std::string::npos);
+}
+
 // The defaults of the options hid what -y said, and a taken port was always an error.
 TEST(NodeConfig, FixedBugPortsOfTheNvmeTarget) {
   const auto shares = [](std::vector<std::string> arguments, Files files = {}) {

@@ -6,11 +6,6 @@
 #include "capstan_version.h"
 #include "core/os_file.h"
 #include "core/os_thread.h"
-#include "rpc/interceptors/access.h"
-#include "rpc/interceptors/concurrency.h"
-#include "rpc/interceptors/deadline.h"
-#include "rpc/interceptors/log.h"
-#include "rpc/interceptors/metrics.h"
 #include "services/absent.h"
 #include "services/pool_ops.h"
 
@@ -68,10 +63,15 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
       reactors_(env, metrics_),
       info_(node_info(env, config)),
       engine_(env, log, config.state_dir),
+      gate_(env, log, config.gate, metrics_),
       pools_(engine_),
       replicas_(engine_),
       bdevs_(engine_),
-      host_(info_),
+      host_(info_, engine_),
+      mayastor_v0_(engine_, info_, host_),
+      bdevs_v0_(bdevs_),
+      stats_(engine_),
+      monitors_(engine_),
       node_(engine_, directory_, info_, metrics_, reactors_, config_values(config)),
       images_(engine_),
       stores_(engine_, metrics_),
@@ -96,7 +96,10 @@ Result<void> Daemon::bind_services() {
     TRY(services::bind_replica_v1(directory_, replicas_));
     TRY(services::bind_bdev_v1(directory_, bdevs_));
     TRY(services::bind_host_v1(directory_, host_));
+    TRY(services::bind_stats_v1(directory_, stats_));
   }
+  TRY(services::bind_monitor(directory_, monitors_));
+  if (config_.api_v0) TRY(services::bind_mayastor_v0(directory_, mayastor_v0_, bdevs_v0_));
   TRY(services::bind_node(directory_, node_));
   TRY(services::bind_image(directory_, images_));
   TRY(services::bind_datastore(directory_, stores_));
@@ -109,16 +112,21 @@ Result<void> Daemon::bind_services() {
 }
 
 Result<void> Daemon::assemble() {
-  engine_.shares().configure(config_.shares);
+  services::ShareSettings shares = config_.shares;
+  shares.reservation_directory = config_.ptpl_dir.value_or("");
+  shares.ana = config_.ana;
+  engine_.shares().configure(std::move(shares));
+  engine_.remotes().configure(
+      {.host_nqn = info_.host_nqn, .host_id = config_.host_id, .defaults = {}});
   engine_.shares().target().publish(metrics_);
   TRY(bind_services());
-  directory_.add_interceptor(std::make_unique<rpc::LogInterceptor>(log_.child("call")));
-  directory_.add_interceptor(std::make_unique<rpc::MetricsInterceptor>(metrics_));
-  directory_.add_interceptor(std::make_unique<rpc::AccessInterceptor>(config_.access));
-  directory_.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
-  directory_.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
+  gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name});
+  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_.acl()));
+  http_->server().publish(metrics_);
   wire::ServerOptions grpc;
+  grpc.guest = http_->guest();
   grpc.connection.max_age = config_.grpc_max_age;
+  grpc.connections_max = config_.connections_max;
   server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
   server_->publish(metrics_);
   TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));
@@ -130,7 +138,8 @@ Result<void> Daemon::assemble() {
   muxio.session.link.silence_limit = config_.muxio_timeout_ns;
   muxio_ = std::make_unique<wire::muxio::Server>(env_, directory_, muxio_methods_, log_, muxio);
   muxio_->publish(metrics_);
-  door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_);
+  door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_, http_->server(),
+                                 config_.connections_max);
   door_->publish(metrics_);
   jsonrpc_.assemble(metrics_);
   TRY_SET(drpc_, DrpcService::create(env_, log_, config_, directory_, metrics_));
@@ -180,9 +189,25 @@ Result<core::Address> Daemon::listen() {
   return bound;
 }
 
+Result<void> Daemon::listen_http() {
+  for (const core::Address& http : config_.http_listen) {
+    const bool encrypted = http.kind == core::Address::Kind::kTcp;
+    TRY_SET(const core::Address bound, door_->listen_http(http, encrypted ? config_.tls : nullptr));
+    gate_.listening(bound, true);
+    http_->listening(bound, true);
+  }
+  for (const core::Address& metrics : config_.http.metrics_listen) {
+    TRY_SET(const core::Address bound, door_->listen_metrics(metrics));
+    gate_.listening_metrics(bound);
+    http_->listening_metrics(bound);
+  }
+  return {};
+}
+
 core::Task<Result<void>> Daemon::start() {
   core::name_task("start of the node");
   CO_TRY(jsonrpc_.reserve());
+  scope_.spawn(gate_.run());
   if (!config_.wait_for_rpc) CO_TRY(co_await start_engine());
   CO_TRY(jsonrpc_.listen());
   scope_.spawn(jsonrpc_.run());
@@ -202,15 +227,14 @@ core::Task<Result<void>> Daemon::start_engine() {
   CO_TRY(co_await stores_.start(config_.stores));
   CO_TRY_SET(const core::Address address, listen());
   info_.grpc_endpoint = address.text();
+  gate_.listening(address, false);
   scope_.spawn(server_->run());  // listen() has logged the address
-  for (const core::Address& http : config_.http_listen) {
-    const bool encrypted = http.kind == core::Address::Kind::kTcp;
-    CO_TRY(door_->listen_http(http, encrypted ? config_.tls : nullptr));
-  }
+  CO_TRY(listen_http());
   if (config_.muxio_socket) {
     CO_TRY(muxio_->listen(core::Address::unix_path(*config_.muxio_socket)));
   }
   scope_.spawn(muxio_->run());
+  scope_.spawn(http_->server().run());
   scope_.spawn(door_->run());
   CO_TRY(drpc_->start());
   co_return Result<void>();
@@ -249,11 +273,18 @@ core::Task<void> Daemon::reload_certificates() {
   }
 }
 
+core::Task<void> Daemon::reload() {
+  if (config_.tls) co_await reload_certificates();
+  co_await gate_.reload();
+}
+
 core::Task<void> Daemon::stop() {
   core::name_task("stop of the node");
+  gate_.stop();
   door_->stop();
   server_->stop(limits::kShutdownNanos);
   muxio_->stop(limits::kShutdownNanos);
+  http_->server().stop(limits::kShutdownNanos);
   scope_.spawn(drpc_->stop());
   jsonrpc_.stop(limits::kShutdownNanos);
   co_await scope_.join();

@@ -9,6 +9,8 @@
 #include "apps/io_engine/config.h"
 #include "apps/io_engine/door.h"
 #include "apps/io_engine/drpc_service.h"
+#include "apps/io_engine/gate.h"
+#include "apps/io_engine/http_wire.h"
 #include "apps/io_engine/jsonrpc.h"
 #include "core/env.h"
 #include "core/log.h"
@@ -22,12 +24,15 @@
 #include "services/health.h"
 #include "services/host_v1.h"
 #include "services/image.h"
+#include "services/mayastor_v0.h"
+#include "services/monitor_service.h"
 #include "services/node.h"
 #include "services/node_info.h"
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
 #include "services/spdk.h"
+#include "services/stats_v1.h"
 #include "wire/grpc/server.h"
 #include "wire/muxio/server.h"
 
@@ -47,6 +52,8 @@ class Daemon {
   // Reads the certificates' files again; new connections get what they hold now. When they cannot
   // be used, a log record says why and the former ones stay.
   core::Task<void> reload_certificates();
+  // The same for every file that may change while the node runs: certificates, access list, keys.
+  core::Task<void> reload();
   // Ends calls, then closes every pool cleanly.
   core::Task<void> stop();
 
@@ -58,6 +65,7 @@ class Daemon {
   Result<void> open_target();
   services::SpdkOptions spdk_options();
   Result<core::Address> listen();
+  Result<void> listen_http();
 
   core::Env& env_;
   core::Log log_;
@@ -66,11 +74,16 @@ class Daemon {
   core::ReactorMetrics reactors_;
   services::NodeInfo info_;
   services::Engine engine_;
+  Gate gate_;
   rpc::Directory directory_;
   services::PoolServiceV1 pools_;
   services::ReplicaServiceV1 replicas_;
   services::BdevServiceV1 bdevs_;
   services::HostServiceV1 host_;
+  services::MayastorServiceV0 mayastor_v0_;
+  services::BdevServiceV0 bdevs_v0_;
+  services::StatsServiceV1 stats_;
+  services::MonitorService monitors_;
   services::NodeService node_;
   services::ImageService images_;
   services::DataStoreService stores_;
@@ -78,7 +91,8 @@ class Daemon {
   services::ReflectionService reflection_;
   services::SpdkServices spdk_;
   JsonRpcWire jsonrpc_;
-  std::unique_ptr<wire::GrpcServer> server_;  // these four once the directory is complete
+  std::unique_ptr<HttpWire> http_;  // these five once the directory is complete
+  std::unique_ptr<wire::GrpcServer> server_;
   wire::muxio::MethodTable muxio_methods_;
   std::unique_ptr<wire::muxio::Server> muxio_;
   std::unique_ptr<Door> door_;

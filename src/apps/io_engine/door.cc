@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::size_t kDeciding = 3;  // bytes of it that no HTTP/1.1 method shares
 constexpr std::string_view kWebSocketPath = "/ws";
+constexpr std::size_t kMethodBytes = 16;  // longer first words are no method
 
 // A stream of which somebody has read the beginning. Afterwards it costs nothing: reads are passed
 // on as they are.
@@ -25,16 +26,22 @@ class Reread final : public core::Stream {
   core::Task<Result<std::size_t>> read(MutableBytes into) override {
     return first_.empty() ? inner_->read(into) : again(into);
   }
+  Result<std::optional<std::size_t>> read_now(MutableBytes into) override {
+    if (first_.empty()) return inner_->read_now(into);
+    return std::optional<std::size_t>(take(into));
+  }
   core::Task<Result<void>> write(ByteView from) override { return inner_->write(from); }
   void shutdown_write() override { inner_->shutdown_write(); }
   void cancel() override { inner_->cancel(); }
 
  private:
-  core::Task<Result<std::size_t>> again(MutableBytes into) {
+  core::Task<Result<std::size_t>> again(MutableBytes into) { co_return take(into); }
+  std::size_t take(MutableBytes into) {
     const std::size_t size = std::min(into.size(), first_.size());
     std::memcpy(into.data(), first_.data(), size);
     first_.erase(0, size);
-    co_return size;
+    if (first_.empty()) std::string().swap(first_);  // the connection may last
+    return size;
   }
   std::unique_ptr<core::Stream> inner_;
   std::string first_;
@@ -48,17 +55,27 @@ Door::Kind Door::kind_of(std::string_view first) {
   return compared == kDeciding ? Kind::kHttp2 : Kind::kUnknown;
 }
 
-Door::Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::muxio::Server& muxio)
-    : env_(env), log_(log.child("door")), grpc_(grpc), muxio_(muxio) {}
+Door::Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::muxio::Server& muxio,
+           wire::rest::Server& rest, std::size_t connections_max)
+    : env_(env),
+      log_(log.child("door")),
+      grpc_(grpc),
+      muxio_(muxio),
+      rest_(rest),
+      connections_max_(connections_max) {}
 
 Result<core::Address> Door::listen(const core::Address& address,
                                    std::shared_ptr<const wire::TlsContext> tls) {
-  return add(address, {nullptr, std::move(tls), false});
+  return add(address, {nullptr, std::move(tls), false, false});
 }
 
 Result<core::Address> Door::listen_http(const core::Address& address,
                                         std::shared_ptr<const wire::TlsContext> tls) {
-  return add(address, {nullptr, std::move(tls), true});
+  return add(address, {nullptr, std::move(tls), true, false});
+}
+
+Result<core::Address> Door::listen_metrics(const core::Address& address) {
+  return add(address, {nullptr, nullptr, true, true});
 }
 
 Result<core::Address> Door::add(const core::Address& address, Listening wanted) {
@@ -94,6 +111,11 @@ void Door::stop() {
 
 core::Task<void> Door::accept_loop(Listening* listening) {
   while (!stopping_) {
+    // Who comes while it is full waits in the backlog.
+    while (listening->http_only && !stopping_ && rest_.full(listening->listener->local().text())) {
+      co_await rest_.room().wait();
+    }
+    if (stopping_) break;
     auto stream = co_await listening->listener->accept();
     if (stopping_) break;
     if (!stream) {
@@ -104,22 +126,23 @@ core::Task<void> Door::accept_loop(Listening* listening) {
       if (!slept) break;
       continue;
     }
-    if (waiting_ + grpc_.connections() + muxio_.connections() >= limits::kConnectionsMax) {
+    if (waiting_ + grpc_.connections() + muxio_.connections() + rest_.connections() >=
+        connections_max_) {
       ++refused_;
       log_.warn("connection_refused",
-                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnectionsMax}});
+                {{"peer", (*stream)->peer().address}, {"limit", connections_max_}});
       continue;
     }
     core::acknowledge_at_once(**stream);
     if (listening->tls) *stream = wire::make_tls_stream(*std::move(stream), *listening->tls, {});
     ++waiting_;
-    scope_.spawn(welcome(*std::move(stream), listening->http_only));
+    scope_.spawn(welcome(*std::move(stream), listening));
   }
   // At once: a new client must be refused, not left in the backlog.
   listening->listener.reset();
 }
 
-core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, bool http_only) {
+core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Listening* listening) {
   core::CancelSource late(scope_.token());
   core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
   auto& reactor = *core::Reactor::current();
@@ -138,25 +161,70 @@ core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, bool http_o
         co_return;
       }
       first.append(as_text(ByteView(buffer).first(*got)));
-      kind = kind_of(first);
+      kind = listening->metrics ? Kind::kHttp1 : kind_of(first);
     }
-  }
-  if (kind == Kind::kHttp2 && http_only) {
-    co_await answer(*stream, wire::http1_answer(505, "HTTP/2 is not served on this address.\n"));
-    --waiting_;
-    co_return;
   }
   if (kind == Kind::kHttp2) {
     --waiting_;
-    grpc_.adopt(std::make_unique<Reread>(std::move(stream), std::move(first)));
+    auto whole = std::make_unique<Reread>(std::move(stream), std::move(first));
+    listening->http_only ? grpc_.adopt_guest(std::move(whole)) : grpc_.adopt(std::move(whole));
     co_return;
   }
-  co_await serve_http1(std::move(stream), std::move(first), late.token());
+  if (listening->metrics) {
+    co_await serve_rest(std::move(stream), std::move(first));
+  } else {
+    co_await serve_http1(std::move(stream), std::move(first), late.token());
+  }
   --waiting_;
+}
+
+std::optional<bool> Door::asks_for_websocket(std::string_view first) {
+  const auto space = first.find(' ');
+  if (space == std::string_view::npos) {
+    if (first.size() < kMethodBytes && first.find_first_of("\r\n") == std::string_view::npos) {
+      return std::nullopt;
+    }
+    return false;
+  }
+  first.remove_prefix(space + 1);
+  const auto end = first.find_first_of(" ?\r\n");
+  if (end != std::string_view::npos) return first.substr(0, end) == kWebSocketPath;
+  if (kWebSocketPath.starts_with(first)) return std::nullopt;
+  return false;
 }
 
 core::Task<void> Door::serve_http1(std::unique_ptr<core::Stream> stream, std::string first,
                                    core::CancelToken late) {
+  auto websocket = asks_for_websocket(first);
+  std::array<std::uint8_t, 4096> buffer;
+  while (!websocket) {
+    core::Stream* const reading = stream.get();
+    core::CancelCallback on_late(late, [reading] { reading->cancel(); });
+    const auto got = co_await stream->read(buffer);
+    if (!got || *got == 0) {
+      ++silent_;
+      co_return;
+    }
+    first.append(as_text(ByteView(buffer).first(*got)));
+    websocket = asks_for_websocket(first);
+  }
+  if (*websocket) {
+    co_return co_await serve_websocket(std::move(stream), std::move(first), std::move(late));
+  }
+  co_await serve_rest(std::move(stream), std::move(first));
+}
+
+core::Task<void> Door::serve_rest(std::unique_ptr<core::Stream> stream, std::string first) {
+  if (rest_.full(stream->peer().listener)) {
+    co_return co_await answer(
+        *stream, wire::http1_answer(503, "Too many HTTP connections; try again later.\n",
+                                    "retry-after: 1\r\n"));
+  }
+  rest_.adopt(std::make_unique<Reread>(std::move(stream), std::move(first)));
+}
+
+core::Task<void> Door::serve_websocket(std::unique_ptr<core::Stream> stream, std::string first,
+                                       core::CancelToken late) {
   wire::Http1RequestParser parser;
   auto complete = parser.add(as_bytes(first));
   std::array<std::uint8_t, 4096> buffer;
@@ -176,17 +244,10 @@ core::Task<void> Door::serve_http1(std::unique_ptr<core::Stream> stream, std::st
         *stream, wire::http1_answer(large ? 431 : 400, complete.error().message + "\n"));
   }
   const wire::Http1Request& request = parser.request();
-  if (request.path() == kWebSocketPath) {
-    std::string rest(as_text(parser.rest()));
-    const auto refusal = muxio_.refusal(request);
-    if (!refusal) co_return co_await muxio_.upgrade(std::move(stream), request, std::move(rest));
-    co_return co_await answer(*stream, *refusal);
-  }
-  co_await answer(*stream,
-                  wire::http1_answer(404,
-                                     "Nothing is served here over HTTP/1.1. gRPC is spoken over "
-                                     "HTTP/2 on this port, Muxio over a WebSocket at /ws.\n",
-                                     {}, request.method == "HEAD"));
+  std::string rest(as_text(parser.rest()));
+  const auto refusal = muxio_.refusal(request);
+  if (!refusal) co_return co_await muxio_.upgrade(std::move(stream), request, std::move(rest));
+  co_await answer(*stream, *refusal);
 }
 
 // Says it, and gives the client a moment to read it: closing with unread bytes would destroy it.
@@ -212,8 +273,7 @@ void Door::publish(core::Metrics& metrics) {
                                    [value] { return static_cast<double>(*value); }));
   };
   counter("door_refused_total", "Connections closed because of the limit.", &refused_);
-  counter("door_http_answers_total", "HTTP/1.1 requests that are no WebSocket, answered shortly.",
-          &answered_);
+  counter("door_http_answers_total", "Requests for a WebSocket that were refused.", &answered_);
   counter("door_silent_total", "Connections that ended without saying what they are.", &silent_);
 }
 

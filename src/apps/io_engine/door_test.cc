@@ -26,12 +26,44 @@ class NoLog final : public core::LogSink {
 };
 
 struct Service {
+  int calls = 0;
   Task<Result<HealthCheckResponse>> check(rpc::Call&, const HealthCheckRequest&) {
+    ++calls;
     HealthCheckResponse response;
     response.set_status(HealthCheckResponse::SERVING);
     co_return response;
   }
 };
+
+// Answers every request over HTTP/2 that is not gRPC's.
+class NothingHere final : public wire::Guest {
+ public:
+  explicit NothingHere(wire::Http2Session& http2) : http2_(http2) {}
+  void on_headers(wire::Http2Stream& stream, wire::HeadersKind, wire::Headers, bool) override {
+    const std::array<wire::Header, 1> headers{{{":status", "404"}}};
+    http2_.respond(stream, headers, true);
+  }
+  void on_data(wire::Http2Stream& stream, ByteView data) override {
+    http2_.consume(stream, data.size());
+  }
+  void on_end(wire::Http2Stream&) override {}
+  void on_closed(wire::Http2Stream&, wire::Http2Error) override {}
+  void drain() override {}
+  void abort() override {}
+  Task<void> join() override { co_return; }
+  std::size_t calls_in_flight() const override { return 0; }
+
+ private:
+  wire::Http2Session& http2_;
+};
+
+wire::ServerOptions with_guest() {
+  wire::ServerOptions options;
+  options.guest = [](wire::Http2Session& http2, const core::PeerInfo&, std::function<void()>) {
+    return std::make_unique<NothingHere>(http2);
+  };
+  return options;
+}
 
 struct World {
   World() : world(1), server_env(world), client_env(world) {
@@ -39,10 +71,11 @@ struct World {
     EXPECT_TRUE(directory.declare(health, {"Watch"}));
     EXPECT_TRUE(rpc::bind_unary(directory, kCheck, service, &Service::check));
     methods = *wire::muxio::MethodTable::make(directory);
-    grpc = std::make_unique<wire::GrpcServer>(server_env, directory, log, wire::ServerOptions());
+    grpc = std::make_unique<wire::GrpcServer>(server_env, directory, log, with_guest());
     muxio = std::make_unique<wire::muxio::Server>(server_env, directory, methods, log,
                                                   wire::muxio::ServerOptions());
-    door = std::make_unique<Door>(server_env, log, *grpc, *muxio);
+    rest = *wire::rest::Server::create(directory, log, {});
+    door = std::make_unique<Door>(server_env, log, *grpc, *muxio, *rest);
   }
   core::Address address() const { return core::Address::tcp(server_env.address(), 10124); }
   template <class Body>
@@ -60,14 +93,17 @@ struct World {
   wire::muxio::MethodTable methods;
   std::unique_ptr<wire::GrpcServer> grpc;
   std::unique_ptr<wire::muxio::Server> muxio;
+  std::unique_ptr<wire::rest::Server> rest;
   std::unique_ptr<Door> door;
   std::shared_ptr<const wire::TlsContext> tls;
-  bool http_only = false;
+  bool http_only = false, metrics = false;
 
  private:
   template <class Body>
   static Task<void> whole(World* self, Body body) {
-    if (self->http_only) {
+    if (self->metrics) {
+      EXPECT_TRUE(self->door->listen_metrics(self->address()));
+    } else if (self->http_only) {
       EXPECT_TRUE(self->door->listen_http(self->address(), self->tls));
     } else {
       EXPECT_TRUE(self->door->listen(self->address(), self->tls));
@@ -75,11 +111,13 @@ struct World {
     core::Scope scope;
     scope.spawn(self->grpc->run());
     scope.spawn(self->muxio->run());
+    scope.spawn(self->rest->run());
     scope.spawn(self->door->run());
     co_await body(*self);
     self->door->stop();
     self->grpc->stop(core::kSecond);
     self->muxio->stop(core::kSecond);
+    self->rest->stop(core::kSecond);
     co_await scope.join();
   }
 };
@@ -207,16 +245,27 @@ TEST(Door, EndlessHeadersAreRefused) {
 }
 
 TEST(Door, WhoSaysNothingIsSentAway) {
-  for (const char* first : {"", "PR", "GET / HT"}) {
+  struct Row {
+    const char* first;
+    core::Nanos patience;
+    const char* answer;
+  };
+  // Where a request has begun the HTTP server waits for the rest of it.
+  const Row rows[] = {{"", limits::kDoorNanos, ""},
+                      {"PR", limits::kDoorNanos, ""},
+                      {"GET / HT", limits::kRestHeaderNanos, "HTTP/1.1 408 "}};
+  for (const Row& row : rows) {
     World world;
-    world.run([first](World& in) -> Task<void> {
-      return [](World* at, std::string bytes) -> Task<void> {
+    world.run([row](World& in) -> Task<void> {
+      return [](World* at, Row one) -> Task<void> {
+        const std::string wanted = one.answer;
         const auto before = core::Reactor::current()->now();
-        EXPECT_EQ(co_await talk(at, bytes, 100, 1), "");
+        const std::string answer = co_await talk(at, one.first, 100, 1);
+        EXPECT_EQ(answer.substr(0, std::max<std::size_t>(wanted.size(), 1)), wanted) << one.first;
         const auto waited = core::Reactor::current()->now() - before;
-        EXPECT_GE(waited, limits::kDoorNanos);
-        EXPECT_LE(waited, limits::kDoorNanos + core::kSecond);
-      }(&in, first);
+        EXPECT_GE(waited, one.patience);
+        EXPECT_LE(waited, one.patience + core::kSecond);
+      }(&in, row);
     });
   }
 }
@@ -258,16 +307,69 @@ TEST(Door, Tls) {
   world.run([&client](World& in) { return over_tls(in, *client); });
 }
 
-TEST(Door, AnAddressForHttp1Alone) {
+// Whether a gRPC call is answered by its operation.
+Task<bool> grpc_call(World* world) {
+  auto connected = co_await world->client_env.network().connect(world->address(), {});
+  CAPSTAN_ASSERT(connected.has_value());
+  auto session = std::make_shared<wire::ClientSession>(
+      *core::Reactor::current(), *std::move(connected), wire::ClientOptions());
+  core::Scope scope;
+  scope.spawn(session->run());
+  HealthCheckRequest request;
+  HealthCheckResponse response;
+  bool answered = false;
+  {
+    wire::ClientCall call(session);
+    EXPECT_TRUE(call.begin(kCheck, {}, &request));
+    const auto got = co_await call.next(response);
+    answered = got && *got;
+    call.cancel(Code::kCancelled);
+  }
+  session->abort("the test is over");
+  co_await scope.join();
+  co_return answered;
+}
+
+TEST(Door, AnAddressForHttpAlone) {
   World world;
   world.http_only = true;
   world.run([](World& in) -> Task<void> {
-    const std::string refused = co_await talk(&in, kHttp2, 100, 100'000);
-    EXPECT_TRUE(refused.starts_with("HTTP/1.1 505 ")) << refused;
-    EXPECT_EQ(in.grpc->counters().connections_opened, 0U);
+    const std::string settings = co_await talk(&in, kHttp2, 100, 9);
+    EXPECT_GE(settings.size(), 9U);
+    EXPECT_EQ(settings[3], 4) << "a SETTINGS frame";
+    EXPECT_FALSE(co_await grpc_call(&in));
+    EXPECT_EQ(in.service.calls, 0);
     const std::string request = wire::websocket_request("x", "/ws", "dGhlIHNhbXBsZSBub25jZQ==");
     const std::string answer = co_await talk(&in, request, 100, 129);
     EXPECT_TRUE(answer.starts_with("HTTP/1.1 101 ")) << answer;
+  });
+}
+
+TEST(Door, AnAddressForAllServesGrpc) {
+  World world;
+  world.run([](World& in) -> Task<void> {
+    EXPECT_TRUE(co_await grpc_call(&in));
+    EXPECT_EQ(in.service.calls, 1);
+  });
+}
+
+// Neither HTTP/2 nor a WebSocket: everything is the HTTP server's, which knows what is served
+// there.
+TEST(Door, AnAddressForMetrics) {
+  World world;
+  world.metrics = true;
+  world.run([](World& in) -> Task<void> {
+    const std::string refused = co_await talk(&in, kHttp2, 100, 100'000);
+    EXPECT_TRUE(refused.starts_with("HTTP/1.1 ")) << refused;
+    EXPECT_NE(refused.substr(0, 10), "HTTP/1.1 2");
+    const std::string request = wire::websocket_request("x", "/ws", "dGhlIHNhbXBsZSBub25jZQ==");
+    const std::string answer = co_await talk(&in, request, 100, 12);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 404")) << answer;
+    EXPECT_FALSE(co_await grpc_call(&in));
+    EXPECT_EQ(co_await talk(&in, "", 100, 1), "");  // and who says nothing is sent away
+    EXPECT_EQ(in.service.calls, 0);
+    EXPECT_EQ(in.grpc->counters().connections_opened, 0U);
+    EXPECT_EQ(in.muxio->counters().connections_opened, 0U);
   });
 }
 

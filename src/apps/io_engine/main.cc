@@ -13,6 +13,7 @@
 #include "core/os_interfaces.h"
 #include "core/os_lock.h"
 #include "core/os_process.h"
+#include "core/os_resolve.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 #include "rpc/describe.h"
@@ -23,6 +24,7 @@ namespace {
 
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2 };
 constexpr std::size_t kConfigFileBytesMax = 1U << 20;
+constexpr std::size_t kOtherFiles = 1024;  // descriptors that connections leave to others
 
 int report(const Error& error, Exit exit) {
   const char* help = exit == kUsage ? "\n\nFor more information try --help" : "";
@@ -41,7 +43,7 @@ Surroundings system_surroundings() {
             return std::string(value);
           },
           [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
-          ::geteuid() == 0, &core::ipv4_addresses};
+          ::geteuid() == 0, &core::ipv4_addresses, &core::resolve_all};
 }
 
 Result<core::FileLock> lock_state(const std::string& directory) {
@@ -70,12 +72,12 @@ core::Reactor::StallObserver stall_log(core::LogSink& sink) {
 }
 
 // The next signal that ends the node. A terminal that closes is one, except for a node with
-// certificates: to that SIGHUP says that they have changed.
+// files that it reads again: to that SIGHUP says that they have changed.
 core::Task<Result<int>> until_stopped(Daemon& daemon, core::SignalSet& signals, bool reloads) {
   while (true) {
     const auto signal = co_await signals.wait();
     if (!signal || *signal != SIGHUP || !reloads) co_return signal;
-    co_await daemon.reload_certificates();
+    co_await daemon.reload();
   }
 }
 
@@ -91,7 +93,21 @@ core::Task<void> serve(Daemon& daemon, core::SignalSet& signals, core::Log& log,
   exit_code = started ? kDone : report(started.error(), kFailed);  // the last line says why
 }
 
-int run(const NodeConfig& config, bool print_operations) {
+// Every connection is a descriptor, and so are disks, stores and logs: a node that may have few
+// takes fewer connections, and says so.
+void count_descriptors(NodeConfig& config, core::Log& log) {
+  const auto files = core::raise_descriptor_limit();
+  if (!files) return log.warn("descriptor_limit", {{"error", files.error().text()}});
+  if (*files >= limits::kConnectionsMax + kOtherFiles) return;
+  config.connections_max = *files > 2 * kOtherFiles ? *files - kOtherFiles : *files / 2;
+  log.warn("descriptor_limit",
+           {{"files", *files},
+            {"wanted", limits::kConnectionsMax + kOtherFiles},
+            {"connections", config.connections_max},
+            {"remedy", "raise the hard limit: LimitNOFILE= of systemd, ulimit -Hn of a shell"}});
+}
+
+int run(NodeConfig config, bool print_operations) {
   auto signals = core::SignalSet::create();  // before any other thread exists
   if (!signals) return report(signals.error(), kFailed);
   const auto sink = core::make_stderr_sink(config.log_format, config.node_name);
@@ -99,13 +115,11 @@ int run(const NodeConfig& config, bool print_operations) {
   if (!env) return report(env.error(), kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
 
+  if (!print_operations) count_descriptors(config, log);
   Daemon daemon(**env, log, config);
   if (auto assembled = daemon.assemble(); !assembled) return report(assembled.error(), kFailed);
   if (print_operations) return print(rpc::operations_page(daemon.directory().operations()));
 
-  if (auto raised = core::raise_descriptor_limit(); !raised) {
-    log.warn("descriptor_limit", {{"error", raised.error().text()}});
-  }
   auto lock = lock_state(config.state_dir);
   if (!lock) return report(lock.error(), kFailed);
   log.info("starting", {{"release", CAPSTAN_RELEASE},
@@ -115,7 +129,8 @@ int run(const NodeConfig& config, bool print_operations) {
                         {"reactors", config.reactors}});
   for (const std::string& warning : config.warnings) log.warn("config", {{"message", warning}});
   int exit_code = kFailed;
-  (*env)->run(serve(daemon, **signals, log, config.tls != nullptr, exit_code));
+  (*env)->run(
+      serve(daemon, **signals, log, config.tls != nullptr || config.gate.has_files(), exit_code));
   return exit_code;
 }
 
@@ -136,7 +151,7 @@ int main(int argc, char** argv) {
     }
     return print("configuration is valid\n");
   }
-  return run(*config, print_operations);
+  return run(*std::move(config), print_operations);
 }
 
 }  // namespace

@@ -43,9 +43,34 @@ constexpr OptionSpec kOptions[] = {
      "Unix socket for Muxio without WebSocket (IPC); @NAME is a name in the abstract namespace, "
      "which any local user can connect to"},
     {"http-listen", "--http-listen", "CAPSTAN_HTTP_LISTEN", kList, "ADDRESS", "", 0, 0, kActs, true,
-     "Further address for HTTP/1.1 alone, which is Muxio over a WebSocket at /ws: IP:PORT (with "
-     "TLS "
-     "when the TCP port has it) or unix:PATH (mode 0600); repeatable"},
+     "Further address for HTTP alone, which is every operation by its path, and Muxio over a "
+     "WebSocket at /ws: IP:PORT (with TLS when the TCP port has it) or unix:PATH (mode 0600); "
+     "repeatable"},
+    {"cors-origin", "--cors-origin", "CAPSTAN_CORS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
+     "Origin of web pages that may call the node over HTTP, as in https://console.example; * "
+     "allows any; repeatable"},
+    {"cors-header", "--cors-header", "CAPSTAN_CORS_HEADER", kList, "NAME", "", 0, 0, kActs, true,
+     "Header that such pages may send, beside Content-Type; repeatable"},
+    {"cors-any-host", "--cors-any-host", "CAPSTAN_CORS_ANY_HOST", kSwitch, "", "", 0, 0, kActs,
+     true,
+     "With --cors-origin: also serves requests whose Host header is no such origin, as Octez's "
+     "nodes do not"},
+    {"media-type", "--media-type", "CAPSTAN_MEDIA_TYPE", kText, "TYPE", "any", 0, 0, kActs, true,
+     "Media types over HTTP: any, json (and BSON) or binary; the first is that of requests which "
+     "name none"},
+    {"rest-max-connections", "--rest-max-connections", "CAPSTAN_REST_MAX_CONNECTIONS", kText, "N",
+     "100", 0, 0, kActs, true,
+     "HTTP connections per address, or unlimited; further ones wait until one ends"},
+    {"rest-max-body", "--rest-max-body", "CAPSTAN_REST_MAX_BODY", kMebibytes, "SIZE", "64", 1, 512,
+     kActs, true,
+     "Largest body of one HTTP request, in MiB or with a unit; bytes that are streamed into a "
+     "store have no limit"},
+    {"metrics-addr", "--metrics-addr", "CAPSTAN_METRICS_ADDR", kList, "ADDR[:PORT]", "", 0, 0,
+     kActs, true,
+     "Address that serves GET /metrics for Prometheus and nothing else, to whoever connects; port "
+     "9932 when none is given; repeatable"},
+    {"http-metrics", "--http-metrics", "CAPSTAN_HTTP_METRICS", kSwitch, "", "", 0, 0, kActs, true,
+     "Serves /metrics on --http-listen addresses, too, under their access list"},
     {"ws-origin", "--ws-origin", "CAPSTAN_WS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
      "Origin of web pages that may open a WebSocket, as in https://console.example, beside those "
      "of the node's own host and of loopback addresses; * allows any; repeatable"},
@@ -62,10 +87,48 @@ constexpr OptionSpec kOptions[] = {
      "Serve the greeting of DAOS's dRPC test tools (module 0, method 0)"},
 
     {"access", "--access", "CAPSTAN_ACCESS", kList, "RULE", "", 0, 0, kActs, true,
-     "Who may call what: uid:N, gid:N, unix, tcp or any, then '=', then all, none or some of "
+     "Who may call what: uid:N, gid:N, tls:SUBJECT (as in tls:CN=node-1), jwt:SUBJECT, tls, jwt, "
+     "unix, tcp or any, then '=', then all, none or some of "
      "read, monitor, write, data, admin joined by '+'. The first rule that names the caller "
      "decides, with rules but none for the caller it may nothing; without rules everybody may "
      "everything"},
+    {"acl", "--acl", "CAPSTAN_ACL", kPath, "FILE", "", 0, 0, kActs, true,
+     "Access list by listening address (JSON): {\"acl\": [{\"address\": \"10.0.0.1:8080\", "
+     "\"whitelist\": [\"GET /pools/**\"]}]}, or a blacklist. Holds for every wire. SIGHUP reads "
+     "it again. Addresses that it does not name: see --secure"},
+    {"allow-all-rpc", "--allow-all-rpc", "CAPSTAN_ALLOW_ALL_RPC", kList, "ADDR[:PORT]", "", 0, 0,
+     kActs, true,
+     "Everything is allowed at this listening address (or unix:PATH), whatever --acl and --secure "
+     "say; repeatable"},
+    {"secure", "--secure", "CAPSTAN_SECURE", kSwitch, "", "false", 0, 0, kActs, true,
+     "At every address that --acl does not name, Unix sockets and loopback included, only what "
+     "shows the state of the node is allowed, on all wires. Without it that is so for HTTP at "
+     "addresses that others can reach"},
+    {"jwk", "--jwk", "CAPSTAN_JWK", kPath, "FILE", "", 0, 0, kActs, true,
+     "JSON Web Key (or set) that signs the tokens of callers: over TCP without a verified "
+     "certificate nobody may call without 'authorization: Bearer TOKEN'. RS256, RS384, RS512, "
+     "ES256. SIGHUP reads it again"},
+    {"no-auth", "--no-auth", "CAPSTAN_NO_AUTH", kSwitch, "", "false", 0, 0, kActs, true,
+     "Ask nobody for a token, which is what happens without --jwk; the two exclude each other"},
+    {"rate-limit", "--rate-limit", "CAPSTAN_RATE_LIMIT", kList, "CLASS=RATE[/BURST]", "", 0, 0,
+     kActs, true,
+     "Calls of an access class (read, monitor, write, data, admin) in a second, by all clients "
+     "together, and how many may come at once after a pause; repeatable"},
+    {"rate-limit-client", "--rate-limit-client", "CAPSTAN_RATE_LIMIT_CLIENT", kText, "RATE[/BURST]",
+     "", 0, 0, kActs, true,
+     "Calls of one client in a second. A client is the subject of its token or certificate, the "
+     "user of a Unix socket, or an IP address"},
+    {"rate-limit-spare-admin", "--rate-limit-spare-admin", "CAPSTAN_RATE_LIMIT_SPARE_ADMIN",
+     kSwitch, "", "false", 0, 0, kActs, true,
+     "No rate limit for root and the node's own user on Unix sockets"},
+    {"otlp-endpoint", "--otlp-endpoint", "CAPSTAN_OTLP_ENDPOINT", kText, "URL", "", 0, 0, kActs,
+     true,
+     "Collector that gets a span of every sampled call, OTLP/JSON over HTTP: "
+     "http://HOST:4318/v1/traces"},
+    {"trace-sample", "--trace-sample", "CAPSTAN_TRACE_SAMPLE", kText, "RATIO", "1", 0, 0, kActs,
+     true,
+     "Share of calls without a traceparent that are sampled, from 0 to 1; with one its flag "
+     "decides"},
 
     {"rpc-socket", "-r,--rpc-socket", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kActs,
      true, "JSON-RPC Unix socket; PATH.lock beside it says that it is taken"},
@@ -169,7 +232,7 @@ constexpr OptionSpec kOptions[] = {
      "Directory of huge pages"},
     {"env-context", "--env-context", "", kText, "TEXT", "", 0, 0, kCompatible, true,
      "Arguments of the memory environment"},
-    {"ptpl-dir", "--ptpl-dir", "", kPath, "DIR", "", 0, 0, kCompatible, true,
+    {"ptpl-dir", "--ptpl-dir", "", kPath, "DIR", "", 0, 0, kActs, true,
      "Directory of persistent NVMe reservations; created at start"},
     {"persistent-store", "-p", "", kText, "ENDPOINT", "", 0, 0, kCompatible, true,
      "Persistent store (etcd) endpoint; the port defaults to 2379"},
@@ -195,7 +258,7 @@ constexpr OptionSpec kOptions[] = {
      "NATS server for events"},
     {"developer-delay", "--developer-delay", "MAYASTOR_DELAY", kSwitch, "", "false", 0, 0,
      kCompatible, true, "Slow reactors down, for tests"},
-    {"hostid", "", "MAYASTOR_NVMF_HOSTID", kUuid, "UUID", "", 0, 0, kCompatible, true,
+    {"hostid", "", "MAYASTOR_NVMF_HOSTID", kUuid, "UUID", "", 0, 0, kActs, true,
      "NVMe host id of the initiator"},
     {"nexus-resv", "", "NEXUS_NVMF_RESV_ENABLE", kText, "ANY", "", 0, 0, kCompatible, true,
      "Set: nexuses reserve their children"},

@@ -52,35 +52,100 @@ Result<std::uint8_t> parse_classes(std::string_view rule, std::string_view text)
 // Who the caller is, in the words of a rule.
 std::string subject_of(const core::PeerInfo& peer) {
   if (peer.uid) return "uid:" + std::to_string(*peer.uid);
+  if (!peer.jwt_subject.empty()) return "jwt:" + peer.jwt_subject;
+  if (!peer.tls_subject.empty()) return "tls:" + peer.tls_subject;
   return peer.address.starts_with("unix:") ? "unix" : "tcp";
+}
+
+struct Kind {
+  std::string_view text;
+  AccessRule::Subject subject;
+};
+constexpr Kind kPlain[] = {{"any", AccessRule::Subject::kAny},
+                           {"unix", AccessRule::Subject::kUnix},
+                           {"tcp", AccessRule::Subject::kTcp},
+                           {"tls", AccessRule::Subject::kTls},
+                           {"jwt", AccessRule::Subject::kJwt}};
+constexpr Kind kNumbered[] = {{"uid:", AccessRule::Subject::kUid},
+                              {"gid:", AccessRule::Subject::kGid}};
+constexpr Kind kNamed[] = {{"tls:", AccessRule::Subject::kTls},
+                           {"jwt:", AccessRule::Subject::kJwt}};
+
+bool begins_rule(std::string_view text) {
+  const auto begins = [&](const Kind& kind) { return text.starts_with(kind.text); };
+  const auto equals = [&](const Kind& kind) {
+    return text.starts_with(kind.text) && text.substr(kind.text.size()).starts_with('=');
+  };
+  return std::ranges::any_of(kNumbered, begins) || std::ranges::any_of(kNamed, begins) ||
+         std::ranges::any_of(kPlain, equals);
+}
+
+// Whether a certificate's subject is `name` or has it as one of its parts.
+bool has_part(std::string_view subject, std::string_view name) {
+  if (subject == name) return true;
+  for (std::size_t start = 0, at = 0; at <= subject.size(); ++at) {
+    if (at < subject.size() && subject[at] == '\\') {
+      ++at;  // an escaped character, which may be a comma
+    } else if (at == subject.size() || subject[at] == ',' || subject[at] == '+') {
+      if (subject.substr(start, at - start) == name) return true;
+      start = at + 1;
+    }
+  }
+  return false;
+}
+
+Result<void> read_subject(std::string_view text, std::string_view who, AccessRule& rule) {
+  for (const Kind& kind : kPlain) {
+    if (who != kind.text) continue;
+    rule.subject = kind.subject;
+    return {};
+  }
+  for (const Kind& kind : kNumbered) {
+    if (!who.starts_with(kind.text)) continue;
+    rule.subject = kind.subject;
+    if (parse_number(who.substr(kind.text.size()), rule.id)) return {};
+    return bad_rule(text, "'" + std::string(who.substr(kind.text.size())) + "' is no numeric id");
+  }
+  for (const Kind& kind : kNamed) {
+    if (!who.starts_with(kind.text)) continue;
+    rule.subject = kind.subject;
+    rule.name = who.substr(kind.text.size());
+    if (!rule.name.empty()) return {};
+    return bad_rule(text, "the name after '" + std::string(kind.text) + "' is missing");
+  }
+  return bad_rule(text, "'" + std::string(who) +
+                            "' names nobody; write uid:N, gid:N, tls:SUBJECT, jwt:SUBJECT, tls, "
+                            "jwt, unix, tcp or any");
 }
 
 }  // namespace
 
 Result<AccessRule> AccessRule::parse(std::string_view text) {
-  const std::size_t equals = text.find('=');
+  const std::size_t equals = text.rfind('=');
   if (equals == std::string_view::npos) {
     return bad_rule(text, "there is no '='; write SUBJECT=CLASSES, as in uid:1000=read+monitor");
   }
-  const std::string_view who = text.substr(0, equals);
   AccessRule rule;
-  if (who == "any") {
-    rule.subject = Subject::kAny;
-  } else if (who == "unix") {
-    rule.subject = Subject::kUnix;
-  } else if (who == "tcp") {
-    rule.subject = Subject::kTcp;
-  } else if (who.starts_with("uid:") || who.starts_with("gid:")) {
-    rule.subject = who[0] == 'u' ? Subject::kUid : Subject::kGid;
-    if (!parse_number(who.substr(4), rule.id)) {
-      return bad_rule(text, "'" + std::string(who.substr(4)) + "' is no numeric id");
-    }
-  } else {
-    return bad_rule(
-        text, "'" + std::string(who) + "' names nobody; write uid:N, gid:N, unix, tcp or any");
-  }
+  TRY(read_subject(text, text.substr(0, equals), rule));
   TRY_SET(rule.classes, parse_classes(text, text.substr(equals + 1)));
   return rule;
+}
+
+Result<std::vector<AccessRule>> AccessRule::parse_list(std::string_view text) {
+  std::vector<AccessRule> rules;
+  for (std::size_t start = 0;;) {
+    std::size_t comma = text.find(',', start);
+    // A name may have commas within, before its '=CLASSES'.
+    const bool named =
+        text.substr(start).starts_with("tls:") || text.substr(start).starts_with("jwt:");
+    while (named && comma != std::string_view::npos && !begins_rule(text.substr(comma + 1))) {
+      comma = text.find(',', comma + 1);
+    }
+    TRY_SET(AccessRule rule, parse(text.substr(start, comma - start)));
+    rules.push_back(std::move(rule));
+    if (comma == std::string_view::npos) return rules;
+    start = comma + 1;
+  }
 }
 
 bool AccessRule::names(const core::PeerInfo& peer) const {
@@ -88,6 +153,12 @@ bool AccessRule::names(const core::PeerInfo& peer) const {
   switch (subject) {
     case Subject::kUid: return peer.uid == id;
     case Subject::kGid: return peer.gid == id;
+    case Subject::kTls: {
+      return !peer.tls_subject.empty() && (name.empty() || has_part(peer.tls_subject, name));
+    }
+    case Subject::kJwt: {
+      return !peer.jwt_subject.empty() && (name.empty() || peer.jwt_subject == name);
+    }
     case Subject::kUnix: return unix_socket;
     case Subject::kTcp: return !unix_socket;
     case Subject::kAny: return true;
@@ -102,16 +173,32 @@ bool AccessInterceptor::allowed(const Call& call) const {
   return rules_.empty();
 }
 
+namespace {
+
+core::Task<Result<void>> answer_denied(Call& call) {
+  const std::string who = subject_of(call.peer);
+  const std::string name(access_name(call.operation->access));
+  co_return fail(Code::kPermissionDenied, "the access rules let " + who +
+                                              " make no call of class '" + name + "', which " +
+                                              call.operation->full_name() + " is; a rule '" + who +
+                                              "=" + name + "' before the others would allow it");
+}
+
+core::Task<Result<void>> answer_not_listed(Call& call) {
+  const std::string& listener = call.peer.listener;
+  co_return fail(Code::kPermissionDenied,
+                 "the access list of " + (listener.empty() ? "this node" : listener) +
+                     " does not let " + call.operation->full_name() +
+                     " through, which stands for " + acl_name(*call.operation) +
+                     "; an entry of --acl for this address, or --allow-all-rpc, would allow it");
+}
+
+}  // namespace
+
 core::Task<Result<void>> AccessInterceptor::around(Call& call, Next& next) {
-  if (!allowed(call)) {
-    const std::string who = subject_of(call.peer);
-    const std::string name(access_name(call.operation->access));
-    co_return fail(Code::kPermissionDenied,
-                   "the access rules let " + who + " make no call of class '" + name + "', which " +
-                       call.operation->full_name() + " is; a rule '" + who + "=" + name +
-                       "' before the others would allow it");
-  }
-  co_return co_await next.run(call);
+  if (!allowed(call)) return answer_denied(call);
+  if (acl_ && !acl_->allows(call, next.request())) return answer_not_listed(call);
+  return next.run(call);
 }
 
 }  // namespace capstan::rpc

@@ -10,10 +10,11 @@ core::Task<Result<void>> ConcurrencyInterceptor::around(Call& call, Next& next) 
   const bool stays_open = kind == Kind::kEndless || kind == Kind::kBidirectional;
   Slots& slots = stays_open ? long_lived_ : calls_;
   if (slots.used >= slots.limit) {
-    co_return fail(Code::kResourceExhausted, "the node already works on " +
-                                                 std::to_string(slots.limit) +
-                                                 (stays_open ? " long-lived calls" : " calls") +
-                                                 "; repeat the call later or close others");
+    co_return fail_until(Code::kResourceExhausted,
+                         "the node already works on " + std::to_string(slots.limit) +
+                             (stays_open ? " long-lived calls" : " calls") +
+                             "; repeat the call later or close others",
+                         core::kSecond / (stays_open ? 1 : 10));
   }
   ++slots.used;
   auto result = co_await next.run(call);

@@ -179,6 +179,52 @@ Result<DeviceUri> parse_existing(const Url& url, Params params, DeviceUri out) {
   return out;
 }
 
+// Our own parameters of nvmf, named as nvme-cli names them; times in seconds unless the name says
+// otherwise.
+Result<void> parse_remote(Params& params, RemoteUri& out) {
+  static constexpr std::uint64_t kSecondsMax = 86'400 * 365ULL;
+  const auto seconds = [&](std::string_view key,
+                           std::optional<std::uint64_t>& into) -> Result<void> {
+    TRY_SET(const auto value, params.number(key, kSecondsMax));
+    if (value) into = *value * 1000;
+    return {};
+  };
+  if (const auto host = params.text("hostnqn"); host && !host->empty()) out.host_nqn = *host;
+  if (const auto text = params.text("hostid")) {
+    out.host_id = Uuid::parse(*text);
+    if (!out.host_id) {
+      return fail(Code::kInvalidArgument, "bad parameter 'hostid=" + *text + "': no UUID");
+    }
+  }
+  TRY_SET(const auto nsid, params.number("nsid", UINT32_MAX - 1));
+  out.nsid = static_cast<std::uint32_t>(nsid.value_or(1));
+  if (out.nsid == 0) return fail(Code::kInvalidArgument, "'nsid=0': namespaces begin with 1");
+  TRY_SET(const auto header, params.boolean("hdr_digest"));
+  TRY_SET(const auto data, params.boolean("data_digest"));
+  TRY_SET(const auto no_flow, params.boolean("disable_sqflow"));
+  out.header_digest = header.value_or(false);
+  out.data_digest = data.value_or(false);
+  out.flow_control = !no_flow.value_or(false);
+  TRY_SET(out.queues, params.number("nr_io_queues", 16));
+  TRY_SET(out.queue_size, params.number("queue_size", 1024));
+  TRY(seconds("keep_alive_tmo", out.keep_alive_ms));
+  TRY(seconds("reconnect_delay", out.reconnect_ms));
+  TRY(seconds("fast_io_fail_tmo", out.fast_io_fail_ms));
+  TRY_SET(out.connect_timeout_ms, params.number("connect_timeout_ms", kSecondsMax * 1000));
+  TRY_SET(out.io_timeout_ms, params.number("io_timeout_ms", kSecondsMax * 1000));
+  if (const auto loss = params.text("ctrl_loss_tmo"); loss && *loss == "-1") {
+    out.ctrl_loss_ms = UINT64_MAX;
+  } else {
+    TRY(seconds("ctrl_loss_tmo", out.ctrl_loss_ms));
+  }
+  const auto action = params.text("on_timeout").value_or("reset");
+  if (action != "reset" && action != "abort") {
+    return fail(Code::kInvalidArgument, "'on_timeout=" + action + "': reset or abort");
+  }
+  out.abort_on_timeout = action == "abort";
+  return {};
+}
+
 Result<DeviceUri> parse_nvmf(const Url& url, Params params, DeviceUri out) {
   const std::string_view nqn = std::string_view(url.path).substr(url.path.empty() ? 0 : 1);
   if (url.host.empty() || nqn.empty() || nqn.find('/') != std::string_view::npos) {
@@ -186,10 +232,16 @@ Result<DeviceUri> parse_nvmf(const Url& url, Params params, DeviceUri out) {
                 "a host and one path segment, the NQN, are expected, as in "
                 "nvmf+tcp://10.0.0.1:8420/nqn.2019-05.io.openebs:r1");
   }
-  out.name = url.authority + url.encoded_path + "n1";
   TRY(params.boolean("reftag"));
   TRY(params.boolean("guard"));
   TRY_SET(out.uuid, params.uuid());
+  RemoteUri remote;
+  remote.host = url.host;
+  remote.port = url.port.value_or(remote.port);
+  remote.nqn = nqn;
+  TRY(parse_remote(params, remote));
+  out.name = url.authority + url.encoded_path + "n" + std::to_string(remote.nsid);
+  out.remote = std::move(remote);
   return out;  // unknown parameters are ignored (section 6.1)
 }
 

@@ -15,6 +15,23 @@
 
 namespace capstan::storage {
 
+// What an nvmf URI says beyond the name. Absent values are up to whoever connects.
+struct RemoteUri {
+  std::string host;  // as written, without brackets
+  std::uint16_t port = 8420;
+  std::string nqn;
+  std::uint32_t nsid = 1;
+  std::optional<std::string> host_nqn;
+  std::optional<Uuid> host_id;
+  bool header_digest = false, data_digest = false;
+  bool flow_control = true;
+  bool abort_on_timeout = false;
+  std::optional<std::uint64_t> queues, queue_size;
+  std::optional<std::uint64_t> keep_alive_ms, connect_timeout_ms, io_timeout_ms;
+  std::optional<std::uint64_t> reconnect_ms, fast_io_fail_ms;
+  std::optional<std::uint64_t> ctrl_loss_ms;  // UINT64_MAX: for ever
+};
+
 struct DeviceUri {
   enum class Scheme : std::uint8_t {
     kAio,
@@ -36,6 +53,7 @@ struct DeviceUri {
   std::uint64_t num_blocks = 0;  // malloc, null
   bool rescan = false;           // aio: on an existing device, re-read its size
   bool resize = false;           // malloc: on an existing device, take the new size
+  std::optional<RemoteUri> remote = std::nullopt;  // nvmf
 
   std::uint64_t size_bytes() const { return num_blocks * block_size; }
 };

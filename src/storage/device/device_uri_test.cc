@@ -118,6 +118,35 @@ TEST(DeviceUri, RemoteDevices) {
   for (const char* value : {"yes", "on", "true", "7", "-1", "", "no", "off", "false", "0"}) {
     good(std::string("nvmf://h/nqn?guard=") + value);
   }
+  const auto remote = good(
+      "nvmf://[::1]/nqn.x?nsid=3&hostnqn=nqn.h&hdr_digest&data_digest=yes&disable_sqflow=1"
+      "&nr_io_queues=4&queue_size=32&keep_alive_tmo=7&reconnect_delay=3&ctrl_loss_tmo=-1"
+      "&fast_io_fail_tmo=9&io_timeout_ms=1500&connect_timeout_ms=2500&on_timeout=abort"
+      "&hostid=" +
+      std::string(kUuid) + "&whatever=1");
+  EXPECT_EQ(remote.name, "[::1]/nqn.xn3");
+  ASSERT_TRUE(remote.remote);
+  const RemoteUri& r = *remote.remote;
+  EXPECT_EQ(r.host, "::1");
+  EXPECT_EQ(r.port, 8420);
+  EXPECT_EQ(r.nqn, "nqn.x");
+  EXPECT_EQ(r.nsid, 3U);
+  EXPECT_EQ(r.host_nqn, "nqn.h");
+  EXPECT_EQ(r.host_id, Uuid::parse(kUuid));
+  EXPECT_TRUE(r.header_digest && r.data_digest && !r.flow_control && r.abort_on_timeout);
+  EXPECT_EQ(r.queues, 4U);
+  EXPECT_EQ(r.queue_size, 32U);
+  EXPECT_EQ(r.keep_alive_ms, 7000U);
+  EXPECT_EQ(r.reconnect_ms, 3000U);
+  EXPECT_EQ(r.ctrl_loss_ms, UINT64_MAX);
+  EXPECT_EQ(r.fast_io_fail_ms, 9000U);
+  EXPECT_EQ(r.io_timeout_ms, 1500U);
+  EXPECT_EQ(r.connect_timeout_ms, 2500U);
+  bad("nvmf://h/nqn?nsid=0", "begin with 1");
+  bad("nvmf://h/nqn?hostid=x", "no UUID");
+  bad("nvmf://h/nqn?nr_io_queues=17", "up to 16");
+  bad("nvmf://h/nqn?ctrl_loss_tmo=-2", "bad integer");
+  bad("nvmf://h/nqn?on_timeout=panic", "reset or abort");
   bad("nvmf://h/nqn?guard=maybe", "bad boolean");
   bad("nvmf://h/nqn/x", "one path segment");
   bad("nvmf://h", "one path segment");

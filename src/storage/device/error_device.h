@@ -53,8 +53,12 @@ struct InjectedFault {
 class ErrorInjectingDevice final : public Device {
  public:
   explicit ErrorInjectingDevice(std::shared_ptr<Device> inner);
-  // With an identity of its own, as a device beside the wrapped one.
+  // With an identity of its own, as a device beside the wrapped one, which is claimed already and
+  // released when nothing uses this one any more.
   ErrorInjectingDevice(std::shared_ptr<Device> inner, std::string name, Uuid uuid);
+  ~ErrorInjectingDevice() override {
+    if (own_) inner_->release();
+  }
 
   const std::string& name() const override { return own_ ? own_->name : inner_->name(); }
   Uuid uuid() const override { return own_ ? own_->uuid : inner_->uuid(); }

@@ -120,7 +120,7 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make(DeviceUri parse
     case Scheme::kMalloc: co_return make_memory(parsed);
     case Scheme::kNull: break;
     case Scheme::kExisting: co_return find_existing(parsed);
-    case Scheme::kNvmf:
+    case Scheme::kNvmf: co_return co_await make_remote(std::move(parsed));
     case Scheme::kPcie:
     case Scheme::kNexus:
     case Scheme::kLvol: co_return unsupported(parsed);
@@ -148,6 +148,22 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_file(DeviceUri 
     co_return failed;
   }
   std::shared_ptr<Device> device = *std::move(opened);
+  co_return device;
+}
+
+core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_remote(DeviceUri parsed) {
+  if (!remote_) co_return unsupported(parsed);
+  auto made = co_await remote_->make(parsed);
+  if (!made) co_return creation_failed(parsed.name, std::move(made).error());
+  const std::shared_ptr<Device> device = *std::move(made);
+  if (parsed.uuid && *parsed.uuid != device->uuid()) co_return wrong_uuid(*device, *parsed.uuid);
+  if (const auto other = find_uuid(device->uuid())) {
+    co_return fail(Code::kInvalidArgument,
+                   "device '" + parsed.name + "' is what this node has as device '" +
+                       other->name() + "' (UUID " + other->uuid().text() + "); use bdev:///" +
+                       other->name(),
+                   EEXIST);
+  }
   co_return device;
 }
 

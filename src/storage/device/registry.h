@@ -26,6 +26,13 @@ struct DeviceEntry {
   std::vector<std::string> aliases;  // creation URI, "<pool>/<replica>" …
 };
 
+// Makes the devices of a scheme that this folder knows nothing of (nvmf).
+class DeviceMaker {
+ public:
+  virtual ~DeviceMaker() = default;
+  virtual core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri uri) = 0;
+};
+
 class DeviceRegistry {
  public:
   explicit DeviceRegistry(core::Env& env);
@@ -45,6 +52,9 @@ class DeviceRegistry {
   void unobserve(Observer& observer);
   // For owners of devices that change size by other means than create().
   void announce_resized(const Device& device);
+
+  // Who makes nvmf devices; nobody: they are kUnimplemented. Outlives the registry's last create().
+  void serve_remote(DeviceMaker* maker) { remote_ = maker; }
 
   // Creates and registers the device that `uri` names. Errors: kInvalidArgument (unparsable,
   // unknown scheme or parameter, wrong uuid), kNotFound, kAlreadyExists (name taken; `rescan` and
@@ -70,6 +80,7 @@ class DeviceRegistry {
   // Makes the device itself; the registry does not know it yet.
   core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri parsed);
   core::Task<Result<std::shared_ptr<Device>>> make_file(DeviceUri parsed);
+  core::Task<Result<std::shared_ptr<Device>>> make_remote(DeviceUri parsed);
   Result<std::shared_ptr<Device>> make_memory(const DeviceUri& parsed);
   Result<std::shared_ptr<Device>> find_existing(const DeviceUri& parsed) const;
   Result<void> resize(Device& device, const DeviceUri& parsed) const;
@@ -77,6 +88,7 @@ class DeviceRegistry {
   Result<void> check_memory(const std::string& name, std::uint64_t size_bytes) const;
   void tell(const std::function<void(Observer&)>& what) const;
   core::Env& env_;
+  DeviceMaker* remote_ = nullptr;
   std::map<std::string, DeviceEntry, std::less<>> entries_;
   std::map<std::string, std::string, std::less<>> aliases_;  // alias → name
   std::set<std::string, std::less<>> busy_;                  // names being created right now

@@ -6,6 +6,8 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
+#include "base/utf8.h"
+
 namespace capstan::storage {
 namespace {
 
@@ -97,6 +99,14 @@ std::string without_dots(std::string_view path) {
   return out;
 }
 
+// Names end up in messages whose texts are UTF-8.
+Result<void> check_text(const char* what, std::string_view text) {
+  if (is_utf8({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()})) return {};
+  return fail(Code::kInvalidArgument, std::string("the ") + what +
+                                          " is not UTF-8 once its %xx are decoded; encode its "
+                                          "characters as UTF-8, as in %C3%BC");
+}
+
 template <class View>
 std::string copied(const View& view) {
   return {view.data(), view.size()};
@@ -130,6 +140,7 @@ Result<Url> parse_url(std::string_view text) {
   });
   url.authority = copied(view.encoded_authority());
   url.host = view.host_address();
+  TRY(check_text("host", url.host));
   if (view.has_port() && !view.port().empty()) {
     if (view.port_number() == 0) {
       return fail(Code::kInvalidArgument, "port " + copied(view.port()) + " is not in 1..65535");
@@ -143,8 +154,11 @@ Result<Url> parse_url(std::string_view text) {
                 "not a URL: '" + url.authority + url.encoded_path + "' has no valid host and port");
   }
   url.path = without_dots(view.path());
+  TRY(check_text("path", url.path));
   for (const auto& param : view.params()) {
     if (param.key.empty() && param.value.empty()) continue;  // "?" or "&&"
+    TRY(check_text("query", param.key));
+    TRY(check_text("query", param.value));
     url.params.push_back({param.key, param.value});
   }
   return url;

@@ -68,6 +68,10 @@ TEST(Url, Refusals) {
   EXPECT_NE(refusal(std::string_view("aio:///a\0b", 10)).find("control"), std::string::npos);
   EXPECT_NE(refusal("aio:///a\nb").find("control"), std::string::npos);
   EXPECT_NE(refusal("nvmf://h:70000/n").find("65535"), std::string::npos);
+  for (const char* text : {"malloc:///%ff", "aio:///a\xC3", "malloc:///m?label=%C3%28",
+                           "malloc:///m?%ff=1", "nvmf://%ff/n"}) {
+    EXPECT_NE(refusal(text).find("UTF-8"), std::string::npos) << text;
+  }
   refusal("nvmf://[::1/n");
   refusal("nvmf://h:x/n");
 }

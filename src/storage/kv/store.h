@@ -10,9 +10,8 @@
 // env; it runs on the core that opened the store. Memory given to a Task stays valid until it ends.
 // Errors: kInvalidArgument and kNotFound as datastore section 5 words them; kFailedPrecondition for
 // a store that is read-only, locked or closed; kDataLoss for a checksum (with verify_reads);
-// kResourceExhausted when the disk is full. After a failed sync the store only reads until
-// reopened. Touching mapped bytes that the disk cannot read ends the process with SIGBUS: reading
-// does, opening, compacting. Lifetimes: the env outlives the store; close() before destroying it.
+// kResourceExhausted when the disk is full. A failed sync: only reads until reopened. What the disk
+// cannot read is kDataLoss; Value::intact() tells. The env outlives it; close() comes before ~Store.
 #pragma once
 
 #include <atomic>
@@ -52,7 +51,8 @@ struct StoreOptions {
   std::uint64_t map_bytes = limits::kKvMapBytesMin;  // first reservation of address space
 };
 
-// A value in the mapped file. Copyable, any thread.
+// A value in the mapped file. Copyable, any thread. What of it the disk cannot read shows as zeros;
+// where that is what says how long it is, it shows as empty.
 class Value {
  public:
   Value(std::shared_ptr<const core::FileMap> map, const Entry& entry)
@@ -65,6 +65,11 @@ class Value {
   Metadata metadata() const { return decode_metadata(map_->data() + end_); }
   std::uint64_t key_hash() const { return metadata().key_hash; }
   bool checksum_right() const;
+  // kDataLoss when what was seen of it so far is not what the file holds, because the disk could
+  // not read it. Asked after bytes() was used, before what came of it is handed on.
+  Result<void> intact() const;
+  // Looks at all of it first: for bytes that a system call will read.
+  Result<void> fetch() const;
 
  private:
   std::shared_ptr<const core::FileMap> map_;
@@ -120,7 +125,10 @@ class Cursor {
  public:
   Cursor(std::shared_ptr<const core::FileMap> map, std::uint64_t tail, std::uint64_t alignment)
       : map_(std::move(map)), tail_(tail), alignment_(alignment) {}
+  // Nothing at the end, or where the disk cannot read what leads on.
   std::optional<Value> next();
+  // kDataLoss when the walk ended early. Asked at its end.
+  Result<void> intact() const;
 
  private:
   std::shared_ptr<const core::FileMap> map_;
@@ -148,7 +156,8 @@ class Store {
   core::Task<Result<void>> close();
 
   // --- reading: any thread ---
-  // Never fails and verifies nothing; `read` does what the options say.
+  // Never fails and verifies nothing; `read` does what the options say, and is kDataLoss where the
+  // disk cannot read what leads to the value.
   std::optional<Value> find(ByteView key) const;
   std::optional<Value> find_hashed(std::uint64_t hash) const;
   Result<std::optional<Value>> read(ByteView key) const;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "core/os_bad_pages.h"
 #include "storage/kv/store.h"
 
 namespace capstan::storage::kv {
@@ -36,6 +37,8 @@ core::Task<Result<std::uint64_t>> Store::commit(Request& request) {
   const Inside inside(*this);
   queue_.push_back(&request);
   if (leading_) {
+    // By the time the group is made its slots of the index are in the cache.
+    if (request.changes.size() == 1) owned_view_->index->prefetch(request.changes.front().hash);
     co_await Turn{request};
     if (request.done) co_return std::move(request.result);
   }
@@ -218,6 +221,7 @@ core::Task<void> Store::run_group() {
   overlaid_ = claimed_ = 0;
   buffer_at_ = next_tail_ = old_tail;
   std::vector<Request*> others;
+  others.reserve(queue_.size());
   Request* const first = queue_.front();
   Result<void> disk;
   while (!queue_.empty() && !queue_.front()->alone && disk &&
@@ -323,7 +327,9 @@ void Store::publish() {
   // Not while readers wait: what was replaced may have to come from the disk.
   for (const auto& change : publications_) {
     if (change.replaced == 0) continue;
-    counted_.live_bytes -= entry_at(file, change.replaced, kAlignment).size() + kMetadataBytes;
+    const std::uint64_t size = entry_at(file, change.replaced, kAlignment).size();
+    const ByteView metadata(file + change.replaced, kMetadataBytes);
+    if (core::check_readable(metadata)) counted_.live_bytes -= size + kMetadataBytes;
   }
   if (options_.durability == Durability::kInterval) dirty_.set();
   if (observer_) tell_observer();

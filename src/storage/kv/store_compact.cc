@@ -10,6 +10,7 @@
 #include "base/checksum.h"
 #include "base/path.h"
 #include "core/file_names.h"
+#include "core/os_bad_pages.h"
 #include "storage/kv/store.h"
 
 namespace capstan::storage::kv {
@@ -74,11 +75,14 @@ core::Task<Result<void>> Compaction::copy(const std::uint8_t* file, const Entry&
   const Metadata metadata{hash, tail_, entry.metadata.checksum};
   buffer_.resize(buffer_.size() + pad, 0);
   if (payload.size() > limits::kKvGroupBufferBytes) {
+    core::touch(payload);
+    CO_TRY(core::check_readable(payload));
     CO_TRY(co_await flush());
     CO_TRY(co_await file_->write(written_, payload));
     written_ += payload.size();
   } else {
     buffer_.insert(buffer_.end(), payload.begin(), payload.end());
+    CO_TRY(core::check_readable({payload.data(), payload.size() + kMetadataBytes}));
   }
   buffer_.resize(buffer_.size() + kMetadataBytes);
   encode_metadata(metadata, buffer_.data() + buffer_.size() - kMetadataBytes);
@@ -109,6 +113,7 @@ core::Task<Result<void>> Compaction::copy_living() {
     if (progress_) progress_(done, std::max(total, done));
     co_await core::yield();
   }
+  CO_TRY(cursor.intact());
   co_return co_await flush();
 }
 
@@ -120,6 +125,7 @@ core::Task<Result<void>> Compaction::catch_up(std::uint64_t to) {
     const std::uint64_t end = tail - kMetadataBytes;
     ends.push_back(end);
     tail = decode_metadata(map->data() + end).prev_offset;
+    CO_TRY(core::check_readable({map->data() + end, kMetadataBytes}));
   }
   std::uint64_t count = 0;
   for (auto end = ends.rbegin(); end != ends.rend(); ++end) {

@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/path.h"
 #include "core/file_names.h"
+#include "core/os_bad_pages.h"
 #include "storage/kv/store.h"
 
 namespace capstan::storage::kv {
@@ -106,7 +107,10 @@ core::Task<Result<void>> Store::load() {
   const std::uint64_t size = file_->info().size_bytes;
   CO_TRY(co_await remove_left_over());
   CO_TRY_SET(auto map, file_->map(std::max(options_.map_bytes, size * 2)));
-  const Recovery found = recover(ByteView(map->data(), size));
+  const ByteView whole(map->data(), size);
+  const Recovery found = recover(whole);
+  // Zeros in the place of what cannot be read prove nothing: before anything is cut off.
+  CO_TRY(core::check_readable(whole));
   if (found.kind == Recovery::Kind::kForeign && options_.refuse_foreign) {
     co_return fail(Code::kFailedPrecondition,
                    "'" + path_ + "' holds no entry of a store; choose another file");
@@ -125,6 +129,7 @@ core::Task<Result<void>> Store::load() {
   owned_view_ = make_view(std::move(map), std::move(index), found.alignment);
   tail_.store(found.tail);
   CO_TRY(co_await build_index(found));
+  CO_TRY(core::check_readable(whole));
   view_.store(owned_view_.get(), std::memory_order_release);
   if (!read_only_) CO_TRY(co_await repair());
   co_return Result<void>();

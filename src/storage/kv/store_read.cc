@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "core/os_bad_pages.h"
 #include "storage/kv/store.h"
 
 namespace capstan::storage::kv {
@@ -11,15 +12,31 @@ bool Value::checksum_right() const {
   return crc32(bytes()) == metadata().checksum;
 }
 
+Result<void> Value::intact() const {
+  return core::check_readable({map_->data() + begin_, file_size()});
+}
+
+Result<void> Value::fetch() const {
+  core::touch({map_->data() + begin_, file_size()});
+  return intact();
+}
+
 std::optional<Value> Cursor::next() {
   while (tail_ != 0) {
     const Entry entry = entry_at(map_->data(), tail_ - kMetadataBytes, alignment_);
+    if (!intact()) return std::nullopt;
     tail_ = entry.metadata.prev_offset;
     if (seen_.insert(entry.metadata.key_hash).second && !entry.tombstone) {
       return Value(map_, entry);
     }
   }
   return std::nullopt;
+}
+
+// What decides where the entry that ends at tail_ begins, and whether it is a tombstone.
+Result<void> Cursor::intact() const {
+  if (tail_ < kTombstoneBytes) return {};
+  return core::check_readable({map_->data() + tail_ - kTombstoneBytes, kTombstoneBytes});
 }
 
 // A view and the one that replaces it when the file outgrows its map share the index. So a reader
@@ -36,7 +53,9 @@ Store::Seen Store::look_up(const View* view, std::uint64_t hash) const {
 std::optional<Value> Store::value_at(const View& view, std::uint64_t hash,
                                      std::uint64_t offset) const {
   const auto& map = view.map(hash);
-  return Value(map, entry_at(map->data(), offset, view.alignment));
+  Entry entry = entry_at(map->data(), offset, view.alignment);
+  if (!core::check_readable({map->data() + offset, kMetadataBytes})) entry.begin = entry.end;
+  return Value(map, entry);
 }
 
 std::optional<Value> Store::find(ByteView key) const {
@@ -59,7 +78,10 @@ std::optional<Value> Store::find_hashed(std::uint64_t hash) const {
 }
 
 Result<void> Store::verify(const std::optional<Value>& value) const {
-  if (!options_.verify_reads || !value || value->checksum_right()) return {};
+  if (!value) return {};
+  const bool right = !options_.verify_reads || value->checksum_right();
+  TRY(value->intact());
+  if (right) return {};
   return fail(Code::kDataLoss, "checksum mismatch: the value at byte " +
                                    std::to_string(value->begin_offset()) + " of '" + path_ +
                                    "' is damaged; write it again");
@@ -165,7 +187,7 @@ std::optional<Value> Store::read_last_entry() const {
     const std::uint64_t tail = file_size();
     if (!gate_.unchanged_since(publication)) continue;
     if (tail == 0) return std::nullopt;
-    return Value(view.map(0), entry_at(view.map(0)->data(), tail - kMetadataBytes, view.alignment));
+    return value_at(view, 0, tail - kMetadataBytes);
   }
 }
 

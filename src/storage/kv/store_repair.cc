@@ -6,6 +6,7 @@
 // Of a rename the tombstone may have survived and the value not: then the value is where it was
 // renamed from, because only a file's index forgets what was deleted.
 #include "base/checksum.h"
+#include "core/os_bad_pages.h"
 #include "storage/kv/store.h"
 
 namespace capstan::storage::kv {
@@ -87,6 +88,7 @@ core::Task<Result<void>> Store::repair() {
     tail = entry.metadata.prev_offset;
     next = entry;
   }
+  CO_TRY(core::check_readable(file));
   std::vector<Change> changes;
   for (const auto& [hash, value] : damage.values) {
     const auto& stand_in = value.source ? value.source : value.older;

@@ -66,6 +66,7 @@ core::Task<Result<std::uint64_t>> Store::rename_here(ByteView from, ByteView to)
   while (true) {
     const auto value = find(from);
     if (!value) co_return fail(Code::kNotFound, "Old key not found");
+    CO_TRY(value->fetch());
     Change changes[] = {Change::put(to, value->bytes()), Change::erase(from)};
     changes[0].checksum = value->metadata().checksum;
     Request request;
@@ -85,6 +86,7 @@ core::Task<Result<std::uint64_t>> Store::copy(ByteView key, Store& target) {
   if (!value) {
     co_return fail(Code::kNotFound, "Key not found: \"" + std::string(as_text(key)) + "\"");
   }
+  CO_TRY(value->fetch());
   Change change = Change::put(key, value->bytes());
   change.checksum = value->metadata().checksum;
   co_return co_await target.apply({&change, 1});

@@ -36,7 +36,7 @@ core::Task<void> identify_controller(TargetWorld& world) {
   EXPECT_EQ(id[513], 0x44);
   EXPECT_EQ(at<std::uint16_t>(id, 514), 128);
   EXPECT_EQ(at<std::uint32_t>(id, 516), limits::kNamespaces);
-  EXPECT_EQ(at<std::uint16_t>(id, 520), 0x0D);
+  EXPECT_EQ(at<std::uint16_t>(id, 520), 0x2D);
   EXPECT_EQ(id[525], 5);
   EXPECT_EQ(at<std::uint32_t>(id, 536), 0x00100001U);
   EXPECT_EQ(at<std::uint32_t>(id, 540), limits::kNamespaces);

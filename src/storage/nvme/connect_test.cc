@@ -339,7 +339,7 @@ TEST(NvmeConnect, HostsThatStopAreClosed) {
 core::Task<void> listeners(TargetWorld& world) {
   const auto second = world.target.listen(core::Address::tcp(world.address.host, 4421));
   EXPECT_TRUE(second);
-  auto added = world.target.add({.nqn = "nqn.x:second", .ports = {*second}});
+  auto added = world.target.add({.nqn = "nqn.x:second", .ports = {{*second}}});
   EXPECT_TRUE(added);
   EXPECT_EQ(world.target.add({.nqn = "nqn.x:second"}).error().code, Code::kAlreadyExists);
   EXPECT_EQ(world.target.add({.nqn = "second"}).error().code, Code::kInvalidArgument);

@@ -34,6 +34,7 @@ struct Counters {
   std::uint64_t commands = 0, failed_commands = 0;  // that were answered
   std::uint64_t terminated = 0;                     // connections ended for what they sent
   std::uint64_t bad_data_digests = 0;
+  std::uint64_t admin_queues = 0, io_queues = 0;  // connected so far
 };
 
 // What the connections of a target have in common.
@@ -54,6 +55,10 @@ class Connection final : public Queue {
 
   core::Task<void> run();
   std::uint16_t port() const { return port_; }
+  // The association once Connect has made the connection a queue pair; null before.
+  const Controller* controller() const { return controller_.get(); }
+  std::uint16_t queue() const { return queue_; }
+  const std::string& peer() const { return stream_->peer().address; }
 
   void end(std::string reason) override;
   void complete(Request& request, Status status) override;
@@ -91,6 +96,7 @@ class Connection final : public Queue {
                     const Subsystem& subsystem);
   void connected(std::shared_ptr<Controller> controller, const ConnectCommand& command);
   core::Task<void> run_io_command(Request* request, std::uint32_t to_host);
+  core::Task<void> run_admin_command(Request* request);
 
   void respond(Request& request, Status status);
   void send_with_data(Request& request, const Completion& completion, bool success_flag);

@@ -46,7 +46,7 @@ void Connection::dispatch(Request& request) {
 void Connection::dispatch_io(Request& request) {
   if (request.command.is_fabrics()) return complete(request, status::kInvalidOpcode);
   IoNeeds needs;
-  const Status checked = check_io(controller_->subsystem(), request.command, needs);
+  const Status checked = check_io(*controller_, request.command, needs);
   if (!checked.ok()) return complete(request, checked);
   if (needs.to_controller != 0 && request.length == 0) {
     return solicit(request, needs.to_controller);
@@ -59,6 +59,7 @@ void Connection::start(Request& request) {
   request.state = Request::State::kRunning;
   if (!controller_) return scope_.spawn(run_connect(&request));
   if (queue_ != 0) return scope_.spawn(run_io_command(&request, 0));
+  if (Controller::takes_time(request.command)) return scope_.spawn(run_admin_command(&request));
   const auto keep = controller_;  // a command may end the association
   if (const auto answer = keep->run(request)) complete(request, *answer);
 }
@@ -118,7 +119,12 @@ core::Task<void> Connection::run_io_command(Request* request, std::uint32_t to_h
   }
   Subsystem& subsystem = controller_->subsystem();
   const auto guard = co_await subsystem.gate().lock_shared();
-  complete(*request, co_await run_io(subsystem, *request));
+  complete(*request, co_await run_io(*controller_, *request));
+}
+
+core::Task<void> Connection::run_admin_command(Request* request) {
+  core::name_task("nvme command");
+  complete(*request, co_await controller_->run_slowly(*request));
 }
 
 // --- Connect -------------------------------------------------------------------------------------
@@ -156,7 +162,7 @@ Status Connection::connect_admin(Request& request, const ConnectCommand& command
   const auto id = subsystem->next_controller_id();
   if (!id) return status::kConnectBusy;
   auto controller = std::make_shared<Controller>(
-      shared_.reactor, subsystem, shared_.discovery,
+      shared_.reactor, shared_.log, subsystem, shared_.discovery,
       Association{*id, data.host_id, *data.host, port_, command.keep_alive_ms,
                   command.flow_control_disabled()});
   subsystem->add_controller(controller);
@@ -177,7 +183,8 @@ Status Connection::connect_io(Request& request, const ConnectCommand& command,
   const Association& association = controller->association();
   if (association.host != *data.host) return refuse(request, kHostField);
   if (association.host_id != data.host_id) return refuse(request, kHostIdField);
-  if (!controller->accepts_io_queues()) return refuse(request, kQueueField);
+  const bool other_path = subsystem.options().ana && association.port != port_;
+  if (!controller->accepts_io_queues() || other_path) return refuse(request, kQueueField);
   if (!controller->attach(command.queue, *this)) return status::kInvalidQueueId;
   connected(controller, command);
   request.dword0 = data.controller;
@@ -190,6 +197,7 @@ void Connection::connected(std::shared_ptr<Controller> controller, const Connect
   queue_size_ = command.queue_size;
   flow_control_disabled_ = command.flow_control_disabled();
   head_ = 0;
+  ++(queue_ == 0 ? shared_.counters.admin_queues : shared_.counters.io_queues);
   deadline_.disarm();
   controller_->touch();
 }

@@ -24,9 +24,10 @@ std::uint32_t field(std::uint32_t value, unsigned low, unsigned bits) {
 
 }  // namespace
 
-Controller::Controller(core::Reactor& reactor, std::shared_ptr<Subsystem> subsystem,
+Controller::Controller(core::Reactor& reactor, core::Log log, std::shared_ptr<Subsystem> subsystem,
                        const DiscoverySource& discovery, Association association)
     : reactor_(reactor),
+      log_(std::move(log)),
       subsystem_(std::move(subsystem)),
       discovery_(discovery),
       association_(std::move(association)),
@@ -211,14 +212,18 @@ void Controller::deliver() {
     unsigned mask_bit;
     std::uint32_t dword0;
   };
+  constexpr unsigned kAlways = 32;  // masked elsewhere
   constexpr Kind kKinds[] = {{Event::kNamespace, 8, 0x00040002},
+                             {Event::kAna, 11, 0x000C0302},
+                             {Event::kReservation, kAlways, 0x00800006},
                              {Event::kDiscovery, 31, 0x0070F002}};
   if (closed_) return;
   for (const Kind& kind : kKinds) {
     Pending& pending = events_[static_cast<std::size_t>(kind.event)];
     if (!pending.raised || pending.blocked || held_.empty()) continue;
     pending.raised = false;
-    if ((event_mask_ >> kind.mask_bit & 1) == 0) continue;  // the host does not want to know
+    const bool wanted = kind.mask_bit == kAlways || (event_mask_ >> kind.mask_bit & 1) != 0;
+    if (!wanted) continue;  // the host does not want to know
     pending.blocked = true;
     Request* request = held_.front();
     held_.pop_front();
@@ -233,6 +238,30 @@ void Controller::namespace_changed(std::uint32_t id) {
   raise(Event::kNamespace);
 }
 
+void Controller::ana_changed() {
+  if (!subsystem_->discovery()) raise(Event::kAna);
+}
+
+void Controller::notify(std::uint32_t nsid, ReservationNotice notice) {
+  const auto mask = notification_masks_.find(nsid);
+  const auto bit = static_cast<unsigned>(notice);
+  if (mask != notification_masks_.end() && (mask->second >> bit & 1) != 0) return;
+  if (notifications_.size() >= limits::kReservationNotices) notifications_.pop_front();
+  notifications_.push_back({++notification_count_, notice, 0, nsid});
+  raise(Event::kReservation);
+}
+
+void Controller::complain(const char* event, const Error& error) {
+  log_.error(
+      event,
+      {{"subsystem", subsystem_->nqn()}, {"host", association_.host}, {"error", error.text()}});
+}
+
+Status Controller::path_status(const Namespace& space) const {
+  if (!subsystem_->options().ana) return status::kSuccess;
+  return ana_status(subsystem_->ana_states().state(association_.port, space.ana_group));
+}
+
 void Controller::discovery_changed() {
   if (subsystem_->discovery()) raise(Event::kDiscovery);
 }
@@ -240,7 +269,9 @@ void Controller::discovery_changed() {
 std::uint8_t Controller::retry_delay(const Status& answer) const {
   if (!retry_delays_on_ || answer.ok() || answer.do_not_retry) return 0;
   const auto& options = subsystem_->options();
-  return answer == status::kCapacityExceeded ? options.conflict_delay : options.error_delay;
+  const bool conflict =
+      answer == status::kCapacityExceeded || answer == status::kReservationConflict;
+  return conflict ? options.conflict_delay : options.error_delay;
 }
 
 }  // namespace capstan::storage::nvme

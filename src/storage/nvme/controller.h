@@ -17,8 +17,10 @@
 #include <set>
 #include <string>
 
+#include "core/log.h"
 #include "core/reactor.h"
 #include "storage/nvme/request.h"
+#include "storage/nvme/reservation_codec.h"
 #include "storage/nvme/subsystem.h"
 
 namespace capstan::storage::nvme {
@@ -42,7 +44,7 @@ struct Association {
 
 class Controller : public std::enable_shared_from_this<Controller> {
  public:
-  Controller(core::Reactor& reactor, std::shared_ptr<Subsystem> subsystem,
+  Controller(core::Reactor& reactor, core::Log log, std::shared_ptr<Subsystem> subsystem,
              const DiscoverySource& discovery, Association association);
   ~Controller();
   Controller(const Controller&) = delete;
@@ -73,6 +75,17 @@ class Controller : public std::enable_shared_from_this<Controller> {
 
   void namespace_changed(std::uint32_t id);
   void discovery_changed();
+  void ana_changed();
+  // Another host's reservation command did something to this one.
+  void notify(std::uint32_t nsid, ReservationNotice notice);
+  // What a path in its present state lets I/O to that namespace do.
+  Status path_status(const Namespace& space) const;
+  // I/O commands hold it shared while they run: who takes it has seen the last of those.
+  core::SharedMutex& io_gate() { return io_gate_; }
+  // Admin commands that must wait for something; run() answers all the others.
+  static bool takes_time(const Command& command);
+  void complain(const char* event, const Error& error);
+  core::Task<Status> run_slowly(Request& request);
   // CRD of an answer: 0 unless the host asked for delays.
   std::uint8_t retry_delay(const Status& status) const;
 
@@ -80,7 +93,8 @@ class Controller : public std::enable_shared_from_this<Controller> {
   static std::uint32_t round_keep_alive(std::uint32_t ms, bool discovery);
 
  private:
-  enum class Event : std::uint8_t { kNamespace, kDiscovery };
+  enum class Event : std::uint8_t { kNamespace, kAna, kReservation, kDiscovery };
+  static constexpr std::size_t kEvents = 4;
   struct Pending {
     bool raised = false;   // to be told
     bool blocked = false;  // told, and its log page has not been read since
@@ -96,11 +110,15 @@ class Controller : public std::enable_shared_from_this<Controller> {
   Status identify_io(Request& request, std::uint8_t structure);
   Status identify_namespace(Request& request, std::uint8_t structure);
   Status get_log(Request& request);
-  std::optional<LogPage> make_log(std::uint8_t page, bool keep);
+  std::optional<LogPage> make_log(std::uint8_t page, std::uint8_t specific, bool keep);
+  void read_event(Event event, bool keep);
+  LogPage take_notification(bool keep);
   Status set_features(Request& request);
   Status set_io_feature(Request& request, std::uint8_t id, std::uint32_t value);
   Status get_features(Request& request);
   Status get_io_feature(Request& request, std::uint8_t id);
+  Status set_reservation_mask(std::uint32_t nsid, std::uint32_t value);
+  Status get_reservation_feature(Request& request, std::uint8_t id) const;
   Status abort(Request& request);
   std::optional<Status> hold(Request& request);
   void raise(Event event);
@@ -110,6 +128,7 @@ class Controller : public std::enable_shared_from_this<Controller> {
   void arm_association();
 
   core::Reactor& reactor_;
+  core::Log log_;
   std::shared_ptr<Subsystem> subsystem_;
   const DiscoverySource& discovery_;
   Association association_;
@@ -121,8 +140,12 @@ class Controller : public std::enable_shared_from_this<Controller> {
   std::uint32_t event_mask_ = 0;
   bool retry_delays_on_ = false;
   std::deque<Request*> held_;
-  std::array<Pending, 2> events_;
+  std::array<Pending, kEvents> events_;
   std::set<std::uint32_t> changed_namespaces_;
+  std::deque<ReservationNotification> notifications_;  // not read yet
+  std::uint64_t notification_count_ = 0;
+  std::map<std::uint32_t, std::uint32_t> notification_masks_;  // by namespace; set bits: not told
+  core::SharedMutex io_gate_;
   core::Nanos last_seen_ = 0;
   bool closed_ = false;
   core::Timer keep_alive_, association_timer_, reset_timer_;

@@ -19,7 +19,15 @@ constexpr std::uint8_t kNamespace = 0x00, kController = 0x01, kActive = 0x02, kD
 constexpr std::uint32_t kSave = 1U << 31;         // SV of Set Features
 constexpr std::uint32_t kRetainEvent = 1U << 15;  // RAE of Get Log Page
 constexpr std::size_t kHostBehaviorBytes = 512;
-constexpr std::uint32_t kNamespaceEvents = 1U << 8, kDiscoveryEvents = 1U << 31;
+constexpr std::uint32_t kNamespaceEvents = 1U << 8, kAnaEvents = 1U << 11,
+                        kDiscoveryEvents = 1U << 31;
+constexpr std::uint32_t kNoticeMask = 0xE;  // bits 1 to 3 of the feature
+constexpr std::uint8_t kAnaGroupsOnly = 1;  // LSP of the ANA page
+
+std::uint32_t supported_events(const SubsystemOptions& options) {
+  if (options.discovery) return kDiscoveryEvents;
+  return kNamespaceEvents | (options.ana ? kAnaEvents : 0);
+}
 
 }  // namespace
 
@@ -64,7 +72,7 @@ Status Controller::identify(Request& request) {
     store_identify_controller(
         request.payload().data(),
         {subsystem_->discovery(), options.serial, options.model, options.firmware, options.nqn,
-         id(), options.retry_delays, limits::kNamespaces, true, unmap});
+         id(), options.retry_delays, options.max_namespaces, true, unmap, options.ana});
     return status::kSuccess;
   }
   return subsystem_->discovery() ? status::kInvalidField : identify_io(request, structure);
@@ -88,7 +96,8 @@ Status Controller::identify_io(Request& request, std::uint8_t structure) {
     }
     case cns::kIoController:
       if (command_set != 0) return status::kInvalidField;
-      store_command_set_limits(to);
+      store_command_set_limits(to, subsystem_->options().dsm_range_blocks,
+                               subsystem_->options().zeroes_size);
       return status::kSuccess;
     case cns::kIoNamespace:
       if (command_set != 0) return status::kInvalidField;
@@ -102,17 +111,22 @@ Status Controller::identify_io(Request& request, std::uint8_t structure) {
 
 Status Controller::identify_namespace(Request& request, std::uint8_t structure) {
   const std::uint32_t nsid = request.command.nsid();
-  if (nsid == 0 || nsid > limits::kNamespaces) return status::kInvalidNamespace;
+  if (nsid == 0 || nsid > subsystem_->options().max_namespaces) {
+    return status::kInvalidNamespace;
+  }
   const Namespace* space = subsystem_->find_namespace(nsid);
   std::uint8_t* to = request.payload().data();
   if (structure == cns::kDescriptors) {
     if (!space) return status::kInvalidField;
-    store_namespace_descriptors(to, space->device->uuid());
+    store_namespace_descriptors(to, {space->eui64, space->nguid, space->uuid});
   } else if (space && structure == cns::kNamespace) {
     const Device& device = *space->device;
-    store_identify_namespace(to, {device.num_blocks(), device.block_size(), false, device.uuid()});
+    store_identify_namespace(
+        to, {device.num_blocks(), device.block_size(), false, space->nguid, space->eui64,
+             space->reservations->durable(), subsystem_->options().ana ? space->ana_group : 0});
   } else if (space && structure == cns::kIndependent) {
-    store_independent_namespace(to);
+    store_independent_namespace(to, space->reservations->durable(),
+                                subsystem_->options().ana ? space->ana_group : 0);
   }
   return status::kSuccess;  // a namespace that is not there is all zeros
 }
@@ -128,17 +142,42 @@ Status Controller::get_log(Request& request) {
   const std::uint64_t offset = command.get<std::uint64_t>(48);
   if (dwords * 4 > command.data_length() || offset % 4 != 0) return status::kInvalidField;
   if (command.nsid() != 0 && command.nsid() != kBroadcastNamespace) return status::kInvalidField;
-  const auto page = make_log(page_id, retain);
+  const auto specific = static_cast<std::uint8_t>(command.dword(10) >> 8 & 0x7F);
+  const auto page = make_log(page_id, specific, retain);
   if (!page) return status::kInvalidLogPage;
-  if (page_id == log_page::kDiscovery && offset >= page->size()) return status::kInvalidField;
+  const bool exact = page_id == log_page::kDiscovery || page_id == log_page::kAna;
+  if (exact && offset >= page->size()) return status::kInvalidField;
   const std::size_t start = std::min<std::uint64_t>(offset, page->size());
   request.reply(static_cast<std::uint32_t>(dwords * 4), ByteView(*page).subspan(start));
   return status::kSuccess;
 }
 
-std::optional<LogPage> Controller::make_log(std::uint8_t page, bool keep) {
+void Controller::read_event(Event event, bool keep) {
+  if (keep) return;
+  // What happened since the event was told is in this page.
+  events_[static_cast<std::size_t>(event)].raised = false;
+  acknowledge(event);
+}
+
+LogPage Controller::take_notification(bool keep) {
+  if (notifications_.empty()) {
+    read_event(Event::kReservation, keep);
+    return store_notification({});
+  }
+  ReservationNotification next = notifications_.front();
+  next.more = static_cast<std::uint8_t>(notifications_.size() - 1);
+  if (!keep) {
+    notifications_.pop_front();
+    read_event(Event::kReservation, false);
+    if (!notifications_.empty()) raise(Event::kReservation);  // there is another one to read
+  }
+  return store_notification(next);
+}
+
+std::optional<LogPage> Controller::make_log(std::uint8_t page, std::uint8_t specific, bool keep) {
   const bool discovery = subsystem_->discovery();
-  if (page == log_page::kSupported) return supported_pages_page(discovery);
+  const bool ana = subsystem_->options().ana;
+  if (page == log_page::kSupported) return supported_pages_page(discovery, ana);
   if (page == log_page::kFeatures) return supported_features_page(discovery);
   if (discovery) {
     if (page != log_page::kDiscovery) return std::nullopt;
@@ -153,14 +192,17 @@ std::optional<LogPage> Controller::make_log(std::uint8_t page, bool keep) {
     case log_page::kChangedNamespaces: {
       auto content =
           changed_namespaces_page({changed_namespaces_.begin(), changed_namespaces_.end()});
-      if (!keep) {
-        changed_namespaces_.clear();
-        // What happened since the event was told is in this page.
-        events_[static_cast<std::size_t>(Event::kNamespace)].raised = false;
-        acknowledge(Event::kNamespace);
-      }
+      if (!keep) changed_namespaces_.clear();
+      read_event(Event::kNamespace, keep);
       return content;
     }
+    case log_page::kAna:
+      if (!ana) return std::nullopt;
+      read_event(Event::kAna, keep);
+      return store_ana_log(subsystem_->ana_states().all_changes(),
+                           subsystem_->ana_groups(association_.port),
+                           (specific & kAnaGroupsOnly) != 0);
+    case log_page::kReservation: return take_notification(keep);
     default: return std::nullopt;
   }
 }
@@ -173,7 +215,7 @@ Status Controller::set_features(Request& request) {
   if ((selector & kSave) != 0) return status::kFeatureNotSaveable;
   switch (id) {
     case feature::kAsyncEvents:
-      event_mask_ = value & (subsystem_->discovery() ? kDiscoveryEvents : kNamespaceEvents);
+      event_mask_ = value & supported_events(subsystem_->options());
       deliver();
       return status::kSuccess;
     case feature::kKeepAlive:
@@ -181,9 +223,48 @@ Status Controller::set_features(Request& request) {
       association_.keep_alive_ms = round_keep_alive(value, subsystem_->discovery());
       keep_alive();
       return status::kSuccess;
+    case feature::kReservationMask:
+      if (subsystem_->discovery()) return status::kInvalidField;
+      return set_reservation_mask(request.command.nsid(), value);
     default:
       return subsystem_->discovery() ? status::kInvalidField : set_io_feature(request, id, value);
   }
+}
+
+Status Controller::set_reservation_mask(std::uint32_t nsid, std::uint32_t value) {
+  if (nsid != kBroadcastNamespace) {
+    if (!subsystem_->find_namespace(nsid)) return status::kInvalidNamespace;
+    notification_masks_[nsid] = value & kNoticeMask;
+    return status::kSuccess;
+  }
+  for (const auto& [each, space] : subsystem_->namespaces()) {
+    notification_masks_[each] = value & kNoticeMask;
+  }
+  return status::kSuccess;
+}
+
+bool Controller::takes_time(const Command& command) {
+  return command.opcode() == opcode::kSetFeatures && command.fused() == 0 &&
+         static_cast<std::uint8_t>(command.dword(10)) == feature::kReservationPersistence;
+}
+
+core::Task<Status> Controller::run_slowly(Request& request) {
+  const Command& command = request.command;
+  if (!enabled()) co_return status::kCommandSequence;
+  if ((command.dword(10) & kSave) != 0) co_return status::kFeatureNotSaveable;
+  if (subsystem_->discovery()) co_return status::kInvalidField;
+  const Namespace* space = subsystem_->find_namespace(command.nsid());
+  if (!space) co_return status::kInvalidNamespace;
+  const auto reservations = space->reservations;
+  if (!reservations->durable()) co_return status::kInvalidField;
+  if (const auto loaded = co_await reservations->load(); !loaded) {
+    co_return status::kNamespaceNotReady;
+  }
+  const auto turn = co_await reservations->turn().lock();
+  Reservations wanted = reservations->state();
+  wanted.persistent = (command.dword(11) & 1) != 0;
+  const auto committed = co_await reservations->commit(std::move(wanted));
+  co_return committed ? status::kSuccess : status::kInternalError;
 }
 
 Status Controller::set_io_feature(Request& request, std::uint8_t id, std::uint32_t value) {
@@ -221,8 +302,25 @@ Status Controller::get_features(Request& request) {
   switch (const auto id = static_cast<std::uint8_t>(request.command.dword(10))) {
     case feature::kAsyncEvents: request.dword0 = event_mask_; return status::kSuccess;
     case feature::kKeepAlive: request.dword0 = association_.keep_alive_ms; return status::kSuccess;
+    case feature::kReservationMask:
+    case feature::kReservationPersistence:
+      return subsystem_->discovery() ? status::kInvalidField : get_reservation_feature(request, id);
     default: return subsystem_->discovery() ? status::kInvalidField : get_io_feature(request, id);
   }
+}
+
+Status Controller::get_reservation_feature(Request& request, std::uint8_t id) const {
+  const std::uint32_t nsid = request.command.nsid();
+  const Namespace* space = subsystem_->find_namespace(nsid);
+  if (!space) return status::kInvalidNamespace;
+  if (id == feature::kReservationMask) {
+    const auto mask = notification_masks_.find(nsid);
+    request.dword0 = mask == notification_masks_.end() ? 0 : mask->second;
+    return status::kSuccess;
+  }
+  if (!space->reservations->durable()) return status::kInvalidField;
+  request.dword0 = space->reservations->state().persistent ? 1 : 0;
+  return status::kSuccess;
 }
 
 Status Controller::get_io_feature(Request& request, std::uint8_t id) {

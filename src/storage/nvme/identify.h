@@ -23,6 +23,7 @@ struct ControllerIdentity {
   std::uint32_t namespaces = 0;                 // NN
   bool flush_matters = true;                    // a volatile cache is present
   bool unmap = true;                            // Dataset Management deallocates
+  bool ana = false;                             // ANA states are reported
 };
 // `to` has kIdentifyBytes; so have the others.
 void store_identify_controller(std::uint8_t* to, const ControllerIdentity& identity);
@@ -31,13 +32,22 @@ struct NamespaceIdentity {
   std::uint64_t blocks = 0;
   std::uint32_t block_bytes = 512;
   bool thin = false;
-  Uuid uuid;
+  Uuid nguid;
+  std::array<std::uint8_t, 8> eui64{};  // all zeros: none
+  bool durable_reservations = false;    // they may persist through power loss
+  std::uint32_t ana_group = 0;          // 0: none
 };
 void store_identify_namespace(std::uint8_t* to, const NamespaceIdentity& identity);
-void store_namespace_descriptors(std::uint8_t* to, const Uuid& uuid);
+struct NamespaceNames {
+  std::array<std::uint8_t, 8> eui64{};  // all zeros: none
+  Uuid nguid, uuid;
+};
+void store_namespace_descriptors(std::uint8_t* to, const NamespaceNames& names);
 // Limits of the NVM command set (CNS 6).
-void store_command_set_limits(std::uint8_t* to);
+void store_command_set_limits(std::uint8_t* to, std::uint32_t dsm_range_blocks,
+                              std::uint8_t zeroes_size);
 // What does not depend on a command set (CNS 8).
-void store_independent_namespace(std::uint8_t* to);
+void store_independent_namespace(std::uint8_t* to, bool durable_reservations,
+                                 std::uint32_t ana_group);
 
 }  // namespace capstan::storage::nvme

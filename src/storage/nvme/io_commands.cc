@@ -24,6 +24,12 @@ Status check_blocks(const Device& device, const Command& command, std::uint32_t&
   return status::kSuccess;
 }
 
+// What does not change the blocks is a read.
+Access access_of(const Command& command) {
+  return command.opcode() == opcode::kRead || command.opcode() == opcode::kCompare ? Access::kRead
+                                                                                   : Access::kWrite;
+}
+
 std::uint32_t dsm_bytes(const Command& command) {
   return static_cast<std::uint32_t>(((command.dword(10) & 0xFF) + 1) * kDsmRangeBytes);
 }
@@ -78,12 +84,19 @@ core::Task<Status> deallocate(std::shared_ptr<Device> device, std::vector<DsmRan
 
 }  // namespace
 
-Status check_io(const Subsystem& subsystem, const Command& command, IoNeeds& needs) {
+Status check_io(const Controller& controller, const Command& command, IoNeeds& needs) {
   needs = {};
-  const Namespace* space = subsystem.find_namespace(command.nsid());
+  const Namespace* space = controller.subsystem().find_namespace(command.nsid());
   if (!space) return status::kInvalidNamespace;
-  const Device& device = *space->device;
+  if (const Status path = controller.path_status(*space); !path.ok()) return path;
   if (command.fused() != 0) return status::kInvalidField;
+  if (is_reservation(command)) return check_reservation(command, needs);
+  const auto& reservations = space->reservations->state();
+  if (reservations.held() &&
+      !reservations.allows(controller.association().host_id, access_of(command))) {
+    return status::kReservationConflict;
+  }
+  const Device& device = *space->device;
   switch (command.opcode()) {
     case opcode::kFlush: return status::kSuccess;
     case opcode::kRead: return check_blocks(device, command, needs.to_host);
@@ -100,16 +113,29 @@ Status check_io(const Subsystem& subsystem, const Command& command, IoNeeds& nee
   }
 }
 
-core::Task<Status> run_io(Subsystem& subsystem, Request& request) {
+core::Task<Status> run_io(Controller& controller, Request& request) {
   const Command& command = request.command;
+  Subsystem& subsystem = controller.subsystem();
+  const Namespace* space = subsystem.find_namespace(command.nsid());
+  if (space && !space->reservations->loaded()) {
+    const auto reservations = space->reservations;
+    if (const auto loaded = co_await reservations->load(); !loaded) {
+      controller.complain("reservation_not_read", loaded.error());
+      co_return status::kNamespaceNotReady;
+    }
+  }
+  // A reservation command waits for the others of its kind, but not for I/O of its own host.
+  core::SharedMutex::Guard running;
+  if (!is_reservation(command)) running = co_await controller.io_gate().lock_shared();
   // What was there when the command came may have gone since.
   IoNeeds needs;
-  if (const Status checked = check_io(subsystem, command, needs); !checked.ok()) co_return checked;
+  if (const Status checked = check_io(controller, command, needs); !checked.ok()) co_return checked;
+  if (needs.to_controller > request.length) co_return status::kDataLengthInvalid;
+  if (is_reservation(command)) co_return co_await run_reservation(controller, request);
   const auto device = subsystem.find_namespace(command.nsid())->device;
   const std::uint64_t size = device->block_size(), offset = command.first_block() * size;
   const bool durable = (command.dword(12) & kForceUnitAccess) != 0;
   Health& health = subsystem.health();
-  if (needs.to_controller > request.length) co_return status::kDataLengthInvalid;
   const ByteView data = request.payload().first(needs.to_controller);
   switch (command.opcode()) {
     case opcode::kFlush: {

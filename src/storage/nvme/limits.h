@@ -15,7 +15,8 @@ inline constexpr std::uint32_t kInCapsuleBytes = 8192;    // data that travels w
 inline constexpr std::uint32_t kIoBytes = 128U << 10;     // one command: MDTS 5
 inline constexpr std::uint8_t kMdts = 5;                  // 2^5 * 4 KiB
 inline constexpr std::uint32_t kAsyncEvents = 4;          // requests that may wait, AERL + 1
-inline constexpr std::uint32_t kNamespaces = 32;          // NN of a subsystem
+inline constexpr std::uint32_t kNamespaces = 32;          // NN of a subsystem that asks for none
+inline constexpr std::uint32_t kNamespacesMax = 1024;     // NN of any
 inline constexpr std::uint32_t kDsmRanges = 256;          // what one command can say
 inline constexpr std::uint32_t kDsmRangesTold = 16;       // DMRL
 inline constexpr std::uint32_t kDsmRangeBlocks = 2U << 20;     // DMRSL
@@ -24,9 +25,14 @@ inline constexpr std::uint32_t kKeepAliveUnitMillis = 10'000;  // KAS 100, and t
 inline constexpr std::uint32_t kDiscoveryKeepAliveMillis = 120'000;  // when a host asks for none
 
 // --- what a host may cost -----------------------------------------------------------------------
-inline constexpr std::size_t kConnections = 2048;           // per target; later ones are closed
-inline constexpr std::size_t kSubsystems = 1024;            // per target
-inline constexpr std::size_t kAllowedHosts = 256;           // per subsystem
+inline constexpr std::size_t kConnections = 2048;       // per target; later ones are closed
+inline constexpr std::size_t kSubsystems = 1024;        // per target
+inline constexpr std::size_t kAllowedHosts = 256;       // per subsystem
+inline constexpr std::size_t kListeners = 64;           // per target
+inline constexpr std::size_t kReferrals = 64;           // other discovery services, per target
+inline constexpr std::size_t kRegistrants = 64;         // of a namespace's reservation
+inline constexpr std::size_t kReservationNotices = 64;  // unread ones, per controller
+inline constexpr std::size_t kReservationFileBytes = 64U << 10;
 inline constexpr std::size_t kReadBytes = 32U << 10;        // read buffer of a connection
 inline constexpr std::size_t kDirectReadBytes = 16U << 10;  // more goes to its place unbuffered
 inline constexpr std::size_t kBufferBytes = 256U << 20;     // data of all running commands

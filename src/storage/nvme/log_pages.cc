@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kChangedIdsMax = 1024;
 constexpr std::uint8_t kTcp = 3, kIpv4 = 1, kIpv6 = 2;
-constexpr std::uint8_t kSubtypeSubsystem = 2, kSubtypeCurrentDiscovery = 3;
+constexpr std::uint8_t kSubtypeReferral = 1, kSubtypeSubsystem = 2, kSubtypeCurrentDiscovery = 3;
 // Says nothing about a secure channel (nvme-cli takes "not required" for a request), and that flow
 // control can be switched off.
 constexpr std::uint8_t kRequirements = 4;
@@ -55,7 +55,9 @@ LogPage effects_page() {
         opcode::kGetFeatures, opcode::kAsyncEvent, opcode::kKeepAlive}) {
     store_le(page.data() + std::size_t{code} * 4, kAdmin);
   }
-  for (const std::uint8_t code : {opcode::kFlush, opcode::kRead, opcode::kCompare}) {
+  for (const std::uint8_t code :
+       {opcode::kFlush, opcode::kRead, opcode::kCompare, opcode::kReservationRegister,
+        opcode::kReservationReport, opcode::kReservationAcquire, opcode::kReservationRelease}) {
     store_le(page.data() + 1024 + std::size_t{code} * 4, kReads);
   }
   for (const std::uint8_t code :
@@ -65,7 +67,7 @@ LogPage effects_page() {
   return page;
 }
 
-LogPage supported_pages_page(bool discovery) {
+LogPage supported_pages_page(bool discovery, bool ana) {
   using namespace log_page;
   LogPage page(1024);
   for (const std::uint8_t id : {kSupported, kFeatures}) {
@@ -75,9 +77,11 @@ LogPage supported_pages_page(bool discovery) {
     store_le<std::uint32_t>(page.data() + std::size_t{kDiscovery} * 4, 1);
     return page;
   }
-  for (const std::uint8_t id : {kErrors, kHealth, kFirmware, kChangedNamespaces, kEffects}) {
+  for (const std::uint8_t id :
+       {kErrors, kHealth, kFirmware, kChangedNamespaces, kEffects, kReservation}) {
     store_le<std::uint32_t>(page.data() + std::size_t{id} * 4, 1);
   }
+  if (ana) store_le<std::uint32_t>(page.data() + std::size_t{kAna} * 4, 1);
   return page;
 }
 
@@ -88,8 +92,9 @@ LogPage supported_features_page(bool discovery) {
     store_le<std::uint32_t>(page.data() + std::size_t{id} * 4, 1);
   }
   if (discovery) return page;
-  for (const std::uint8_t id : {kArbitration, kPower, kTemperature, kErrorRecovery, kWriteCache,
-                                kQueues, kWriteAtomicity, kHostBehavior, kHostId}) {
+  for (const std::uint8_t id :
+       {kArbitration, kPower, kTemperature, kErrorRecovery, kWriteCache, kQueues, kWriteAtomicity,
+        kHostBehavior, kHostId, kReservationMask, kReservationPersistence}) {
     store_le<std::uint32_t>(page.data() + std::size_t{id} * 4, 1);
   }
   return page;
@@ -117,12 +122,14 @@ LogPage discovery_page(std::uint64_t generation, const std::vector<DiscoveryReco
   for (const auto& record : records) {
     at[0] = kTcp;
     at[1] = record.host.contains(':') ? kIpv6 : kIpv4;
-    at[2] = record.discovery ? kSubtypeCurrentDiscovery : kSubtypeSubsystem;
+    at[2] = record.referral    ? kSubtypeReferral
+            : record.discovery ? kSubtypeCurrentDiscovery
+                               : kSubtypeSubsystem;
     at[3] = kRequirements;
     store_le(at + 4, record.port);
     store_le(at + 6, kAnyController);
     store_le<std::uint16_t>(at + 8, limits::kAdminQueueEntries);
-    store_le<std::uint16_t>(at + 10, record.discovery ? 3 : 0);
+    store_le<std::uint16_t>(at + 10, record.discovery && !record.referral ? 3 : 0);
     store_text({at + 32, 32}, std::to_string(record.service), ' ');
     store_text({at + 256, kNqnBytes}, record.subsystem, '\0');
     store_text({at + 512, 256}, record.host, ' ');
@@ -139,11 +146,16 @@ std::vector<DiscoveryRecord> load_discovery_records(ByteView page) {
   for (std::uint64_t i = 0; i < count && page.size() >= kDiscoveryRecordBytes; ++i) {
     const std::uint8_t* at = page.data();
     const std::string service = load_padded({at + 32, 32});
-    DiscoveryRecord record{load_padded({at + 256, kNqnBytes}), load_padded({at + 512, 256}), 0,
-                           load_le<std::uint16_t>(at + 4), at[2] == kSubtypeCurrentDiscovery};
+    DiscoveryRecord record{load_padded({at + 256, kNqnBytes}),
+                           load_padded({at + 512, 256}),
+                           0,
+                           load_le<std::uint16_t>(at + 4),
+                           at[2] != kSubtypeSubsystem,
+                           at[2] == kSubtypeReferral};
     const auto [end, failure] =
         std::from_chars(service.data(), service.data() + service.size(), record.service);
-    const bool known = at[0] == kTcp && (record.discovery || at[2] == kSubtypeSubsystem);
+    const bool known =
+        at[0] == kTcp && at[2] >= kSubtypeReferral && at[2] <= kSubtypeCurrentDiscovery;
     if (known && failure == std::errc() && end == service.data() + service.size()) {
       records.push_back(std::move(record));
     }

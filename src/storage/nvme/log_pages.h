@@ -21,7 +21,7 @@ struct Health {
 LogPage health_page(const Health& health);
 LogPage firmware_page(std::string_view firmware);
 LogPage effects_page();
-LogPage supported_pages_page(bool discovery);
+LogPage supported_pages_page(bool discovery, bool ana);
 LogPage supported_features_page(bool discovery);
 LogPage error_page();
 // At most 1024 ids are told one by one.
@@ -31,7 +31,8 @@ struct DiscoveryRecord {
   std::string subsystem;
   std::string host;                     // numeric address to connect to
   std::uint16_t service = 0, port = 0;  // TCP port; number of the listener
-  bool discovery = false;               // the discovery service itself
+  bool discovery = false;               // a discovery service
+  bool referral = false;                // of somebody else's
 };
 LogPage discovery_page(std::uint64_t generation, const std::vector<DiscoveryRecord>& records);
 // The other way round; nothing for a record that is no TCP subsystem.

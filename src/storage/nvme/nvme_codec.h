@@ -32,7 +32,9 @@ inline constexpr std::uint8_t kGetLogPage = 0x02, kIdentify = 0x06, kAbort = 0x0
                               kKeepAlive = 0x18;
 // I/O queues
 inline constexpr std::uint8_t kFlush = 0x00, kWrite = 0x01, kRead = 0x02, kCompare = 0x05,
-                              kWriteZeroes = 0x08, kDatasetManagement = 0x09;
+                              kWriteZeroes = 0x08, kDatasetManagement = 0x09,
+                              kReservationRegister = 0x0D, kReservationReport = 0x0E,
+                              kReservationAcquire = 0x11, kReservationRelease = 0x15;
 }  // namespace opcode
 
 namespace fabrics {
@@ -49,13 +51,14 @@ inline constexpr std::uint8_t kArbitration = 0x01, kPower = 0x02, kTemperature =
                               kErrorRecovery = 0x05, kWriteCache = 0x06, kQueues = 0x07,
                               kInterruptCoalescing = 0x08, kInterruptVector = 0x09,
                               kWriteAtomicity = 0x0A, kAsyncEvents = 0x0B, kKeepAlive = 0x0F,
-                              kHostBehavior = 0x16, kHostId = 0x81;
+                              kHostBehavior = 0x16, kHostId = 0x81, kReservationMask = 0x82,
+                              kReservationPersistence = 0x83;
 }
 
 namespace log_page {
 inline constexpr std::uint8_t kSupported = 0x00, kErrors = 0x01, kHealth = 0x02, kFirmware = 0x03,
-                              kChangedNamespaces = 0x04, kEffects = 0x05, kFeatures = 0x12,
-                              kDiscovery = 0x70;
+                              kChangedNamespaces = 0x04, kEffects = 0x05, kAna = 0x0C,
+                              kFeatures = 0x12, kDiscovery = 0x70, kReservation = 0x80;
 }
 
 // SCT, SC and whether the host had better not repeat the command.
@@ -78,11 +81,13 @@ inline constexpr Status kAborted{0, 0x07};
 inline constexpr Status kInvalidNamespace{0, 0x0B, true};
 inline constexpr Status kCommandSequence{0, 0x0C};
 inline constexpr Status kDataLengthInvalid{0, 0x0F, true};
+inline constexpr Status kHostIdFormat{0, 0x18, true};
 inline constexpr Status kKeepAliveInvalid{0, 0x1A, true};
 inline constexpr Status kTransientTransport{0, 0x22};
 inline constexpr Status kLbaOutOfRange{0, 0x80, true};
 inline constexpr Status kCapacityExceeded{0, 0x81};
 inline constexpr Status kNamespaceNotReady{0, 0x82};
+inline constexpr Status kReservationConflict{0, 0x83};
 inline constexpr Status kInvalidQueueId{1, 0x01, true};
 inline constexpr Status kAsyncEventLimit{1, 0x05, true};
 inline constexpr Status kInvalidLogPage{1, 0x09, true};
@@ -95,6 +100,9 @@ inline constexpr Status kConnectHost{1, 0x84};
 inline constexpr Status kWriteFault{2, 0x80};
 inline constexpr Status kReadError{2, 0x81};
 inline constexpr Status kCompareFailure{2, 0x85, true};
+inline constexpr Status kAnaPersistentLoss{3, 0x01};
+inline constexpr Status kAnaInaccessible{3, 0x02};
+inline constexpr Status kAnaTransition{3, 0x03};
 }  // namespace status
 
 enum class Direction : std::uint8_t { kNone = 0, kToController = 1, kToHost = 2, kBoth = 3 };

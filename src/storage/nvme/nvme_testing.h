@@ -68,6 +68,8 @@ class RawHost {
   Digests digests;
   std::uint8_t alignment = 0;
   std::uint16_t next_id = 1, controller = 0;
+  HostId host_id = kHostId;
+  std::string host_nqn = kHostNqn;
 
   core::Task<void> dial(core::Env& env, core::Address address) {
     auto stream = co_await env.network().connect(address, {});
@@ -202,7 +204,7 @@ class RawHost {
     co_return co_await finish(bytes);
   }
   core::Task<Answer> connect_admin(ConnectCommand fields = {0, 0, 31, 0, 0}) {
-    ConnectData data{kHostId, kAnyController, kNqn, kHostNqn};
+    ConnectData data{host_id, kAnyController, kNqn, host_nqn};
     auto answer = co_await connect(fields, data);
     controller = static_cast<std::uint16_t>(answer.completion.dword0);
     co_return answer;
@@ -259,7 +261,7 @@ class RawHost {
                            std::uint16_t queue = 1, std::uint8_t attributes = 0) {
     co_await open(env, address);
     const auto connected =
-        co_await connect({0, queue, 127, attributes, 0}, {kHostId, of, kNqn, kHostNqn});
+        co_await connect({0, queue, 127, attributes, 0}, {host_id, of, kNqn, host_nqn});
     EXPECT_TRUE(connected.completion.status.ok());
   }
 

@@ -30,6 +30,11 @@ Result<std::shared_ptr<Subsystem>> Subsystem::make(SubsystemOptions options) {
                                             std::to_string(options.min_controller) + " to " +
                                             std::to_string(options.max_controller));
   }
+  if (options.max_namespaces == 0 || options.max_namespaces > limits::kNamespacesMax) {
+    return fail(Code::kInvalidArgument,
+                options.nqn + " can have 1 to " + std::to_string(limits::kNamespacesMax) +
+                    " namespaces, not " + std::to_string(options.max_namespaces));
+  }
   std::shared_ptr<Subsystem> subsystem(new Subsystem(std::move(options)));
   for (const auto& host : subsystem->options_.allowed_hosts) TRY(subsystem->allow_host(host));
   return subsystem;
@@ -39,37 +44,104 @@ Subsystem::~Subsystem() {
   CAPSTAN_ASSERT(controllers_.empty());
 }
 
+// --- listeners -----------------------------------------------------------------------------------
+
 bool Subsystem::on_port(std::uint16_t port) const {
-  return options_.ports.empty() || std::ranges::count(options_.ports, port) != 0;
+  return !options_.ports || options_.ports->contains(port);
+}
+
+void Subsystem::add_port(std::uint16_t port) {
+  CAPSTAN_ASSERT(options_.ports);
+  if (options_.ports->insert(port).second) visible_change();
+}
+
+void Subsystem::remove_port(std::uint16_t port) {
+  if (options_.ports && options_.ports->erase(port) == 0) return;
+  ana_.forget(port);
+  for (const auto& controller : current()) {
+    if (controller->association().port == port) controller->close("the listener is gone");
+  }
+  visible_change();
+}
+
+void Subsystem::set_ana_state(std::optional<std::uint16_t> port, std::optional<std::uint32_t> group,
+                              AnaState state) {
+  ana_.set(port, group, state);
+  ana_changed(port);
+}
+
+void Subsystem::ana_changed(std::optional<std::uint16_t> port) {
+  if (!options_.ana) return;
+  for (const auto& controller : current()) {
+    if (!port || controller->association().port == *port) controller->ana_changed();
+  }
+}
+
+std::vector<AnaGroup> Subsystem::ana_groups(std::uint16_t port) const {
+  std::map<std::uint32_t, AnaGroup> groups;
+  for (const auto& [id, space] : namespaces_) {
+    const std::uint32_t group = space.ana_group;
+    const auto [at, added] = groups.try_emplace(group);
+    if (added) at->second = {group, ana_.state(port, group), ana_.changes(port, group), {}};
+    at->second.namespaces.push_back(id);
+  }
+  std::vector<AnaGroup> out;
+  for (auto& [id, group] : groups) out.push_back(std::move(group));
+  return out;
 }
 
 // --- namespaces ----------------------------------------------------------------------------------
 
-Result<std::uint32_t> Subsystem::add_namespace(std::shared_ptr<Device> device, std::uint32_t id) {
+Result<std::uint32_t> Subsystem::add_namespace(std::shared_ptr<Device> device,
+                                               NamespaceOptions wanted) {
+  const std::uint32_t most = options_.max_namespaces;
+  std::uint32_t id = wanted.id;
   if (id == 0) {
     id = 1;
     while (namespaces_.contains(id)) ++id;
-    if (id > limits::kNamespaces) {
-      return fail(Code::kResourceExhausted, nqn() + " has " + std::to_string(limits::kNamespaces) +
-                                                " namespaces, the most there can be");
+    if (id > most) {
+      return fail(Code::kResourceExhausted,
+                  nqn() + " has " + std::to_string(most) + " namespaces, the most there can be");
     }
   }
-  if (id > limits::kNamespaces) {
-    return fail(Code::kOutOfRange, "namespace id " + std::to_string(id) + " of " + nqn() +
-                                       " is beyond " + std::to_string(limits::kNamespaces));
+  if (id > most || wanted.ana_group > most) {
+    return fail(Code::kOutOfRange, "namespace id or ANA group " +
+                                       std::to_string(std::max(id, wanted.ana_group)) + " of " +
+                                       nqn() + " is beyond " + std::to_string(most));
   }
-  if (!namespaces_.try_emplace(id, Namespace{id, std::move(device)}).second) {
+  if (namespaces_.contains(id)) {
     return fail(Code::kAlreadyExists,
                 nqn() + " has a namespace " + std::to_string(id) + " already; remove it first",
                 EEXIST);
   }
+  Namespace space;
+  space.id = id;
+  space.uuid = wanted.uuid.value_or(device->uuid());
+  space.nguid = wanted.nguid.value_or(device->uuid());
+  space.eui64 = wanted.eui64;
+  space.ana_group = wanted.ana_group == 0 ? id : wanted.ana_group;
+  space.device = std::move(device);
+  space.reservations = std::make_shared<ReservationSet>(std::move(wanted.reservations));
+  namespaces_.emplace(id, std::move(space));
+  ana_.count_change();
   namespace_changed(id);
   return id;
 }
 
 bool Subsystem::remove_namespace(std::uint32_t id) {
   if (namespaces_.erase(id) == 0) return false;
+  ana_.count_change();
   namespace_changed(id);
+  return true;
+}
+
+bool Subsystem::set_ana_group(std::uint32_t id, std::uint32_t group) {
+  const auto found = namespaces_.find(id);
+  if (found == namespaces_.end() || group == 0 || group > options_.max_namespaces) return false;
+  if (std::exchange(found->second.ana_group, group) == group) return true;
+  ana_.count_change();
+  namespace_changed(id);
+  ana_changed(std::nullopt);
   return true;
 }
 
@@ -109,12 +181,13 @@ Result<void> Subsystem::allow_host(std::string host) {
   return {};
 }
 
-void Subsystem::forbid_host(const std::string& host) {
-  if (hosts_.erase(host) == 0) return;
+bool Subsystem::forbid_host(const std::string& host) {
+  if (hosts_.erase(host) == 0) return false;
   for (const auto& controller : current()) {
     if (controller->host() == host) controller->close("the host is not allowed any more");
   }
   visible_change();
+  return true;
 }
 
 // --- controllers ---------------------------------------------------------------------------------
@@ -155,6 +228,14 @@ std::vector<std::shared_ptr<Controller>> Subsystem::current() const {
 core::Task<void> Subsystem::pause() {
   CAPSTAN_ASSERT(!paused());
   paused_ = co_await gate_.lock();
+}
+
+core::Task<void> Subsystem::until_gone(std::function<bool(const Controller&)> which) {
+  const auto there = [&] {
+    return std::ranges::any_of(controllers_,
+                               [&](const auto& entry) { return which(*entry.second); });
+  };
+  while (there()) co_await forgotten_.wait();
 }
 
 core::Task<void> Subsystem::close() {

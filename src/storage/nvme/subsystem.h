@@ -12,22 +12,39 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "core/sync.h"
 #include "storage/device/device.h"
+#include "storage/nvme/ana.h"
+#include "storage/nvme/limits.h"
 #include "storage/nvme/log_pages.h"
 #include "storage/nvme/nvme_codec.h"
+#include "storage/nvme/reservation_set.h"
 
 namespace capstan::storage::nvme {
 
 class Controller;
 
+// What a namespace is besides its device.
+struct NamespaceOptions {
+  std::uint32_t id = 0;                       // 0: the lowest that is free
+  std::optional<Uuid> uuid = {}, nguid = {};  // nothing: the device's
+  std::array<std::uint8_t, 8> eui64 = {};     // all zeros: none
+  std::uint32_t ana_group = 0;                // 0: as the id
+  ReservationFile reservations = {};
+};
+
 struct Namespace {
   std::uint32_t id = 0;
   std::shared_ptr<Device> device;
+  Uuid uuid, nguid;
+  std::array<std::uint8_t, 8> eui64{};
+  std::uint32_t ana_group = 0;
+  std::shared_ptr<ReservationSet> reservations;
 };
 
 struct SubsystemOptions {
@@ -38,10 +55,15 @@ struct SubsystemOptions {
   std::uint16_t min_controller = 1, max_controller = 0xFFEF;
   bool any_host = true;
   std::vector<std::string> allowed_hosts = {};
-  std::vector<std::uint16_t> ports = {};        // numbers of listeners; none: all of them
-  std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
-  std::uint8_t error_delay = 1;                 // CRD of errors worth repeating
-  std::uint8_t conflict_delay = 1;              // of exhausted capacity
+  // Numbers of the listeners it can be reached by; nothing: all of them.
+  std::optional<std::set<std::uint16_t>> ports = {};
+  std::uint32_t max_namespaces = limits::kNamespaces;
+  bool ana = false;                                          // reports ANA states
+  std::uint32_t dsm_range_blocks = limits::kDsmRangeBlocks;  // DMRSL
+  std::uint8_t zeroes_size = 12;                             // WZSL
+  std::array<std::uint16_t, 3> retry_delays{};               // CRDT1 to 3, in 100 ms
+  std::uint8_t error_delay = 1;                              // CRD of errors worth repeating
+  std::uint8_t conflict_delay = 1;                           // of exhausted capacity
   bool discovery = false;
 };
 
@@ -56,22 +78,39 @@ class Subsystem {
   const SubsystemOptions& options() const { return options_; }
   const std::string& nqn() const { return options_.nqn; }
   bool discovery() const { return options_.discovery; }
+
+  // --- listeners ---
   bool on_port(std::uint16_t port) const;
+  void add_port(std::uint16_t port);  // of those that it can be reached by
+  // Also ends the controllers that came in by it.
+  void remove_port(std::uint16_t port);
+  // Told to the hosts of that listener, or of all; takes effect on I/O that begins afterwards.
+  void set_ana_state(std::optional<std::uint16_t> port, std::optional<std::uint32_t> group,
+                     AnaState state);
+  const AnaStates& ana_states() const { return ana_; }
+  // The groups that have namespaces, as that listener shows them.
+  std::vector<AnaGroup> ana_groups(std::uint16_t port) const;
 
   // --- namespaces ---
-  // Under the lowest free id, or the one given. kAlreadyExists, kResourceExhausted, kOutOfRange.
-  Result<std::uint32_t> add_namespace(std::shared_ptr<Device> device, std::uint32_t id = 0);
+  // kAlreadyExists, kResourceExhausted, kOutOfRange.
+  Result<std::uint32_t> add_namespace(std::shared_ptr<Device> device, NamespaceOptions wanted);
+  Result<std::uint32_t> add_namespace(std::shared_ptr<Device> device, std::uint32_t id = 0) {
+    return add_namespace(std::move(device), NamespaceOptions{.id = id});
+  }
   bool remove_namespace(std::uint32_t id);
   void namespace_resized(std::uint32_t id);
+  // False when there is no such namespace.
+  bool set_ana_group(std::uint32_t id, std::uint32_t group);
   const Namespace* find_namespace(std::uint32_t id) const;
   const std::map<std::uint32_t, Namespace>& namespaces() const { return namespaces_; }
 
   // --- hosts ---
   bool allows(const std::string& host) const;
+  const std::set<std::string, std::less<>>& hosts() const { return hosts_; }
   void allow_any_host(bool any);
   Result<void> allow_host(std::string host);
-  // Also ends what this host has connected.
-  void forbid_host(const std::string& host);
+  // Also ends what this host has connected. False when it was not on the list.
+  bool forbid_host(const std::string& host);
 
   // --- controllers ---
   // Nothing when all ids are in use or the subsystem is being closed.
@@ -90,6 +129,8 @@ class Subsystem {
   void resume() { paused_.release(); }
   bool paused() const { return paused_.owns(); }
 
+  // Returns when no controller is there that `which` applies to.
+  core::Task<void> until_gone(std::function<bool(const Controller&)> which);
   // Ends all controllers; returns when the last one has gone. Nobody can connect any more.
   core::Task<void> close();
   bool closed() const { return closed_; }
@@ -101,6 +142,7 @@ class Subsystem {
  private:
   explicit Subsystem(SubsystemOptions options) : options_(std::move(options)) {}
   void namespace_changed(std::uint32_t id);
+  void ana_changed(std::optional<std::uint16_t> port);
   void visible_change() const {
     if (observer_) observer_();
   }
@@ -109,6 +151,7 @@ class Subsystem {
   SubsystemOptions options_;
   std::set<std::string, std::less<>> hosts_;
   std::map<std::uint32_t, Namespace> namespaces_;
+  AnaStates ana_;
   std::map<std::uint16_t, std::shared_ptr<Controller>> controllers_;
   std::uint16_t last_controller_ = 0;
   core::SharedMutex gate_;

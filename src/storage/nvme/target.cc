@@ -27,10 +27,17 @@ Target::~Target() {
 
 Result<std::uint16_t> Target::listen(const core::Address& address, std::string advertised) {
   if (down_) return fail(Code::kFailedPrecondition, "the NVMe target has been shut down");
+  if (ports_.size() >= limits::kListeners) {
+    return fail(Code::kResourceExhausted, "the target listens on " + std::to_string(ports_.size()) +
+                                              " addresses, the most there can be");
+  }
   auto listener = env_.network().listen(address);
   if (!listener) return std::unexpected(std::move(listener).error().within("NVMe target"));
   auto port = std::make_unique<Port>();
-  port->number = ++last_port_;
+  // Numbers are used again only after all others; there are more of them than listeners.
+  do ++last_port_;
+  while (last_port_ == 0 || ports_.contains(last_port_));
+  port->number = last_port_;
   port->address = (*listener)->local();
   port->listener = *std::move(listener);
   port->advertised = advertised.empty() ? port->address.host : std::move(advertised);
@@ -44,6 +51,19 @@ Result<std::uint16_t> Target::listen(const core::Address& address, std::string a
 core::Address Target::address(std::uint16_t port) const {
   const auto found = ports_.find(port);
   return found == ports_.end() ? core::Address() : found->second->address;
+}
+
+std::vector<std::uint16_t> Target::listeners() const {
+  std::vector<std::uint16_t> out;
+  for (const auto& [number, port] : ports_) out.push_back(number);
+  return out;
+}
+
+std::optional<std::uint16_t> Target::find_listener(const core::Address& address) const {
+  for (const auto& [number, port] : ports_) {
+    if (port->address.host == address.host && port->address.port == address.port) return number;
+  }
+  return std::nullopt;
 }
 
 core::Task<void> Target::accept_loop(Port* port) {
@@ -95,6 +115,7 @@ core::Task<bool> Target::unlisten(std::uint16_t number) {
   const auto port = std::move(found->second);
   ports_.erase(found);
   close_port(*port);
+  for (const auto& [nqn, subsystem] : std::map(subsystems_)) subsystem->remove_port(number);
   visible_change();
   co_await port->gone.wait();
   const auto here = [number](const Connection* each) { return each->port() == number; };
@@ -152,7 +173,7 @@ LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const
   std::vector<DiscoveryRecord> records;
   const auto record = [&](const Port& at, const Subsystem& subsystem) {
     records.push_back(
-        {subsystem.nqn(), at.advertised, at.address.port, at.number, subsystem.discovery()});
+        {subsystem.nqn(), at.advertised, at.address.port, at.number, subsystem.discovery(), false});
   };
   for (const auto& [number, at] : ports_) record(*at, *discovery_);
   for (const auto& [nqn, subsystem] : subsystems_) {
@@ -161,7 +182,30 @@ LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const
       if (subsystem->on_port(number)) record(*at, *subsystem);
     }
   }
+  for (const auto& each : referrals_) {
+    records.push_back({each.subsystem, each.host, each.service, 0, true, true});
+  }
   return discovery_page(generation_, records);
+}
+
+Result<void> Target::add_referral(Referral referral) {
+  const std::string where = referral.host + ":" + std::to_string(referral.service);
+  if (std::ranges::count(referrals_, referral) != 0) {
+    return fail(Code::kAlreadyExists, "hosts are told of " + where + " already", EEXIST);
+  }
+  if (referrals_.size() >= limits::kReferrals) {
+    return fail(Code::kResourceExhausted, "hosts are told of " + std::to_string(referrals_.size()) +
+                                              " other discovery services, the most there can be");
+  }
+  referrals_.push_back(std::move(referral));
+  visible_change();
+  return {};
+}
+
+bool Target::remove_referral(const Referral& referral) {
+  if (std::erase(referrals_, referral) == 0) return false;
+  visible_change();
+  return true;
 }
 
 // --- the end -------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/env.h"
 #include "core/log.h"
@@ -26,6 +28,14 @@
 #include "storage/nvme/subsystem.h"
 
 namespace capstan::storage::nvme {
+
+// Another discovery service that hosts are told of.
+struct Referral {
+  std::string host;  // numeric
+  std::uint16_t service = 0;
+  std::string subsystem = std::string(kDiscoveryNqn);
+  bool operator==(const Referral&) const = default;
+};
 
 class Target final : private DiscoverySource {
  public:
@@ -40,6 +50,9 @@ class Target final : private DiscoverySource {
   Result<std::uint16_t> listen(const core::Address& address, std::string advertised = {});
   // The address of a listener, with its real port.
   core::Address address(std::uint16_t port) const;
+  std::vector<std::uint16_t> listeners() const;
+  // The listener of exactly that address.
+  std::optional<std::uint16_t> find_listener(const core::Address& address) const;
   // Stops the listener and ends what came in by it; false when there is none of that number.
   core::Task<bool> unlisten(std::uint16_t port);
 
@@ -53,8 +66,17 @@ class Target final : private DiscoverySource {
     return subsystems_;
   }
 
+  Subsystem& discovery() { return *discovery_; }
+
+  // kAlreadyExists, kResourceExhausted; false when there is no such referral.
+  Result<void> add_referral(Referral referral);
+  bool remove_referral(const Referral& referral);
+  const std::vector<Referral>& referrals() const { return referrals_; }
+
   core::Task<void> shutdown();
 
+  // What is connected, in the order in which it came.
+  const std::list<Connection*>& all_connections() const { return connections_; }
   std::size_t connections() const { return connections_.size(); }
   const Counters& counters() const { return shared_.counters; }
   const Budget& budget() const { return shared_.budget; }
@@ -84,6 +106,7 @@ class Target final : private DiscoverySource {
   std::uint16_t last_port_ = 0;
   std::map<std::string, std::shared_ptr<Subsystem>> subsystems_;
   std::shared_ptr<Subsystem> discovery_;
+  std::vector<Referral> referrals_;
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;
   core::Event connection_gone_;

@@ -159,7 +159,7 @@ core::Task<void> statuses(TargetWorld& world) {
       EXPECT_EQ((co_await io.call(command)).completion.status, status::kInvalidNamespace);
     }
   }
-  for (const unsigned code : {0x04U, 0x0CU, 0x0DU, 0x19U, 0x2CU, 0x80U}) {
+  for (const unsigned code : {0x04U, 0x0CU, 0x10U, 0x19U, 0x2CU, 0x80U}) {
     EXPECT_EQ((co_await io.call(io.io(static_cast<std::uint8_t>(code), 0, 1))).completion.status,
               status::kInvalidOpcode);
   }

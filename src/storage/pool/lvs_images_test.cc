@@ -219,6 +219,66 @@ TEST_P(LvsImage, RecoversAfterWritesWithoutUnload) {
   expect_sound(std::move(pool), lasting_findings());
 }
 
+// What we are measured with, measured: on the untouched image it finds what the manifest says, and
+// reads the same contents.
+TEST_P(LvsImage, TheIndependentReaderAgreesWithTheManifest) {
+  std::vector<std::string> findings;
+  std::map<std::string, std::string> hashes;
+  bool found_all = false;
+  for (const std::string& line : judge(*device_)) {
+    if (line == "--")
+      found_all = true;
+    else if (!found_all)
+      findings.push_back(line);
+    else if (!line.starts_with("-"))
+      hashes[line.substr(65)] = line.substr(0, 64);
+  }
+  EXPECT_TRUE(found_all);
+  std::ranges::sort(findings);
+  std::ranges::sort(expected_.check);
+  EXPECT_EQ(findings, expected_.check);
+  for (const ExpectedVolume& volume : expected_.volumes) {
+    if (volume.sha256 != "-") EXPECT_EQ(hashes[volume.name], volume.sha256) << volume.name;
+    hashes.erase(volume.name);
+  }
+  EXPECT_TRUE(hashes.empty());
+}
+
+// Everything that a pool can do, on what others wrote; nothing is left at the end, and all space is
+// free again.
+TEST_P(LvsImage, IsUsedAndTakenApart) {
+  auto pool = must_load(device_);
+  ASSERT_NE(pool, nullptr);
+  const std::uint64_t cluster = expected_.cluster_size;
+  for (auto& replica : pool->replicas()) {
+    if (replica->read_only() || replica->size_bytes() < 2 * cluster) continue;
+    SCOPED_TRACE(replica->name());
+    write(*replica, cluster / 2 / 4096 * 4096, pattern(4096, 5));
+    expect_ok(run(replica->write_zeroes(cluster - 4096, 8192)));
+    expect_ok(run(replica->unmap(0, cluster)));
+    EXPECT_TRUE(all_zero(read_all(*replica, 0, cluster)));
+    const std::uint64_t size = replica->size_bytes();
+    expect_ok(run(pool->set_attribute(replica->uuid(), "note", "ours")));
+    expect_ok(run(pool->resize_replica(replica->uuid(), size - cluster)));
+    EXPECT_EQ(replica->size_bytes(), size - cluster);
+    EXPECT_EQ(replica->attribute("note"), "ours");
+  }
+  for (std::size_t before = 0; pool->replicas().size() + pool->faulted().size() != before;) {
+    before = pool->replicas().size() + pool->faulted().size();
+    for (auto& replica : pool->replicas()) (void)run(pool->destroy_replica(replica->uuid()));
+    for (const FaultedVolume& volume : pool->faulted())
+      (void)run(pool->destroy_replica(volume.uuid));
+  }
+  EXPECT_TRUE(pool->replicas().empty());
+  EXPECT_TRUE(pool->faulted().empty());
+  EXPECT_EQ(pool->info().used_bytes, 0U);
+  EXPECT_EQ(pool->info().committed_bytes, 0U);
+  auto whole = must_add(*pool, "whole", pool->info().capacity_bytes / 2, true);
+  write(*whole, 0, pattern(4096, 6));
+  whole = nullptr;
+  expect_sound(std::move(pool));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, LvsImage,
     testing::Values("a-empty", "b-thick-thin", "c-snap-clones", "d-dirty", "e-mayastor", "f-rle",

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,6 +34,21 @@ struct PoolOptions {
   bool cluster_unmap = true;
 };
 
+// How well a pool works. While it is open this only gets worse: what failed once is not trusted
+// again before the pool was exported and imported.
+struct PoolHealth {
+  enum class State : std::uint8_t {
+    kOnline,
+    // The device failed to read or write data. Whoever asked was told; everything else goes on.
+    kDegraded,
+    // A metadata write or a flush failed, or the device is gone: reads go on as far as they can,
+    // changes are refused.
+    kFaulted,
+  } state = State::kOnline;
+  std::string reason;           // the error that led to the state; empty while online
+  std::uint64_t io_errors = 0;  // failed reads and writes of data
+};
+
 struct PoolInfo {
   std::string name;
   Uuid uuid;
@@ -45,7 +61,8 @@ struct PoolInfo {
   std::uint32_t page_size_bytes = 4096;
   std::uint64_t md_pages = 0, md_used_pages = 0;
   std::uint32_t block_size = 512;
-  bool faulted = false;  // a metadata write failed: reads go on, changes are refused
+  bool faulted = false;  // health.state is kFaulted
+  PoolHealth health;
 };
 
 struct ReplicaOptions {
@@ -87,6 +104,11 @@ class Pool {
   virtual Uuid uuid() const = 0;
   virtual std::shared_ptr<Device> device() const = 0;
   virtual PoolInfo info() const = 0;
+  // `tell` is called at once when the state of the pool's health changes, in the middle of the
+  // operation that failed: it must not wait, nor close the pool. Until the pool is closed.
+  virtual void on_health_change(std::function<void(const PoolHealth&)> tell) = 0;
+  // Somebody knows that the device is gone, before an operation finds out.
+  virtual void device_lost(const std::string& why) = 0;
 
   // By name order. Snapshots and clones included.
   virtual std::vector<std::shared_ptr<Replica>> replicas() const = 0;

@@ -88,7 +88,8 @@ PoolInfo describe(const Store& store) {
   info.md_pages = geometry.md_len;
   info.md_used_pages = geometry.md_len - store.allocator().free_pages();
   info.block_size = store.super().block_size();
-  info.faulted = store.fault().has_value();
+  info.health = store.health();
+  info.faulted = info.health.state == PoolHealth::State::kFaulted;
   return info;
 }
 

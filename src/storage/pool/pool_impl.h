@@ -4,6 +4,7 @@
 // Thread-safety: core 0.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +26,10 @@ class PoolImpl final : public Pool {
   Uuid uuid() const override { return store_->uuid(); }
   std::shared_ptr<Device> device() const override { return device_; }
   PoolInfo info() const override;
+  void on_health_change(std::function<void(const PoolHealth&)> tell) override {
+    store_->on_health_change(std::move(tell));
+  }
+  void device_lost(const std::string& why) override { store_->device_lost(why); }
   std::vector<std::shared_ptr<Replica>> replicas() const override;
   std::vector<FaultedVolume> faulted() const override;
   std::shared_ptr<Replica> find(const Uuid& uuid) const override;

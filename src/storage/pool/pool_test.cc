@@ -307,6 +307,28 @@ TEST_F(Pools, DestroyedPoolIsGone) {
   EXPECT_EQ(run(Pool::probe(device)).error().code, Code::kNotFound);
 }
 
+// What a destroyed pool leaves behind is nobody's, also when the new one is not exported and all
+// its metadata is looked through.
+TEST_F(Pools, ANewPoolHasNothingOfADestroyedOne) {
+  auto device = memory(16 * kMiB);
+  auto pool = must_create(device, kMiB);
+  for (const bool thin : {false, true})
+    write(*must_add(*pool, thin ? "thin" : "thick", 2 * kMiB, thin), 0, pattern(2 * kMiB, 5));
+  expect_ok(run(pool->destroy()));
+  EXPECT_TRUE(all_zero(read_all(*device, 0, 4096))) << "the super block is wiped, all of it";
+  pool = must_create(device, kMiB);
+  must_add(*pool, "new", 4 * kMiB, false);
+  pool.reset();  // killed
+  device->release();
+  pool = must_load(device);
+  ASSERT_NE(pool, nullptr);
+  EXPECT_TRUE(pool->faulted().empty());
+  EXPECT_EQ(pool->replicas().size(), 1U);
+  EXPECT_EQ(pool->info().used_bytes, 4ULL * kMiB);
+  expect_zero(*pool->find(std::string_view("new")), 0, 4 * kMiB);
+  expect_sound(std::move(pool));
+}
+
 // One operation after another fails once, at every step of a small life. What was acknowledged must
 // be there, reads must go on, and a reload must find a sound pool.
 class FailNth : public Pools {

@@ -80,7 +80,7 @@ class ReplicaImpl final : public Replica {
     std::uint64_t device_offset;
     MutableBytes into;
   };
-  static core::Task<void> read_run(Device* device, Run run, Result<void>* result);
+  static core::Task<void> read_run(Store* store, Run run, Result<void>* result);
   core::Task<Result<void>> read_runs(std::vector<Run> runs);
   std::shared_ptr<Volume> find_volume(std::string_view uuid_text) const;
 

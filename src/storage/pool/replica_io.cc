@@ -42,20 +42,22 @@ ReplicaImpl::Segment ReplicaImpl::first_segment(std::uint64_t offset, std::uint6
 
 // --- reading -----------------------------------------------------------------------------------
 
-core::Task<void> ReplicaImpl::read_run(Device* device, Run run, Result<void>* result) {
-  *result = co_await device->read(run.device_offset, run.into);
+core::Task<void> ReplicaImpl::read_run(Store* store, Run run, Result<void>* result) {
+  *result = store->judged(co_await store->device().read(run.device_offset, run.into));
 }
 
 core::Task<Result<void>> ReplicaImpl::read_runs(std::vector<Run> runs) {
   if (runs.empty()) co_return Result<void>{};
-  if (runs.size() == 1)
-    co_return co_await store_->device().read(runs.front().device_offset, runs.front().into);
+  if (runs.size() == 1) {
+    co_return store_->judged(
+        co_await store_->device().read(runs.front().device_offset, runs.front().into));
+  }
   for (std::size_t at = 0; at < runs.size(); at += limits::kReplicaSegmentsInFlight) {
     const std::size_t count = std::min(runs.size() - at, limits::kReplicaSegmentsInFlight);
     std::vector<Result<void>> results(count);
     core::Scope scope;
     for (std::size_t i = 0; i < count; ++i)
-      scope.spawn(read_run(&store_->device(), runs[at + i], &results[i]));
+      scope.spawn(read_run(store_.get(), runs[at + i], &results[i]));
     co_await scope.join();
     for (Result<void>& result : results) CO_TRY(std::move(result));
   }
@@ -204,9 +206,10 @@ core::Task<Result<void>> ReplicaImpl::change_segment(Kind kind, Segment segment)
 core::Task<Result<void>> ReplicaImpl::overwrite(Kind kind, const Segment& segment,
                                                 std::uint32_t cluster) {
   const std::uint64_t at = store_->geometry().cluster(cluster) + segment.within;
-  if (kind == Kind::kWrite) co_return co_await store_->device().write(at, segment.data);
+  if (kind == Kind::kWrite)
+    co_return store_->judged(co_await store_->device().write(at, segment.data));
   // Unmapped parts read as zeros: what a device leaves after its own unmap is not defined.
-  co_return co_await store_->device().write_zeroes(at, segment.length);
+  co_return store_->judged(co_await store_->device().write_zeroes(at, segment.length));
 }
 
 core::Task<Result<void>> ReplicaImpl::allocate(const Segment& segment, Kind kind) {
@@ -214,7 +217,7 @@ core::Task<Result<void>> ReplicaImpl::allocate(const Segment& segment, Kind kind
   std::optional<std::uint32_t> ancestor;
   if (auto source = Store::find_source(*volume_, segment.index)) ancestor = source->cluster;
   CO_TRY_SET(std::uint32_t cluster, store_->take_cluster());
-  Result<void> done = co_await fill(segment, kind, cluster, ancestor);
+  Result<void> done = store_->judged(co_await fill(segment, kind, cluster, ancestor));
   if (done) {
     auto mapped = co_await store_->change_map(*volume_, segment.index, cluster);
     if (!mapped) done = std::unexpected(std::move(mapped.error()));

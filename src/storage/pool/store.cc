@@ -1,6 +1,6 @@
 // Why this file exists: the start of a Store: taking over what a load found, what is used, the
 // first change of a session (super block, repairs), barriers and reservations. The order of the
-// repairs is explained at repair().
+// repairs is explained at repair(). When it may be used at all is store_health.cc.
 #include "storage/pool/store.h"
 
 #include <cerrno>
@@ -108,27 +108,6 @@ void Store::hold_damaged() {
 
 bool Store::held(std::uint32_t cluster) const {
   return held_ && held_->clusters.test(cluster);
-}
-
-Result<void> Store::check_usable() const {
-  if (!closed_) return {};
-  return fail(Code::kFailedPrecondition, "pool '" + name_ + "' is not loaded any more: import it",
-              ENOMEDIUM);
-}
-
-Result<void> Store::check_writable() const {
-  TRY(check_usable());
-  if (!fault_) return {};
-  return fail(fault_->code,
-              "pool '" + name_ + "' refuses changes since its metadata could not be written (" +
-                  fault_->text() + "): export and import it again",
-              EIO);
-}
-
-Error Store::record_fault(Error error) {
-  Error named = std::move(error).within("pool '" + name_ + "'");
-  if (!fault_) fault_ = named;
-  return named;
 }
 
 core::Task<Result<void>> Store::barrier() {

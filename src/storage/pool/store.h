@@ -4,13 +4,14 @@
 // caller must answer, and only then reuse of what the old state named.
 //
 // When a metadata write or a flush fails, nobody knows what is on the device: the store is faulted,
-// reads go on, everything that would change it is refused until the next load.
+// reads go on, everything that would change it is refused until the next load. So it is when the
+// device is gone. Where only data cannot be read or written, the store is degraded and goes on.
 // Locks, outermost first: Store::management, Volume::meta, cluster locks are taken before meta.
 // Ownership: shared by the Pool and its Replicas; a closed Store only refuses.
 // Thread-safety: core 0.
 #pragma once
 
-#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@
 #include "storage/pool/cluster_locks.h"
 #include "storage/pool/io_gate.h"
 #include "storage/pool/load.h"
+#include "storage/pool/pool.h"
 
 namespace capstan::storage::lvs {
 
@@ -51,7 +53,7 @@ struct Volume {
   core::Mutex meta;  // one change of the blob's pages at a time
   IoGate gate;
   ClusterLocks locks;
-  std::deque<MapRequest*> map_queue;
+  std::vector<MapRequest*> map_queue;  // no deque: an empty one has half a KiB
   bool map_running = false;
   core::Event map_changed;
 
@@ -100,6 +102,16 @@ class Store {
   const std::optional<Error>& fault() const { return fault_; }
   Result<void> check_usable() const;    // not closed
   Result<void> check_writable() const;  // not closed, not faulted
+
+  // --- health (store_health.cc) ---
+  const PoolHealth& health() const { return health_; }
+  void on_health_change(std::function<void(const PoolHealth&)> tell) { tell_ = std::move(tell); }
+  void device_lost(const std::string& why);
+  // What an operation of the device on data ended with, passed on; a failure is remembered.
+  Result<void> judged(Result<void> result) {
+    if (!result) note_data_error(result.error());
+    return result;
+  }
 
   // --- durability (store.cc) ---
   // Before anything else is written: the super block says "not unloaded", repairs are done.
@@ -165,7 +177,10 @@ class Store {
   core::Task<Result<void>> let_go(Volume& volume);
   void add_unexplained(Named& to);
   void link_parents();
+  // A metadata write or a flush failed, or the device is gone: the error, with the pool's name.
   Error record_fault(Error error);
+  void note_data_error(const Error& error);
+  void worsen(PoolHealth::State state, std::string reason);
   core::Task<Result<void>> write_super();
   Result<std::optional<SuperBlock>> plan_growth() const;
   core::Task<Result<void>> change_size(Volume& volume, std::uint64_t clusters);
@@ -198,6 +213,8 @@ class Store {
   bool recovered_ = false;   // the masks on disk are not to be believed
   bool closed_ = false;
   std::optional<Error> fault_;
+  PoolHealth health_;
+  std::function<void(const PoolHealth&)> tell_;
 
   // Repairs due before the first change.
   std::map<std::uint64_t, Rewrite> rewrites_;

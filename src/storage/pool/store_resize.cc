@@ -36,8 +36,8 @@ core::Task<Result<void>> Store::zero_mapped(const Blob& blob, std::uint64_t from
     while (index + count < blob.num_clusters && blob.cluster_at(index + count) == first + count &&
            (count + 1) * geometry_.cluster_size <= limits::kClusterBytesMax)
       ++count;
-    CO_TRY(
-        co_await device_->write_zeroes(geometry_.cluster(first), count * geometry_.cluster_size));
+    CO_TRY(judged(
+        co_await device_->write_zeroes(geometry_.cluster(first), count * geometry_.cluster_size)));
     index += count;
   }
   co_return Result<void>{};

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wire/grpc/error_map.h"
+#include "wire/grpc/status_details.h"
 
 namespace capstan::wire {
 
@@ -188,7 +189,11 @@ void ClientCall::on_status(Headers headers) {
   }
   if (!has_status_) return;
   const Code code = grpc_status_code(status);
-  if (code != Code::kOk) status_ = Error{code, 0, grpc_decode_message(message), {}};
+  if (code == Code::kOk) return;
+  status_ = Error{code, 0, grpc_decode_message(message), {}};
+  for (const auto& [name, value] : trailers_) {
+    if (name == kStatusDetailsKey) status_->details = grpc_read_status_details(value, code);
+  }
 }
 
 void ClientCall::on_end() {

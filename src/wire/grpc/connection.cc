@@ -9,7 +9,8 @@ namespace capstan::wire {
 
 namespace {
 constexpr std::uint64_t kKeepalivePing = 0x6361'7073'7461'6e02;
-}
+constexpr core::Nanos kIdleNanos = core::kSecond;
+}  // namespace
 
 Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> stream,
                        Http2Session::Role role, Http2Events& events, const Options& options)
@@ -17,12 +18,12 @@ Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> str
       stream_(std::move(stream)),
       options_(options),
       http2_(role, events, options.http2),
-      input_(std::make_unique_for_overwrite<std::uint8_t[]>(limits::kHttp2ReadBufferBytes)),
       handshake_([this] { handshake_overdue(); }),
       keepalive_([this] { keep_alive(); }),
       drain_([this] { drain_overdue(); }),
       linger_([this] { stream_->cancel(); }),
-      age_([this] { too_old(); }) {}
+      age_([this] { too_old(); }),
+      idle_([this] { give_memory_back(); }) {}
 
 core::Task<void> Connection::run() {
   core::name_task("HTTP/2 connection");
@@ -41,7 +42,7 @@ core::Task<void> Connection::run() {
   stream_->cancel();
   writer_.notify();
   co_await scope_.join();
-  for (auto* timer : {&handshake_, &keepalive_, &drain_, &linger_, &age_}) timer->disarm();
+  for (auto* timer : {&handshake_, &keepalive_, &drain_, &linger_, &age_, &idle_}) timer->disarm();
   http2_.abandon(Http2Error::kCancel);
 }
 
@@ -50,36 +51,58 @@ void Connection::cut(std::string reason) {
   stream_->cancel();
 }
 
+bool Connection::take(const Result<std::size_t>& got, const std::uint8_t* bytes) {
+  if (!got) {
+    if (reason_.empty() && !closing_) reason_ = got.error().text();
+    return false;
+  }
+  if (*got == 0) {
+    if (reason_.empty() && !closing_ && http2_.open_streams() != 0) {
+      reason_ = "the peer closed the connection";
+    }
+    return false;
+  }
+  last_receive_ = reactor_.now();
+  pinged_ = false;
+  if (closing_) return true;  // lingering: only the end of the stream is of interest
+  if (!idle_.armed()) idle_.arm_at(reactor_, last_receive_ + kIdleNanos);
+  const auto received = http2_.receive(ByteView(bytes, *got), last_receive_);
+  if (handshake_.armed() && http2_.peer_started()) handshake_.disarm();
+  if (!received) {
+    if (reason_.empty()) reason_ = received.error().text();
+    return false;
+  }
+  wake();
+  return true;
+}
+
+// The buffer is on the stack, so it is one for all connections, and in the cache.
+Connection::Rest Connection::take_rest() {
+  std::array<std::uint8_t, limits::kHttp2ReadBufferBytes> buffer;  // filled below
+  const auto got = stream_->read_now(buffer);
+  if (got && !*got) return Rest::kNone;
+  const Result<std::size_t> count =
+      got ? Result<std::size_t>(**got) : Result<std::size_t>(std::unexpected(got.error()));
+  if (!take(count, buffer.data())) return Rest::kEnd;
+  return *count == buffer.size() ? Rest::kMore : Rest::kNone;
+}
+
 core::Task<void> Connection::read_loop() {
   while (true) {
-    const auto got =
-        co_await stream_->read(MutableBytes(input_.get(), limits::kHttp2ReadBufferBytes));
-    if (!got) {
-      if (reason_.empty() && !closing_) reason_ = got.error().text();
-      co_return;
+    const auto got = co_await stream_->read(input_);
+    if (!take(got, input_.data())) co_return;
+    auto rest = *got == input_.size() ? Rest::kMore : Rest::kNone;
+    while (rest == Rest::kMore) {
+      rest = take_rest();
+      if (rest == Rest::kMore) co_await core::yield();  // the writer's turn, and everybody's
     }
-    if (*got == 0) {
-      if (reason_.empty() && !closing_ && http2_.open_streams() != 0) {
-        reason_ = "the peer closed the connection";
-      }
-      co_return;
-    }
-    last_receive_ = reactor_.now();
-    pinged_ = false;
-    if (closing_) continue;  // lingering: only the end of the stream is of interest
-    const auto received = http2_.receive(ByteView(input_.get(), *got), last_receive_);
-    if (handshake_.armed() && http2_.peer_started()) handshake_.disarm();
-    if (!received) {
-      if (reason_.empty()) reason_ = received.error().text();
-      co_return;
-    }
-    wake();
+    if (rest == Rest::kEnd) co_return;
   }
 }
 
 core::Task<void> Connection::write_loop() {
   while (reading_) {
-    output_.clear();
+    output_.clear(2 * limits::kHttp2WriteBytes);  // until give_memory_back()
     const auto collected = http2_.collect(output_, limits::kHttp2WriteBytes);
     if (!collected) {
       cut(collected.error().text());
@@ -129,6 +152,16 @@ void Connection::too_old() {
 // A connection costs memory and a descriptor: whoever says nothing may not keep it.
 void Connection::handshake_overdue() {
   cut("the peer does not speak HTTP/2");
+}
+
+// No tick: armed by what is received, and not again once there is nothing left to give.
+void Connection::give_memory_back() {
+  if (reactor_.now() - last_receive_ < kIdleNanos) {
+    idle_.arm_at(reactor_, last_receive_ + kIdleNanos);
+    return;
+  }
+  if (output_.empty()) output_ = ByteQueue();
+  http2_.give_memory_back();
 }
 
 void Connection::keep_alive() {

@@ -3,10 +3,13 @@
 // last bytes out. TLS is a core::Stream around a core::Stream and is not seen here.
 //
 // Received bytes are processed to completion before the next read; output of everything that became
-// ready in a turn leaves in one write.
+// ready in a turn leaves in one write. A connection on which nothing happens keeps a small buffer
+// for the next bytes and nothing for those behind them; what it kept for its own next output goes
+// after a second.
 // Thread-safety: one core. The connection outlives run().
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -59,8 +62,14 @@ class Connection {
   const std::string& reason() const { return reason_; }
 
  private:
+  static constexpr std::size_t kWaitingBytes = 256;  // the frames of a small call fit
   core::Task<void> read_loop();
   core::Task<void> write_loop();
+  // Works on what was read; false when reading ends.
+  bool take(const Result<std::size_t>& got, const std::uint8_t* bytes);
+  enum class Rest : std::uint8_t { kNone, kMore, kEnd };
+  Rest take_rest();
+  void give_memory_back();
   void keep_alive();
   void handshake_overdue();
   void drain_overdue();
@@ -70,7 +79,7 @@ class Connection {
   std::unique_ptr<core::Stream> stream_;
   Options options_;
   Http2Session http2_;
-  std::unique_ptr<std::uint8_t[]> input_;
+  std::array<std::uint8_t, kWaitingBytes> input_;
   ByteQueue output_;
   Signal writer_;
   core::Scope scope_;
@@ -79,6 +88,7 @@ class Connection {
   core::Timer drain_;
   core::Timer linger_;
   core::Timer age_;
+  core::Timer idle_;
   core::Nanos last_receive_ = 0;
   bool pinged_ = false, reading_ = true, closing_ = false, ended_ = false;
   std::string reason_;

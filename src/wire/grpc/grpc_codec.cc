@@ -8,6 +8,9 @@
 
 namespace capstan::wire {
 
+// Taken at once for a message that has begun, and kept for the next one.
+static constexpr std::size_t kReserveBytes = 128U << 10;
+
 // --- messages -----------------------------------------------------------------------------------
 
 void grpc_write_prefix(std::uint8_t* to, bool compressed, std::uint32_t length) {
@@ -59,6 +62,12 @@ Result<void> GrpcDecoder::append(ByteView bytes) {
     buffer_.append(as_text(bytes.first(part)));
     bytes = bytes.subspan(part);
     TRY(check_prefix(begin_));
+    // Grows to its size at once, but not far ahead of what has come: the peer may be lying.
+    if (buffered() == kGrpcPrefixBytes) {
+      const std::size_t length =
+          load_be32(reinterpret_cast<const std::uint8_t*>(buffer_.data()) + begin_ + 1);
+      buffer_.reserve(buffer_.size() + std::min(length, kReserveBytes));
+    }
   }
   buffer_.append(as_text(bytes));
   return {};
@@ -75,10 +84,9 @@ Result<std::optional<GrpcFrame>> GrpcDecoder::next() {
 }
 
 void GrpcDecoder::clear() {
-  constexpr std::size_t kKeptBytes = 64U << 10;
   begin_ = 0;
   buffer_.clear();
-  if (buffer_.capacity() > kKeptBytes) buffer_.shrink_to_fit();
+  if (buffer_.capacity() > kReserveBytes) buffer_.shrink_to_fit();
 }
 
 // --- time-outs ----------------------------------------------------------------------------------

@@ -66,12 +66,13 @@ class TestService {
     co_return response;
   }
 
-  // Sends until somebody stops it; "slow" sends once a second.
+  // Sends until somebody stops it; "slow" sends once a second, "silent" never.
   core::Task<Result<void>> watch(rpc::Call& call, const HealthCheckRequest& request,
                                  rpc::Sink<HealthCheckResponse> sink) {
     ++started;
     HealthCheckResponse response;
     response.set_status(HealthCheckResponse::SERVING);
+    if (request.service() == "silent") co_return co_await wait(call);
     while (true) {
       auto step = co_await sink.send(response);
       if (step) ++sent;

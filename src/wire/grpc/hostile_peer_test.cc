@@ -3,118 +3,14 @@
 // the proper client beside it nothing.
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include "wire/grpc/client_session.h"
-#include "wire/grpc/grpc_testing.h"
+#include "wire/grpc/raw_peer_testing.h"
 
 namespace capstan::wire::testing {
 namespace {
 
 using core::kSecond;
 using core::Task;
-
-enum FrameType : char {
-  kData,
-  kHeaders,
-  kPriority,
-  kReset,
-  kSettings,
-  kPush,
-  kPing,
-  kGoaway,
-  kWindowUpdate,
-  kContinuation
-};
-constexpr char kEndStream = 1, kEndHeaders = 4;
-
-std::string big_endian(std::uint32_t value, int bytes) {
-  std::string text;
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
-    text.push_back(static_cast<char>(value >> shift));
-  }
-  return text;
-}
-std::string frame(FrameType type, char flags, std::uint32_t stream, std::string_view payload) {
-  return big_endian(static_cast<std::uint32_t>(payload.size()), 3) + static_cast<char>(type) +
-         flags + big_endian(stream, 4) + std::string(payload);
-}
-std::string setting(std::uint32_t id, std::uint32_t value) {
-  return big_endian(id, 2) + big_endian(value, 4);
-}
-// HPACK: a literal that enters no table; strings below 127 bytes.
-std::string literal(std::string_view name, std::string_view value) {
-  return std::string(1, '\0') + static_cast<char>(name.size()) + std::string(name) +
-         static_cast<char>(value.size()) + std::string(value);
-}
-std::string request_block(const std::string& path = std::string("/") + kUnary) {
-  return literal(":method", "POST") + literal(":scheme", "http") + literal(":path", path) +
-         literal(":authority", "x") + literal("te", "trailers") +
-         literal("content-type", "application/grpc");
-}
-std::string hello(std::string_view settings = {}) {
-  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(kSettings, 0, 0, settings);
-}
-// A whole call of the health check.
-std::string call(std::uint32_t stream, std::string_view body = std::string_view("\0\0\0\0\0", 5)) {
-  return frame(kHeaders, kEndHeaders, stream, request_block()) +
-         frame(kData, kEndStream, stream, body);
-}
-
-// A peer and what it was told.
-class Peer {
- public:
-  Task<void> connect(TestWorld& world) {
-    auto stream = co_await world.client_env.network().connect(world.address(), {});
-    CAPSTAN_ASSERT(stream);
-    stream_ = *std::move(stream);
-    scope_.spawn(read());
-  }
-  // False once the server does not listen any more.
-  Task<bool> say(std::string bytes) {
-    if (ended) co_return false;
-    co_return (co_await stream_->write(as_bytes(bytes))).has_value();
-  }
-  Task<void> close() {
-    stream_->cancel();
-    co_await scope_.join();
-    stream_.reset();
-  }
-  // Whether a frame of this type came, of those with 9 bytes of header.
-  int count(FrameType type) const {
-    int found = 0;
-    for (std::size_t at = 0; at + 9 <= heard.size();) {
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(heard.data()) + at;
-      if (bytes[3] == static_cast<std::uint8_t>(type)) ++found;
-      at += 9 + (std::size_t{bytes[0]} << 16 | std::size_t{bytes[1]} << 8 | bytes[2]);
-    }
-    return found;
-  }
-  // The code of the first GOAWAY, -1 without one.
-  int goaway() const {
-    for (std::size_t at = 0; at + 17 <= heard.size();) {
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(heard.data()) + at;
-      if (bytes[3] == kGoaway) return bytes[16];
-      at += 9 + (std::size_t{bytes[0]} << 16 | std::size_t{bytes[1]} << 8 | bytes[2]);
-    }
-    return -1;
-  }
-  bool ended = false;
-  std::string heard;
-
- private:
-  Task<void> read() {
-    std::array<std::uint8_t, 16384> buffer;
-    while (true) {
-      const auto got = co_await stream_->read(buffer);
-      if (!got || *got == 0) break;
-      heard += as_text(ByteView(buffer).first(*got));
-    }
-    ended = true;
-  }
-  std::unique_ptr<core::Stream> stream_;
-  core::Scope scope_;
-};
 
 // Runs the peer, and a proper client before, beside and after it.
 using Attack = Task<void> (*)(TestWorld&, Peer&);
@@ -220,6 +116,39 @@ Task<void> resets(TestWorld&, Peer& peer) {
 }
 TEST(HostilePeer, RapidReset) {
   run(resets);
+}
+
+// The same at our expense: a window beyond two gigabytes makes us reset the stream.
+Task<void> makes_us_reset(TestWorld&, Peer& peer) {
+  EXPECT_TRUE(co_await peer.say(hello()));
+  constexpr std::uint32_t kStreams = 3 * limits::kHttp2ResetBurst;
+  for (std::uint32_t i = 0; i < kStreams && !peer.ended; ++i) {
+    const std::uint32_t id = 2 * i + 1;
+    if (!co_await peer.say(frame(kHeaders, kEndHeaders, id, request_block()) +
+                           frame(kWindowUpdate, 0, id, big_endian(0x7FFF'FFFF, 4)))) {
+      break;
+    }
+    if (i % 50 == 49) EXPECT_TRUE(co_await core::sleep_for(core::kMillisecond));
+  }
+  EXPECT_TRUE(co_await core::sleep_for(3 * kSecond));
+  EXPECT_TRUE(peer.ended);
+  EXPECT_EQ(peer.goaway(), kCalm);
+  EXPECT_NE(peer.heard.find("too_many_resets"), std::string::npos);
+}
+TEST(HostilePeer, MakesUsResetItsStreams) {
+  run(makes_us_reset);
+}
+
+Task<void> many_settings(TestWorld&, Peer& peer) {
+  std::string entries;
+  for (std::size_t i = 0; i <= limits::kHttp2SettingsEntriesMax; ++i) entries += setting(3, 100);
+  EXPECT_TRUE(co_await peer.say(hello() + frame(kSettings, 0, 0, entries)));
+  EXPECT_TRUE(co_await core::sleep_for(3 * kSecond));
+  EXPECT_TRUE(peer.ended);
+  EXPECT_EQ(peer.goaway(), kCalm);
+}
+TEST(HostilePeer, ManySettingsInOneFrame) {
+  run(many_settings);
 }
 
 Task<void> pings_of_a_busy_client(TestWorld& world, Peer& peer) {

@@ -65,10 +65,10 @@ core::Task<void> GrpcServer::accept_loop(Listening* listening) {
       if (!slept) co_return;
       continue;
     }
-    if (listening->connections >= limits::kConnectionsMax) {
+    if (listening->connections >= options_.connections_max) {
       ++counters_.connections_refused;
       log_.warn("connection_refused",
-                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnectionsMax}});
+                {{"peer", (*stream)->peer().address}, {"limit", options_.connections_max}});
       continue;
     }
     if (listening->tls) *stream = make_tls_stream(*std::move(stream), *listening->tls, {});
@@ -81,11 +81,17 @@ void GrpcServer::adopt(std::unique_ptr<core::Stream> stream) {
   scope_.spawn(serve(std::move(stream), nullptr));
 }
 
-core::Task<void> GrpcServer::serve(std::unique_ptr<core::Stream> stream, Listening* listening) {
+void GrpcServer::adopt_guest(std::unique_ptr<core::Stream> stream) {
+  scope_.spawn(serve(std::move(stream), nullptr, true));
+}
+
+core::Task<void> GrpcServer::serve(std::unique_ptr<core::Stream> stream, Listening* listening,
+                                   bool only_guest) {
   ++counters_.connections_opened;
   {
     ServerSession session(*core::Reactor::current(), std::move(stream), directory_, methods_,
                           options_, counters_);
+    if (only_guest) session.only_guest();
     const auto position = sessions_.insert(sessions_.end(), &session);
     if (stopping_) session.drain();
     co_await session.run();

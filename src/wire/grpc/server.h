@@ -42,6 +42,8 @@ class GrpcServer {
   core::Task<void> run();
   // Serves a connection that was accepted elsewhere, as one of run()'s.
   void adopt(std::unique_ptr<core::Stream> stream);
+  // The same for one on which gRPC is not served, only its guest (ServerOptions::guest).
+  void adopt_guest(std::unique_ptr<core::Stream> stream);
   // No new connections and calls; those in flight have `patience` to end. Endless calls are
   // cancelled at once.
   void stop(core::Nanos patience);
@@ -60,7 +62,8 @@ class GrpcServer {
   };
   core::Task<void> listen_loop(Listening* listening);
   core::Task<void> accept_loop(Listening* listening);
-  core::Task<void> serve(std::unique_ptr<core::Stream> stream, Listening* listening);
+  core::Task<void> serve(std::unique_ptr<core::Stream> stream, Listening* listening,
+                         bool only_guest = false);
 
   core::Env& env_;
   const rpc::Directory& directory_;

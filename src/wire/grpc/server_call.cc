@@ -18,6 +18,7 @@ google::protobuf::ArenaOptions arena_options(char* block, std::size_t size) {
 ServerCall::ServerCall(ServerSession& session, std::size_t max_message_bytes)
     : session_(session),
       deadline_([this] { session_.deadline_passed(*this); }),
+      announcement_([this] { session_.announce(*this); }),
       decoder_(max_message_bytes),
       arena_(arena_options(arena_block_.data(), arena_block_.size())) {
   call_.peer = session.connection_.peer();
@@ -36,6 +37,7 @@ void ServerCall::begin(Http2Stream& stream, const rpc::Directory::Entry& entry) 
 
 void ServerCall::reset() {
   deadline_.disarm();
+  announcement_.disarm();
   if (stream_) stream_->context = nullptr;
   stream_ = nullptr;
   entry_ = nullptr;
@@ -85,7 +87,9 @@ Error ServerCall::final_error(Error error) const {
   if (cancel_->token().reason() == Code::kDeadlineExceeded) {
     error.code = Code::kDeadlineExceeded;
   } else if (drained_) {
-    return {Code::kUnavailable, 0, "the node is shutting down; try again later", {}};
+    return fail_until(Code::kUnavailable, "the node is shutting down; try again later",
+                      core::kSecond)
+        .error();
   }
   return error;
 }
@@ -188,6 +192,9 @@ core::Task<Result<bool>> ServerCall::next(rpc::Message& into) {
       give_back(kGrpcPrefixBytes + frame->body.size());
       CO_TRY(parse(*frame, into));
       took_one_ = true;
+      if (entry_->operation.kind == rpc::Kind::kEndless && !headers_sent_) {
+        announcement_.arm_at(session_.reactor_, session_.reactor_.now());
+      }
       if (one_request() && decoder_.buffered() != 0) {
         co_return std::unexpected(too_many_requests());
       }

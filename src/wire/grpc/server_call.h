@@ -60,6 +60,7 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   rpc::Call call_;
   std::optional<core::CancelSource> cancel_;
   core::Timer deadline_;
+  core::Timer announcement_;  // after the handler's first step
   bool request_gzip_ = false, answer_gzip_ = false;
   bool headers_sent_ = false, ended_ = false, running_ = false, drained_ = false;
 

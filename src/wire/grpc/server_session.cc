@@ -3,12 +3,14 @@
 // gRPC, does the operation exist, can its encoding be read, is its metadata sound.
 #include "wire/grpc/server_session.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "wire/grpc/error_map.h"
 #include "wire/grpc/metadata.h"
 #include "wire/grpc/server_call.h"
+#include "wire/grpc/status_details.h"
 
 namespace capstan::wire {
 
@@ -16,6 +18,7 @@ namespace {
 constexpr std::string_view kContentType = "application/grpc";
 constexpr std::string_view kAcceptEncoding = "identity,gzip";
 constexpr std::size_t kSpareCalls = 64;
+constexpr std::uint64_t kRetryNanos = 100'000'000;  // until others' requests may have ended
 // Handlers whose client left still run; a client may not pile them up by leaving.
 static_assert(limits::kGrpcRunningCalls >= limits::kHttp2MaxConcurrentStreams);
 }  // namespace
@@ -40,7 +43,10 @@ ServerSession::ServerSession(core::Reactor& reactor, std::unique_ptr<core::Strea
       options_(options),
       counters_(counters),
       connection_(reactor, std::move(stream), Http2Session::Role::kServer, *this,
-                  options.connection) {}
+                  options.connection) {
+  if (!options.guest) return;
+  guest_ = options.guest(connection_.http2(), connection_.peer(), [this] { connection_.wake(); });
+}
 
 ServerSession::~ServerSession() = default;
 
@@ -49,6 +55,7 @@ core::Task<void> ServerSession::run() {
   // Every stream is closed, so every call has been told; what remains is waiting for them.
   output_room_.notify_all();
   co_await scope_.join();
+  if (guest_) co_await guest_->join();
 }
 
 void ServerSession::drain() {
@@ -59,6 +66,7 @@ void ServerSession::drain() {
     call->drained_ = true;
     call->cancel(Code::kCancelled);
   }
+  if (guest_) guest_->drain();
   connection_.drain();
 }
 
@@ -68,6 +76,7 @@ void ServerSession::abort(std::string reason) {
     call->drained_ = true;
     call->cancel(Code::kCancelled);
   }
+  if (guest_) guest_->abort();
   connection_.cut(std::move(reason));
 }
 
@@ -106,6 +115,10 @@ Result<ServerSession::Request> ServerSession::read_headers(Headers headers, Serv
 void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers headers,
                                bool too_large) {
   if (kind != HeadersKind::kRequest) return;  // trailers of a request carry nothing for gRPC
+  if (is_for_guest(headers)) {
+    stream.guest = true;
+    return guest_->on_headers(stream, kind, headers, too_large);
+  }
   ++counters_.calls_started;
   if (too_large) {
     return refuse(stream,
@@ -177,7 +190,19 @@ void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
   if (!call->unary()) start(*call);
 }
 
+// A POST of gRPC's type is gRPC's, also when it is wrong otherwise.
+bool ServerSession::is_for_guest(Headers headers) const {
+  if (!guest_ || only_guest_) return guest_ != nullptr;
+  bool post = false, grpc = false;
+  for (const auto& [name, value] : headers) {
+    if (name == ":method") post = value == "POST";
+    if (name == "content-type") grpc = grpc_content(value) != GrpcContent::kOther;
+  }
+  return !post || !grpc;
+}
+
 void ServerSession::on_data(Http2Stream& stream, ByteView data) {
+  if (stream.guest) return guest_->on_data(stream, data);
   auto* call = static_cast<ServerCall*>(stream.context);
   if (!call) {  // answered already
     connection_.http2().consume(stream, data.size());
@@ -190,6 +215,7 @@ void ServerSession::on_data(Http2Stream& stream, ByteView data) {
 }
 
 void ServerSession::on_end(Http2Stream& stream) {
+  if (stream.guest) return guest_->on_end(stream);
   auto* call = static_cast<ServerCall*>(stream.context);
   if (!call) return;
   if (auto ended = call->receive_end(); !ended) {
@@ -200,7 +226,8 @@ void ServerSession::on_end(Http2Stream& stream) {
   if (call->unary()) start(*call);
 }
 
-void ServerSession::on_closed(Http2Stream& stream, Http2Error) {
+void ServerSession::on_closed(Http2Stream& stream, Http2Error error) {
+  if (stream.guest) return guest_->on_closed(stream, error);
   if (output_room_.waiters() != 0) output_room_.notify_all();  // its unsent answer goes with it
   auto* call = static_cast<ServerCall*>(stream.context);
   if (!call) return;
@@ -209,6 +236,7 @@ void ServerSession::on_closed(Http2Stream& stream, Http2Error) {
 }
 
 void ServerSession::on_sent(Http2Stream& stream) {
+  if (stream.guest) return guest_->on_sent(stream);
   if (auto* call = static_cast<ServerCall*>(stream.context)) call->output_taken();
   if (output_room_.waiters() != 0 &&
       connection_.http2().unpaced_bytes() < limits::kHttp2OutputBufferBytes) {
@@ -216,14 +244,24 @@ void ServerSession::on_sent(Http2Stream& stream) {
   }
 }
 
+void ServerSession::on_idle() {
+  for (const auto* call : spare_) {
+    std::erase_if(calls_, [call](const auto& owned) { return owned.get() == call; });
+  }
+  spare_.clear();
+  spare_.shrink_to_fit();
+  calls_.shrink_to_fit();
+}
+
 // --- calls --------------------------------------------------------------------------------------
 
 Result<void> ServerSession::charge(ServerCall& call, std::size_t bytes) {
   if (request_bytes_ + bytes > limits::kGrpcRequestBytesPerConnection ||
       counters_.request_bytes + bytes > limits::kGrpcRequestBytes) {
-    return fail(Code::kResourceExhausted,
-                "the node holds too many bytes of requests that have not ended; send large "
-                "requests one after another");
+    return fail_until(Code::kResourceExhausted,
+                      "the node holds too many bytes of requests that have not ended; send large "
+                      "requests one after another",
+                      kRetryNanos);
   }
   call.charged_bytes_ += bytes;
   request_bytes_ += bytes;
@@ -238,6 +276,12 @@ void ServerSession::start(ServerCall& call) {
   if (!draining_ || call.entry_->operation.kind != rpc::Kind::kEndless) return;
   call.drained_ = true;
   call.cancel(Code::kCancelled);
+}
+
+void ServerSession::announce(ServerCall& call) {
+  if (!call.stream_ || call.headers_sent_) return;
+  send_headers(call);
+  connection_.wake();
 }
 
 void ServerSession::deadline_passed(ServerCall& call) {
@@ -322,6 +366,21 @@ void ServerSession::send_message(ServerCall& call, const rpc::Message& message) 
   http2.write(*call.stream_, kGrpcPrefixBytes + size);
 }
 
+// grpc-message and its structured twin; a handler that passes on somebody's error may bring the
+// latter along.
+static void add_error(HeaderBuilder& builder, const Error& error, std::string_view operation,
+                      const rpc::Message* request, const MetadataList& trailers) {
+  std::string message = grpc_status_message(error);
+  const bool brought =
+      std::ranges::any_of(trailers, [](const auto& t) { return t.first == kStatusDetailsKey; });
+  if (!brought) {
+    const std::string details =
+        grpc_status_details(error, grpc_decode_message(message), operation, request);
+    if (!details.empty()) builder.add_owned(kStatusDetailsKey, grpc_encode_binary(details));
+  }
+  builder.add_owned("grpc-message", std::move(message));
+}
+
 void ServerSession::send_status(ServerCall& call, const Error* error) {
   HeaderBuilder builder;
   if (!call.headers_sent_) {  // trailers-only
@@ -331,8 +390,11 @@ void ServerSession::send_status(ServerCall& call, const Error* error) {
     builder.add_metadata(call.call_.metadata.initial);
   }
   builder.add("grpc-status", grpc_status_text(error ? error->code : Code::kOk));
-  if (error) builder.add_owned("grpc-message", grpc_status_message(*error));
   builder.add_metadata(call.call_.metadata.trailers);
+  if (error) {
+    add_error(builder, *error, call.entry_->operation.full_name(), call.request_,
+              call.call_.metadata.trailers);
+  }
   auto& http2 = connection_.http2();
   if (call.headers_sent_) {
     http2.finish(*call.stream_, builder.headers());
@@ -343,13 +405,13 @@ void ServerSession::send_status(ServerCall& call, const Error* error) {
 
 void ServerSession::refuse(Http2Stream& stream, const Error& error) {
   ++counters_.calls_refused;
-  const std::string message = grpc_status_message(error);
-  const std::array<Header, 5> headers{{{":status", "200"},
-                                       {"content-type", kContentType},
-                                       {"grpc-accept-encoding", kAcceptEncoding},
-                                       {"grpc-status", grpc_status_text(error.code)},
-                                       {"grpc-message", message}}};
-  connection_.http2().respond(stream, headers, true);
+  HeaderBuilder builder;
+  builder.add(":status", "200");
+  builder.add("content-type", kContentType);
+  builder.add("grpc-accept-encoding", kAcceptEncoding);
+  builder.add("grpc-status", grpc_status_text(error.code));
+  add_error(builder, error, {}, nullptr, {});
+  connection_.http2().respond(stream, builder.headers(), true);
 }
 
 void ServerSession::refuse_http(Http2Stream& stream, std::string_view method) {

@@ -19,14 +19,17 @@
 #include "rpc/directory.h"
 #include "wire/grpc/connection.h"
 #include "wire/grpc/grpc_codec.h"
+#include "wire/grpc/guest.h"
 
 namespace capstan::wire {
 
 struct ServerOptions {
   std::size_t receive_message_bytes = limits::kGrpcReceiveMessageBytes;
   std::size_t compress_bytes_min = limits::kGrpcCompressBytesMin;
-  bool compress_answers = false;  // gzip for clients that accept it
+  bool compress_answers = false;                          // gzip for clients that accept it
+  std::size_t connections_max = limits::kConnectionsMax;  // of one listener
   Connection::Options connection;
+  GuestFactory guest;  // who answers requests that are not gRPC; not set: 405 and 415
 };
 
 // Counted per server, over all its connections.
@@ -56,6 +59,8 @@ class ServerSession final : private Http2Events {
                 const rpc::Directory& directory, const MethodTable& methods,
                 const ServerOptions& options, ServerCounters& counters);
   ~ServerSession() override;
+  // gRPC is not served on this connection, only what its guest serves. Before run().
+  void only_guest() { only_guest_ = guest_ != nullptr; }
 
   core::Task<void> run();
   // No new calls; endless ones are cancelled, the others may end. run() returns after the last.
@@ -64,7 +69,9 @@ class ServerSession final : private Http2Events {
   void abort(std::string reason);
 
   const Connection& connection() const { return connection_; }
-  std::size_t calls_in_flight() const { return running_; }
+  std::size_t calls_in_flight() const {
+    return running_ + (guest_ ? guest_->calls_in_flight() : 0);
+  }
 
  private:
   friend class ServerCall;
@@ -75,11 +82,13 @@ class ServerSession final : private Http2Events {
   void on_end(Http2Stream& stream) override;
   void on_closed(Http2Stream& stream, Http2Error error) override;
   void on_sent(Http2Stream& stream) override;
+  void on_idle() override;
 
   Result<Request> read_headers(Headers headers, ServerCall& call);
   void accept_call(Http2Stream& stream, Headers headers);
   // Answers without a handler.
   void refuse(Http2Stream& stream, const Error& error);
+  bool is_for_guest(Headers headers) const;
   // For those who are no gRPC clients: people with a browser or curl.
   void refuse_http(Http2Stream& stream, std::string_view method);
   // Counts bytes of a unary request against the limits until the call is released.
@@ -88,6 +97,8 @@ class ServerSession final : private Http2Events {
   void deadline_passed(ServerCall& call);
   core::Task<void> run_call(ServerCall* call);
   void answer(ServerCall& call, Result<void> result);
+  // The handler of a call without an end has its request and waits for something to tell.
+  void announce(ServerCall& call);
   void send_headers(ServerCall& call);
   void send_message(ServerCall& call, const rpc::Message& message);
   void send_status(ServerCall& call, const Error* error);
@@ -101,6 +112,8 @@ class ServerSession final : private Http2Events {
   const ServerOptions& options_;
   ServerCounters& counters_;
   Connection connection_;
+  std::unique_ptr<Guest> guest_;
+  bool only_guest_ = false;
   core::Scope scope_;
   core::Event output_room_;
   std::vector<std::unique_ptr<ServerCall>> calls_;  // all ever needed at once

@@ -369,15 +369,16 @@ TEST(ServerSession, AConnectionThatSaysNothingIsClosed) {
   run_world(silent_body);
 }
 
+constexpr std::size_t kCrowd = 64;
 Task<void> crowd_body(TestWorld& world) {
   std::vector<std::unique_ptr<core::Stream>> crowd;
-  for (std::size_t i = 0; i < limits::kConnectionsMax; ++i) {
+  for (std::size_t i = 0; i < kCrowd; ++i) {
     auto stream = co_await world.client_env.network().connect(world.address(), {});
     CAPSTAN_ASSERT(stream);
     crowd.push_back(*std::move(stream));
   }
   EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
-  EXPECT_EQ(world.server->connections(), limits::kConnectionsMax);
+  EXPECT_EQ(world.server->connections(), kCrowd);
   auto surplus = co_await world.client_env.network().connect(world.address(), {});
   CAPSTAN_ASSERT(surplus);
   std::array<std::uint8_t, 16> bytes;
@@ -394,7 +395,10 @@ Task<void> crowd_body(TestWorld& world) {
   co_await calls.close();
 }
 TEST(ServerSession, ConnectionsAreBounded) {
-  run_world(crowd_body);
+  ServerOptions options;
+  options.connections_max = kCrowd;
+  TestWorld world(options);
+  world.run(crowd_body);
 }
 
 Task<void> until_gone(TestWorld& world, core::Nanos within) {
@@ -432,6 +436,26 @@ Task<void> late_watch_body(TestWorld& world) {
 }
 TEST(ServerSession, AnEndlessCallThatCrossesTheStopIsEnded) {
   run_world(late_watch_body);
+}
+
+Task<void> announced_body(TestWorld& world) {
+  ManyCalls calls(world);
+  co_await calls.connect();
+  const auto& silent = calls.begin(std::string("/") + kEndless, message("\x0A\x06silent"), true);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(world.service.started, 1);
+  EXPECT_EQ(world.service.sent, 0);
+  const auto status = silent.headers.find(":status");
+  CAPSTAN_ASSERT(status != silent.headers.end());
+  EXPECT_EQ(status->second, "200");
+  // Not before the handler has its request.
+  const auto& waiting = calls.begin(std::string("/") + kEndless, "", false);
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_TRUE(waiting.headers.empty());
+  co_await calls.close();
+}
+TEST(ServerSession, CallsWithoutAnEndAnswerTheirHeadersFirst) {
+  run_world(announced_body);
 }
 
 Task<void> late_request_body(TestWorld& world) {

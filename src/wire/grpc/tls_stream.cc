@@ -3,6 +3,7 @@
 // from the engine under that lock, which keeps records in order.
 #include "wire/grpc/tls_stream.h"
 
+#include <array>
 #include <utility>
 
 #include "core/sync.h"
@@ -14,11 +15,10 @@ namespace {
 class TlsStream final : public core::Stream {
  public:
   TlsStream(std::unique_ptr<core::Stream> inner, const TlsContext& context, const std::string& host)
-      : inner_(std::move(inner)),
-        engine_(context, host),
-        cipher_(std::make_unique_for_overwrite<std::uint8_t[]>(kCipherBytes)) {}
+      : inner_(std::move(inner)), peer_(inner_->peer()), engine_(context, host) {}
 
-  const core::PeerInfo& peer() const override { return inner_->peer(); }
+  // With the certificate's subject once a byte was read.
+  const core::PeerInfo& peer() const override { return peer_; }
 
   core::Task<Result<std::size_t>> read(MutableBytes into) override {
     while (true) {
@@ -33,7 +33,7 @@ class TlsStream final : public core::Stream {
       }
       if (engine_.established() && !ready_.is_set()) ready_.set();
       if (*got != 0 || engine_.closed()) co_return got;
-      const auto received = co_await inner_->read(MutableBytes(cipher_.get(), kCipherBytes));
+      const auto received = co_await inner_->read(cipher_);
       if (!received || *received == 0) {
         if (!engine_.established()) {
           failed_ = received ? Error{Code::kUnavailable,
@@ -46,8 +46,26 @@ class TlsStream final : public core::Stream {
         }
         co_return received;
       }
-      engine_.receive(ByteView(cipher_.get(), *received));
+      engine_.receive(ByteView(cipher_).first(*received));
+      // What stands in the way of more is found out by the next read.
+      if (*received == cipher_.size()) (void)receive_now().has_value();
     }
+  }
+
+  Result<std::optional<std::size_t>> read_now(MutableBytes into) override {
+    if (!engine_.established()) return std::optional<std::size_t>();
+    std::size_t got = 0;
+    while (got < into.size()) {  // a record at a time
+      TRY_SET(const std::size_t part, engine_.read(into.subspan(got)));
+      got += part;
+      if (part != 0) continue;
+      if (engine_.closed()) break;
+      const auto received = receive_now();
+      if (!received && got == 0) return std::unexpected(received.error());
+      if (!received || !*received) break;
+    }
+    if (got == 0 && !engine_.closed()) return std::optional<std::size_t>();
+    return std::optional<std::size_t>(got);
   }
 
   core::Task<Result<void>> write(ByteView from) override {
@@ -67,11 +85,22 @@ class TlsStream final : public core::Stream {
   }
 
  private:
-  static constexpr std::size_t kCipherBytes = 32U << 10;
+  static constexpr std::size_t kWaitingBytes = 512;       // kept while nothing comes
+  static constexpr std::size_t kCipherBytes = 32U << 10;  // on the stack, while something does
+
+  // What has arrived beyond cipher_; false when there is nothing.
+  Result<bool> receive_now() {
+    std::array<std::uint8_t, kCipherBytes> bytes;  // filled below
+    TRY_SET(const auto got, inner_->read_now(bytes));
+    if (!got || *got == 0) return false;
+    engine_.receive(ByteView(bytes).first(*got));
+    return true;
+  }
 
   Result<std::size_t> advance(MutableBytes into) {
     TRY_SET(const bool established, engine_.handshake());
     if (!established) return std::size_t{0};
+    if (!ready_.is_set()) peer_.tls_subject = engine_.verified_subject();
     return engine_.read(into);
   }
 
@@ -83,8 +112,9 @@ class TlsStream final : public core::Stream {
   }
 
   std::unique_ptr<core::Stream> inner_;
+  core::PeerInfo peer_;
   TlsEngine engine_;
-  std::unique_ptr<std::uint8_t[]> cipher_;
+  std::array<std::uint8_t, kWaitingBytes> cipher_;
   core::Mutex sending_;
   core::Event ready_;  // the handshake is over, well or not
   std::optional<Error> failed_;

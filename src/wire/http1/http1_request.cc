@@ -7,6 +7,7 @@
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <cctype>
+#include <ranges>
 
 #include "base/limits.h"
 
@@ -32,8 +33,17 @@ std::string_view Http1Request::path() const {
   return std::string_view(target).substr(0, target.find('?'));
 }
 
-Http1RequestParser::Http1RequestParser() : parser_(std::make_unique<Parser>()) {
-  parser_->beast.header_limit(limits::kHttp1HeadBytes);
+std::optional<std::string_view> Http1Request::last(std::string_view name) const {
+  for (const auto& [key, value] : std::views::reverse(headers)) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
+Http1RequestParser::Http1RequestParser(const Http1RequestLimits& limits)
+    : parser_(std::make_unique<Parser>()), limits_(limits) {
+  parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.head_bytes));
+  parser_->beast.body_limit(boost::none);  // the body is not its business
 }
 
 Http1RequestParser::~Http1RequestParser() = default;
@@ -44,17 +54,19 @@ std::string text_of(boost::beast::string_view from) {
   return std::string(from.data(), from.size());
 }
 
-Result<Http1Request> read(http::request<http::empty_body>& from) {
+std::unexpected<Error> too_many_headers(std::size_t limit) {
+  return fail(Code::kResourceExhausted,
+              "request has more than " + std::to_string(limit) + " headers");
+}
+
+Result<Http1Request> read(http::request<http::empty_body>& from, std::size_t headers) {
   Http1Request request;
   request.method = text_of(from.method_string());
   request.target = text_of(from.target());
   request.http10 = from.version() < 11;
   request.keep_alive = from.keep_alive();
   for (const auto& field : from) {
-    if (request.headers.size() == limits::kHttp1Headers) {
-      return fail(Code::kResourceExhausted,
-                  "request has more than " + std::to_string(limits::kHttp1Headers) + " headers");
-    }
+    if (request.headers.size() == headers) return too_many_headers(headers);
     auto& [name, value] =
         request.headers.emplace_back(text_of(field.name_string()), text_of(field.value()));
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -64,42 +76,104 @@ Result<Http1Request> read(http::request<http::empty_body>& from) {
 
 }  // namespace
 
+// What Beast would let pass: a long first line, and lines that go on in the next one.
+Result<void> Http1RequestParser::check_lines() {
+  while (true) {
+    const auto end = buffer_.find("\r\n", checked_);
+    if (!first_line_ && std::min(end, buffer_.size()) > limits_.line_bytes) {
+      return fail(Code::kResourceExhausted, "request line is longer than the limit of " +
+                                                std::to_string(limits_.line_bytes) + " bytes");
+    }
+    if (end == std::string::npos || end == checked_) return {};
+    if (end + 2 == buffer_.size()) return {};  // what follows decides
+    const char next = buffer_[end + 2];
+    if (next == ' ' || next == '\t') {
+      return fail(Code::kInvalidArgument, "not an HTTP/1 request: a header goes on in a new line");
+    }
+    first_line_ = true;
+    checked_ = end + 2;
+  }
+}
+
 Result<bool> Http1RequestParser::add(ByteView bytes) {
-  const auto too_large = [] {
+  const auto too_large = [this] {
     return fail(Code::kResourceExhausted, "request headers are larger than the limit of " +
-                                              std::to_string(limits::kHttp1HeadBytes) + " bytes");
+                                              std::to_string(limits_.head_bytes) + " bytes");
   };
   auto& beast = parser_->beast;
   buffer_.append(as_text(bytes));
+  // Clients that count the line end of a form as no part of its length send one too many.
+  if (used_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
+  if (buffer_.empty() || buffer_ == "\r") return false;
+  TRY(check_lines());
   boost::system::error_code error;
   while (!beast.is_header_done()) {
     const std::size_t taken =
         beast.put(boost::asio::const_buffer(buffer_.data() + used_, buffer_.size() - used_), error);
     used_ += taken;
     if (error == http::error::need_more) {
-      if (buffer_.size() > limits::kHttp1HeadBytes) return too_large();
+      if (buffer_.size() > limits_.head_bytes) return too_large();
       return false;
     }
     if (error == http::error::header_limit) return too_large();
     if (error) return fail(Code::kInvalidArgument, "not an HTTP/1 request: " + error.message());
   }
-  TRY_SET(request_, read(beast.get()));
+  TRY_SET(request_, read(beast.get(), limits_.headers));
   return true;
+}
+
+Result<Http1Framing> http1_request_framing(const Http1Request& request) {
+  const auto count = [&](std::string_view name) {
+    return std::ranges::count(request.headers, name, &std::pair<std::string, std::string>::first);
+  };
+  if (count("host") > 1) return fail(Code::kInvalidArgument, "the request names several hosts");
+  const auto lengths = count("content-length");
+  if (count("transfer-encoding") != 0) {
+    if (lengths != 0) {
+      return fail(Code::kInvalidArgument,
+                  "the request has both content-length and transfer-encoding; send one");
+    }
+    if (request.http10) {
+      return fail(Code::kInvalidArgument, "HTTP/1.0 has no transfer-encoding");
+    }
+    return http1_transfer_encoding(request.header("transfer-encoding"));
+  }
+  if (lengths == 0) return Http1Framing{};
+  if (lengths > 1) return fail(Code::kInvalidArgument, "the request has several content-lengths");
+  return http1_content_length(*request.last("content-length"));
 }
 
 std::string_view http1_reason(unsigned status) {
   switch (status) {
+    case 100: return "Continue";
     case 101: return "Switching Protocols";
     case 200: return "OK";
+    case 201: return "Created";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
     case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 422: return "Unprocessable Content";
     case 426: return "Upgrade Required";
     case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
     default: return "Error";
   }
 }

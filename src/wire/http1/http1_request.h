@@ -1,18 +1,25 @@
 // Why this file exists: the head of an HTTP/1.1 request (request line and headers) from bytes, with
-// limits on all of it. Boost.Beast's parser does the work and no I/O. What comes after the head, a
-// body or the bytes of another protocol, stays with the caller.
+// limits on all of it, and what it says about the body behind it. Boost.Beast's parser does the
+// work and no I/O. What comes after the head, a body (wire/http1/http1_body.h) or the bytes of
+// another protocol, stays with the caller.
 //
+// Strict where leniency lets two parsers disagree: lines end with CRLF, no folded headers, one
+// content-length of digits, never beside transfer-encoding, which is "chunked" or nothing.
 // Thread-safety: one owner; one parser per request.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/result.h"
+#include "wire/http1/http1_body.h"
+#include "wire/http1/limits.h"
 
 namespace capstan::wire {
 
@@ -24,13 +31,25 @@ struct Http1Request {
 
   // All values of `name` (lower case), joined by ", "; "" when there is none.
   std::string header(std::string_view name) const;
+  // The last value of `name`; nothing when there is none.
+  std::optional<std::string_view> last(std::string_view name) const;
   // The target without its query.
   std::string_view path() const;
 };
 
+// How the body of a request is delimited. kInvalidArgument (answer 400) and kUnimplemented (501):
+// nobody can tell where the next request begins, so the connection ends.
+Result<Http1Framing> http1_request_framing(const Http1Request& request);
+
+struct Http1RequestLimits {
+  std::size_t line_bytes = limits::kHttp1LineBytes;
+  std::size_t head_bytes = limits::kHttp1HeadBytes;
+  std::size_t headers = limits::kHttp1Headers;
+};
+
 class Http1RequestParser {
  public:
-  Http1RequestParser();
+  explicit Http1RequestParser(const Http1RequestLimits& limits = {});
   ~Http1RequestParser();
   Http1RequestParser(const Http1RequestParser&) = delete;
   Http1RequestParser& operator=(const Http1RequestParser&) = delete;
@@ -45,9 +64,14 @@ class Http1RequestParser {
 
  private:
   struct Parser;
+  Result<void> check_lines();
+
   std::unique_ptr<Parser> parser_;
+  Http1RequestLimits limits_;
   std::string buffer_;
   std::size_t used_ = 0;
+  std::size_t checked_ = 0;  // of buffer_, by check_lines()
+  bool first_line_ = false;  // it is complete
   Http1Request request_;
 };
 

@@ -39,9 +39,11 @@ class ByteQueue {
     begin_ += count;
     if (begin_ == end_) begin_ = end_ = 0;
   }
-  void clear() {
+  // `kept`: memory beyond that is given back. Making room anew costs copies, so whoever is full
+  // again soon keeps what it needs then.
+  void clear(std::size_t kept = kKeptBytes) {
     begin_ = end_ = 0;
-    if (capacity_ > kKeptBytes) {
+    if (capacity_ > kept) {
       memory_.reset();
       capacity_ = 0;
     }

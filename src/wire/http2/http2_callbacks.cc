@@ -106,6 +106,8 @@ void Http2Callbacks::headers_complete(Http2Session& self, Http2Stream& stream,
     if (!self.header_views_.empty() && self.header_views_[0].value.starts_with('1')) return;
   }
   self.events_.on_headers(stream, kind, self.header_views_, self.headers_too_large_);
+  self.header_bytes_.clear();
+  self.header_sizes_.clear();
 }
 
 int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame* frame,

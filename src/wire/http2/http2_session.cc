@@ -119,6 +119,19 @@ bool Http2Session::finished() const {
          (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0);
 }
 
+void Http2Session::give_memory_back() {
+  spare_.clear();
+  spare_.shrink_to_fit();
+  // Between receive() and receive() a header block may be half there.
+  if (header_bytes_.empty() && header_sizes_.empty()) {
+    header_bytes_.shrink_to_fit();
+    header_sizes_.shrink_to_fit();
+  }
+  header_views_.clear();
+  header_views_.shrink_to_fit();
+  events_.on_idle();
+}
+
 void Http2Session::abandon(Http2Error error) {
   if (abandoned_) return;
   abandoned_ = true;

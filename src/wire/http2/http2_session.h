@@ -65,6 +65,7 @@ class Http2Stream {
   // Whoever writes waits for this stream's output to be taken, so unpaced_bytes() leaves it out.
   // Set before the first write.
   bool paced = false;
+  bool guest = false;  // somebody else's than the connection's own adapter
 
  private:
   friend class Http2Session;
@@ -101,6 +102,8 @@ class Http2Events {
   virtual void on_goaway(std::int32_t /*last_stream*/, Http2Error, ByteView /*debug*/) {}
   virtual void on_ping_ack(std::uint64_t /*opaque*/) {}
   virtual void on_settings() {}
+  // Nothing has come for a while: what is kept for the next stream may go.
+  virtual void on_idle() {}
 };
 
 class Http2Session {
@@ -133,6 +136,8 @@ class Http2Session {
   bool wants_write() const;
   // Both directions are done: what was collected is the last output.
   bool finished() const;
+  // Nothing has come for a while: frees what is kept for the next stream.
+  void give_memory_back();
   // The connection is gone: every open stream gets on_closed(error). Nothing else works afterwards.
   void abandon(Http2Error error);
 

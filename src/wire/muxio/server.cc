@@ -9,7 +9,9 @@ namespace capstan::wire::muxio {
 
 namespace {
 constexpr core::Nanos kAcceptPause = 100 * core::kMillisecond;  // after a failed accept
-}
+// Headers of the request for a WebSocket that hold for every call on it: who asks, in which trace.
+constexpr const char* kCallHeaders[] = {"authorization", "traceparent", "tracestate"};
+}  // namespace
 
 Server::Server(core::Env& env, const rpc::Directory& directory, const MethodTable& methods,
                const core::Log& log, const ServerOptions& options)
@@ -63,7 +65,7 @@ core::Task<void> Server::accept_loop(core::StreamListener* listener) {
       continue;
     }
     ++connections_;
-    scope_.spawn(serve(*std::move(stream), {}, Link::Framing::kPlain));
+    scope_.spawn(serve(*std::move(stream), {}, Link::Framing::kPlain, {}));
   }
 }
 
@@ -86,22 +88,30 @@ core::Task<void> Server::upgrade(std::unique_ptr<core::Stream> stream, Http1Requ
                                  std::string rest) {
   const std::string answer = websocket_accept_response(request.header("sec-websocket-key"));
   const auto written = co_await stream->write(as_bytes(answer));
-  if (written) adopt(std::move(stream), std::move(rest));
+  Metadata metadata;
+  for (const char* name : kCallHeaders) {
+    if (std::string value = request.header(name); !value.empty()) {
+      metadata.emplace_back(name, std::move(value));
+    }
+  }
+  if (written) adopt(std::move(stream), std::move(rest), std::move(metadata));
 }
 
-void Server::adopt(std::unique_ptr<core::Stream> stream, std::string prefix) {
+void Server::adopt(std::unique_ptr<core::Stream> stream, std::string prefix, Metadata metadata) {
   if (stopping_) return;  // run() may be over, and nobody would serve it
   ++connections_;
-  scope_.spawn(serve(std::move(stream), std::move(prefix), Link::Framing::kWebSocketServer));
+  scope_.spawn(serve(std::move(stream), std::move(prefix), Link::Framing::kWebSocketServer,
+                     std::move(metadata)));
 }
 
 core::Task<void> Server::serve(std::unique_ptr<core::Stream> stream, std::string prefix,
-                               Link::Framing framing) {
+                               Link::Framing framing, Metadata metadata) {
   ++counters_.connections_opened;
   {
     SessionOptions options = options_.session;
     options.side = Side::kServer;
     options.link.framing = framing;
+    options.metadata = std::move(metadata);
     Session session(env_, std::move(stream), std::move(prefix), served_, options, counters_);
     const auto position = sessions_.insert(sessions_.end(), &session);
     if (stopping_) session.drain();

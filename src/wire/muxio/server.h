@@ -52,9 +52,10 @@ class Server {
   // was read after the request.
   core::Task<void> upgrade(std::unique_ptr<core::Stream> stream, Http1Request request,
                            std::string rest);
-  // A WebSocket whose upgrade was answered; `prefix` is what was read after the request. While
-  // stopping it is closed at once.
-  void adopt(std::unique_ptr<core::Stream> stream, std::string prefix);
+  // A WebSocket whose upgrade was answered; `prefix` is what was read after the request, `metadata`
+  // what its calls have of the request's headers. While stopping it is closed at once.
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+  void adopt(std::unique_ptr<core::Stream> stream, std::string prefix, Metadata metadata = {});
   // No new connections and calls; calls in flight have `patience` to end, endless ones have none.
   void stop(core::Nanos patience);
 
@@ -69,7 +70,7 @@ class Server {
  private:
   core::Task<void> accept_loop(core::StreamListener* listener);
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, std::string prefix,
-                         Link::Framing framing);
+                         Link::Framing framing, Metadata metadata);
   core::Task<void> wait_for_stop();
 
   core::Env& env_;

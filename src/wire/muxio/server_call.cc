@@ -36,6 +36,7 @@ void ServerCall::begin(const Method& method, const MessageHeader& header, std::u
   cancel_.emplace();
   call_.operation = &method.entry->operation;
   call_.token = cancel_->token();
+  for (const auto& pair : session_.options_.metadata) call_.metadata.request.push_back(pair);
 }
 
 void ServerCall::reset() {

@@ -43,6 +43,9 @@ struct SessionOptions {
   std::size_t held_bytes = kHeldBytes;  // of calls that wait or run, then nothing is read
   FrameDecoder::Limits frames;
   Link::Options link;
+  // What every call of the peer has as metadata: Muxio's own calls carry none, the request that
+  // opened a WebSocket does.
+  std::vector<std::pair<std::string, std::string>> metadata;
 };
 
 // Counted over all connections of a server (or of a client).

@@ -285,6 +285,11 @@ std::string TlsEngine::peer_subject() const {
   return subject;
 }
 
+std::string TlsEngine::verified_subject() const {
+  const bool verifies = (SSL_get_verify_mode(ssl_) & SSL_VERIFY_PEER) != 0;
+  return verifies && SSL_get_verify_result(ssl_) == X509_V_OK ? peer_subject() : std::string();
+}
+
 std::string TlsEngine::alpn() const {
   const unsigned char* protocol = nullptr;
   unsigned int size = 0;

@@ -83,8 +83,10 @@ class TlsEngine {
   // Queues the close_notify alert.
   void close();
 
-  // The peer's certificate's subject ("CN=node-1,O=x"), empty when it sent none.
+  // The peer's certificate's subject ("CN=node-1,O=x", RFC 2253), empty when it sent none.
   std::string peer_subject() const;
+  // The same, and empty also when nobody has verified that certificate.
+  std::string verified_subject() const;
   std::string alpn() const;
 
  private:

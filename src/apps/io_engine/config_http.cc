@@ -1,0 +1,67 @@
+// Why this file exists: see config_http.h.
+#include "apps/io_engine/config_http.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "apps/io_engine/config.h"
+
+namespace capstan::apps {
+namespace {
+
+constexpr std::uint16_t kMetricsPort = 9932;  // http-rpc section 16
+constexpr std::uint64_t kMebibyte = 1U << 20;
+
+// The parts of a list that the variable has joined by commas.
+std::vector<std::string> parts(const Setting& setting) {
+  std::vector<std::string> all;
+  const std::string text = setting.text();
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    if (comma != 0) all.emplace_back(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return all;
+}
+
+Result<std::size_t> read_connections(const std::string& text) {
+  if (text == "unlimited") return std::size_t{0};
+  std::size_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, count);
+  if (parsed.ec == std::errc() && parsed.ptr == end && count > 0 &&
+      count <= limits::kConnectionsMax) {
+    return count;
+  }
+  return fail(Code::kInvalidArgument,
+              "option --rest-max-connections: '" + text + "' is neither a number from 1 to " +
+                  std::to_string(limits::kConnectionsMax) + " nor unlimited");
+}
+
+}  // namespace
+
+Result<core::Address> parse_metrics_address(std::string_view text) {
+  return parse_endpoint(text, kMetricsPort);
+}
+
+Result<HttpConfig> read_http(const Settings& settings) {
+  HttpConfig config;
+  config.cors.origins = parts(settings.at("cors-origin"));
+  config.cors.headers = parts(settings.at("cors-header"));
+  config.cors.check_host = !settings.on("cors-any-host");
+  auto media = wire::rest::media_preference(settings.text("media-type"));
+  if (!media) return std::unexpected(std::move(media).error().within("option --media-type"));
+  config.media = *std::move(media);
+  TRY_SET(config.connections, read_connections(settings.text("rest-max-connections")));
+  config.body_bytes = static_cast<std::size_t>(settings.integer("rest-max-body")) * kMebibyte;
+  config.metrics_everywhere = settings.on("http-metrics");
+  for (const std::string& text : parts(settings.at("metrics-addr"))) {
+    auto address = parse_metrics_address(text);
+    if (!address)
+      return std::unexpected(std::move(address).error().within("option --metrics-addr"));
+    config.metrics_listen.push_back(*std::move(address));
+  }
+  return config;
+}
+
+}  // namespace capstan::apps

@@ -1,0 +1,77 @@
+// Why this file exists: spdk.Nvmf: the NVMe target in SPDK's words (jsonrpc section B.7). It shows
+// and changes the same target that shares are at; what is made here is held by Subsystems, what is
+// a share stays one: it can be looked at, its namespace can be taken out and put back, its hosts
+// changed, and deleting it ends the share.
+// Thread-safety: core 0. Everything given outlives the service, the service the calls.
+#pragma once
+
+#include "rpc/directory.h"
+#include "services/spdk_devices.h"
+#include "spdk/nvmf.pb.h"
+
+namespace capstan::services {
+
+class SpdkNvmfService {
+ public:
+  using Empty = google::protobuf::Empty;
+  template <class T>
+  using Answer = core::Task<Result<T>>;
+
+  explicit SpdkNvmfService(SpdkDevices& devices) : devices_(devices) {}
+
+  Answer<Empty> create_transport(rpc::Call&, const spdk::NvmfCreateTransportRequest& request);
+  Answer<spdk::NvmfTransports> get_transports(rpc::Call&,
+                                              const spdk::NvmfGetTransportsRequest& request);
+  Answer<Empty> create_subsystem(rpc::Call&, const spdk::NvmfCreateSubsystemRequest& request);
+  Answer<Empty> delete_subsystem(rpc::Call&, const spdk::NvmfNqnRequest& request);
+  Answer<spdk::NvmfSubsystems> get_subsystems(rpc::Call&,
+                                              const spdk::NvmfGetSubsystemsRequest& request);
+  Answer<spdk::NvmfNsid> add_ns(rpc::Call&, const spdk::NvmfAddNsRequest& request);
+  Answer<Empty> remove_ns(rpc::Call&, const spdk::NvmfNsRequest& request);
+  Answer<Empty> set_ns_ana_group(rpc::Call&, const spdk::NvmfSetNsAnaGroupRequest& request);
+  Answer<Empty> add_listener(rpc::Call&, const spdk::NvmfAddListenerRequest& request);
+  Answer<Empty> remove_listener(rpc::Call&, const spdk::NvmfListenerRequest& request);
+  Answer<Empty> set_ana_state(rpc::Call&, const spdk::NvmfSetAnaStateRequest& request);
+  Answer<Empty> add_host(rpc::Call&, const spdk::NvmfHostRequest& request);
+  Answer<Empty> remove_host(rpc::Call&, const spdk::NvmfRemoveHostRequest& request);
+  Answer<Empty> allow_any_host(rpc::Call&, const spdk::NvmfAllowAnyHostRequest& request);
+  Answer<spdk::NvmfControllers> get_controllers(rpc::Call&, const spdk::NvmfNqnRequest& request);
+  Answer<spdk::NvmfQpairs> get_qpairs(rpc::Call&, const spdk::NvmfNqnRequest& request);
+  Answer<spdk::NvmfListeners> get_listeners(rpc::Call&, const spdk::NvmfNqnRequest& request);
+  Answer<spdk::NvmfStats> get_stats(rpc::Call&, const spdk::NvmfTargetRequest& request);
+  Answer<Empty> add_referral(rpc::Call&, const spdk::NvmfAddReferralRequest& request);
+  Answer<Empty> remove_referral(rpc::Call&, const spdk::NvmfRemoveReferralRequest& request);
+  Answer<spdk::NvmfReferrals> get_referrals(rpc::Call&, const spdk::NvmfTargetRequest& request);
+  Answer<spdk::NvmfTargets> get_targets(rpc::Call&, const Empty&);
+
+ private:
+  using Subsystem = storage::nvme::Subsystem;
+  Shares& shares() { return devices_.engine().shares(); }
+  storage::nvme::Target& target() { return shares().target(); }
+  // -32602 "Invalid parameters" when there is none.
+  Result<std::shared_ptr<Subsystem>> find(const std::string& nqn);
+  void describe(const Subsystem& subsystem, spdk::NvmfSubsystemInfo& out);
+  spdk::NvmfListenAddress listener(std::uint16_t port);
+  Result<std::uint16_t> listener_of(const Subsystem& subsystem,
+                                    const spdk::NvmfListenAddressParam& address);
+
+  SpdkDevices& devices_;
+  bool transport_made_ = false;
+};
+
+Result<void> bind_spdk_nvmf(rpc::Directory& directory, SpdkNvmfService& service);
+
+// What was made by hand, as the calls that make it again (jsonrpc section B.8).
+google::protobuf::ListValue saved_subsystems(Shares& shares);
+
+// --- parameters, shared by the files of this service ---
+// "TCP", IPv4 or IPv6, a numeric address and a port; else -32602 "Invalid parameters".
+Result<core::Address> nvmf_address(const spdk::NvmfListenAddressParam& address);
+spdk::NvmfListenAddress nvmf_address_message(const std::string& host, std::uint16_t port);
+std::unexpected<Error> nvmf_invalid(std::string detail);
+// For everything but getters: -32603.
+Result<void> nvmf_check_target(const std::string& name);
+// 32 digits without separators, as SPDK prints NGUIDs.
+std::string nvmf_hex(ByteView bytes);
+
+}  // namespace capstan::services

@@ -1,0 +1,352 @@
+// Why this file exists: SPDK's nvmf calls as a client of JSON-RPC sees them, with hosts that really
+// connect to what was made, beside shares at the same target (jsonrpc section B.7).
+#include <list>
+
+#include "rpc/json_call.h"
+#include "services/services_test_support.h"
+#include "storage/nvme/nvme_testing.h"
+
+namespace capstan::services {
+namespace {
+
+namespace nvme = storage::nvme;
+using nvme::testing::RawHost;
+
+constexpr char kNqn[] = "nqn.2019-05.io.openebs:hand";
+constexpr char kUuid[] = "11111111-2222-3333-4444-555555555555";
+
+class SpdkNvmf : public ServicesTest {
+ protected:
+  void SetUp() override {
+    node_ = std::make_unique<TestNode>(env_);
+    node_->engine.shares().configure({.address = env_.address(), .ana = true});
+    ASSERT_TRUE(run(node_->engine.start(true)));
+    ASSERT_TRUE(run(listen(&node_->engine)));
+    EXPECT_EQ(
+        json("bdev_malloc_create", R"({"name":"N1","block_size":512,"num_blocks":2048,"uuid":")" +
+                                       std::string(kUuid) + R"("})"),
+        R"("N1")");
+  }
+  void TearDown() override {
+    world_.run(hang_up(&hosts_));
+    ServicesTest::TearDown();
+  }
+  static core::Task<Result<void>> listen(Engine* engine) { co_return engine->shares().listen(); }
+  static core::Task<void> hang_up(std::list<RawHost>* hosts) {
+    for (auto& host : *hosts) host.hang_up();
+    co_return;
+  }
+
+  using Outcome = std::expected<std::string, rpc::JsonRpcError>;
+  core::Task<Result<void>> keep_json(std::string method, std::string params, Outcome* into) {
+    const rpc::JsonMethods methods(node_->directory);
+    const auto* found = methods.find(method);
+    CAPSTAN_ASSERT(found);
+    rpc::Call call;
+    *into = co_await rpc::call_json(node_->directory, *found->entry, call, params);
+    co_return {};
+  }
+  // The result, or "code message".
+  std::string json(const std::string& method, const std::string& params = "") {
+    Outcome outcome;
+    EXPECT_TRUE(run(keep_json(method, params, &outcome)));
+    if (outcome) return *outcome;
+    return std::to_string(outcome.error().code) + " " + outcome.error().message;
+  }
+  static std::string nqn(const std::string& more = "", const std::string& of = kNqn) {
+    return R"({"nqn":")" + of + "\"" + more + "}";
+  }
+  std::string address(const char* port = "4420") const {
+    return R"("listen_address":{"trtype":"tcp","traddr":")" + env_.address() +
+           R"(","adrfam":"ipv4","trsvcid":")" + port + R"("})";
+  }
+  // The address as it is printed.
+  std::string printed(const char* port = "4420") const {
+    return R"({"trtype":"TCP","adrfam":"IPv4","traddr":")" + env_.address() + R"(","trsvcid":")" +
+           port + R"("})";
+  }
+  void make(const std::string& more = R"(,"allow_any_host":true)") {
+    EXPECT_EQ(json("nvmf_create_subsystem", nqn(more)), "true");
+    EXPECT_EQ(json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{"bdev_name":"N1"})")), "1");
+    EXPECT_EQ(json("nvmf_subsystem_add_listener", nqn("," + address())), "true");
+  }
+
+  static core::Task<void> dial(core::SimEnv* env, RawHost* host, std::uint16_t port,
+                               std::string name, nvme::Status* status) {
+    co_await host->open(*env, core::Address::tcp(env->address(), port));
+    const auto answer = co_await host->connect(
+        {0, 0, 31, 0, 0},
+        {nvme::testing::kHostId, nvme::kAnyController, name, nvme::testing::kHostNqn});
+    *status = answer.completion.status;
+    host->controller = static_cast<std::uint16_t>(answer.completion.dword0);
+    if (!status->ok()) co_return;
+    EXPECT_TRUE(
+        (co_await host->set_property(nvme::property::kCc, 0x00460001)).completion.status.ok());
+  }
+  // What Connect to an admin queue is answered; the host stays connected when it may.
+  nvme::Status connect(RawHost& host, std::uint16_t port = 4420, const std::string& to = kNqn) {
+    nvme::Status status;
+    world_.run(dial(&env_, &host, port, to, &status));
+    return status;
+  }
+  static core::Task<void> open_queue(core::SimEnv* env, RawHost* io, std::uint16_t of) {
+    co_await io->open(*env, core::Address::tcp(env->address(), 4420));
+    const auto answer = co_await io->connect(
+        {0, 1, 127, 0, 0}, {nvme::testing::kHostId, of, kNqn, nvme::testing::kHostNqn});
+    EXPECT_TRUE(answer.completion.status.ok());
+  }
+  static core::Task<void> read_block(RawHost* io, nvme::Status* status) {
+    *status = (co_await io->read(0, 1)).completion.status;
+  }
+  nvme::Status read(RawHost& io) {
+    nvme::Status status;
+    world_.run(read_block(&io, &status));
+    return status;
+  }
+  static core::Task<void> receive(RawHost* host, bool* open) {
+    *open = (co_await host->receive()).has_value();
+  }
+  bool still_open(RawHost& host) {
+    bool open = true;
+    world_.run(receive(&host, &open));
+    return open;
+  }
+  RawHost& new_host() { return hosts_.emplace_back(); }
+  static bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != text.npos;
+  }
+
+  std::list<RawHost> hosts_;
+};
+
+TEST_F(SpdkNvmf, Transports) {
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"RDMA"})"),
+            "-32602 Invalid transport type 'RDMA'");
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"tcp","zcopy":true,"max_queue_depth":64})"),
+            "true");
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP"})"),
+            "-32603 Transport type 'TCP' already exists");
+  EXPECT_EQ(json("nvmf_get_transports", R"({"trtype":"RDMA"})"), "-19 No such device");
+  EXPECT_EQ(json("nvmf_get_transports", R"({"tgt_name":"zz"})"),
+            "-32602 NVMf target 'zz' not found");
+  EXPECT_EQ(json("nvmf_get_transports"),
+            R"([{"trtype":"TCP","max_queue_depth":128,"max_io_qpairs_per_ctrlr":64,)"
+            R"("in_capsule_data_size":8192,"max_io_size":131072,"max_aq_depth":128,)"
+            R"("iobuf_small_cache_size":4294967295,"iobuf_large_cache_size":4294967295,)"
+            R"("dif_insert_or_strip":false,"zcopy":false,"c2h_success":true,"sock_priority":0,)"
+            R"("abort_timeout_sec":1,"ack_timeout":0,"data_wr_pool_size":0,)"
+            R"("disable_command_passthru":false,"kas":100,"min_kato":10000}])");
+  EXPECT_EQ(json("nvmf_get_targets"), R"(["nvmf_tgt"])");
+}
+
+TEST_F(SpdkNvmf, ASubsystemAsTheSpecificationShowsIt) {
+  make(R"(,"serial_number":"ANA0","allow_any_host":true,"max_namespaces":4,"min_cntlid":10,)"
+       R"("max_cntlid":19,"ana_reporting":true)");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2014-08.org.example:h")")), "true");
+  EXPECT_EQ(json("nvmf_get_subsystems", nqn()),
+            R"([{"nqn":"nqn.2019-05.io.openebs:hand","subtype":"NVMe","listen_addresses":[)" +
+                printed() +
+                R"(],"allow_any_host":true,"hosts":[{"nqn":"nqn.2014-08.org.example:h"}],)"
+                R"("serial_number":"ANA0","model_number":"SPDK bdev Controller",)"
+                R"("max_namespaces":4,"passthrough":false,"min_cntlid":10,"max_cntlid":19,)"
+                R"("dmrsl":2097152,"wzsl":12,"namespaces":[{"nsid":1,"bdev_name":"N1",)"
+                R"("name":"N1","nguid":"11111111222233334444555555555555",)"
+                R"("uuid":"11111111-2222-3333-4444-555555555555","anagrpid":1}]}])");
+  const std::string all = json("nvmf_get_subsystems");
+  EXPECT_TRUE(has(all, R"([{"nqn":"nqn.2014-08.org.nvmexpress.discovery","subtype":"Discovery",)"))
+      << all;
+  EXPECT_TRUE(has(all, R"("allow_any_host":true,"hosts":[],"namespaces":[]},{"nqn":)")) << all;
+}
+
+TEST_F(SpdkNvmf, RefusalsHaveSpdksTexts) {
+  make();
+  EXPECT_EQ(json("nvmf_create_subsystem", nqn()),
+            "-32603 Unable to create subsystem nqn.2019-05.io.openebs:hand");
+  EXPECT_EQ(json("nvmf_create_subsystem", R"({"nqn":"zz"})"),
+            "-32603 Unable to create subsystem zz");
+  EXPECT_EQ(json("nvmf_create_subsystem", R"({"nqn":"nqn.x:y","tgt_name":"t"})"),
+            "-32603 Unable to find target t");
+  EXPECT_EQ(
+      json("nvmf_create_subsystem", R"({"nqn":"nqn.x:y","serial_number":"123456789012345678901"})"),
+      "-32602 Invalid parameters");
+  EXPECT_EQ(json("nvmf_create_subsystem", R"({"nqn":"nqn.x:y","min_cntlid":9,"max_cntlid":8})"),
+            "-32602 Invalid cntlid range [9-8]");
+  EXPECT_EQ(json("nvmf_get_subsystems", R"({"nqn":"zz"})"),
+            "-32602 Subsystem with NQN 'zz' not found");
+  EXPECT_EQ(json("nvmf_delete_subsystem", R"({"nqn":"zz"})"),
+            "-32602 Subsystem with NQN 'zz' not found");
+  const auto add_ns = [&](const std::string& space) {
+    return json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{)" + space + "}"));
+  };
+  EXPECT_EQ(add_ns(R"("bdev_name":"zz")"), "-32602 Invalid parameters");
+  EXPECT_EQ(add_ns(R"("bdev_name":"N1")"), "-32602 Invalid parameters");  // claimed
+  EXPECT_EQ(add_ns(R"("bdev_name":"N1","nguid":"12")"), "-32602 Invalid nguid");
+  EXPECT_EQ(add_ns(R"("bdev_name":"N1","eui64":"zz")"), "-32602 Invalid eui64");
+  EXPECT_EQ(json("nvmf_subsystem_remove_ns", nqn(R"(,"nsid":7)")), "-32602 Invalid parameters");
+  EXPECT_EQ(json("nvmf_subsystem_add_listener", nqn("," + address())), "-32602 Invalid parameters");
+  EXPECT_EQ(json("nvmf_subsystem_add_listener", nqn(R"(,"secure_channel":true,)" + address("1"))),
+            "-32602 Cannot establish secure channel, when 'allow_any_host' is set");
+  EXPECT_EQ(json("nvmf_subsystem_remove_listener", nqn("," + address("1"))),
+            "-32602 Invalid parameters");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"me")")), "-32603 Internal error");
+  EXPECT_EQ(json("nvmf_subsystem_remove_host", nqn(R"(,"host":"nqn.x:y")")),
+            "-32603 Internal error");
+  EXPECT_EQ(json("nvmf_subsystem_listener_set_ana_state",
+                 nqn(R"(,"ana_state":"inaccessible",)" + address())),
+            "-32603 error setting ANA state: -22");
+}
+
+TEST_F(SpdkNvmf, HostsComeAndAreSeen) {
+  make();
+  RawHost &admin = new_host(), &io = new_host();
+  EXPECT_TRUE(connect(admin).ok());
+  world_.run(open_queue(&env_, &io, admin.controller));
+  EXPECT_TRUE(read(io).ok());
+  EXPECT_TRUE(has(json("nvmf_subsystem_get_controllers", nqn()),
+                  R"([{"cntlid":1,"cntrltype":"io","hostnqn":"nqn.2014-08.org.example:host",)"
+                  R"("hostid":"0a0b0c0d-0000-4000-8000-000000000001","num_io_qpairs":2}])"));
+  const std::string pairs = json("nvmf_subsystem_get_qpairs", nqn());
+  EXPECT_TRUE(has(pairs, R"({"cntlid":1,"qid":1,"state":"enabled",)"
+                         R"("thread":"nvmf_tgt_poll_group_000",)"
+                         R"("hostnqn":"nqn.2014-08.org.example:host","listen_address":)" +
+                             printed() + R"(,"peer_address":{"trtype":"TCP")"))
+      << pairs;
+  const std::string stats = json("nvmf_get_stats");
+  EXPECT_TRUE(has(stats, R"("admin_qpairs":1,"io_qpairs":1,"current_admin_qpairs":1,)"
+                         R"("current_io_qpairs":1,"current_unassociated_qpairs":0,)"))
+      << stats;
+  // Hot-remove and back: the host sees the namespace go, not an I/O error of the device.
+  EXPECT_EQ(json("nvmf_subsystem_remove_ns", nqn(R"(,"nsid":1)")), "true");
+  EXPECT_EQ(read(io), nvme::status::kInvalidNamespace);
+  EXPECT_FALSE(node_->engine.devices().find("N1")->claimed());
+  EXPECT_EQ(json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{"bdev_name":"N1","nsid":1})")), "1");
+  EXPECT_TRUE(read(io).ok());
+  // The device goes.
+  EXPECT_EQ(json("bdev_malloc_delete", R"({"name":"N1"})"), "true");
+  EXPECT_EQ(read(io), nvme::status::kInvalidNamespace);
+  EXPECT_EQ(json("nvmf_delete_subsystem", nqn()), "true");
+  EXPECT_FALSE(still_open(admin));
+  EXPECT_EQ(connect(new_host(), 8420), nvme::status::kConnectParameter);
+}
+
+TEST_F(SpdkNvmf, AllowedHosts) {
+  make("");
+  EXPECT_EQ(connect(new_host()), nvme::status::kConnectHost);
+  const std::string host = R"(,"host":")" + nvme::testing::kHostNqn + "\"";
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(host)), "true");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(host)), "true");
+  RawHost& admin = new_host();
+  EXPECT_TRUE(connect(admin).ok());
+  EXPECT_EQ(json("nvmf_subsystem_remove_host", nqn(host)), "true");
+  EXPECT_FALSE(still_open(admin));
+  EXPECT_EQ(connect(new_host()), nvme::status::kConnectHost);
+  EXPECT_EQ(json("nvmf_subsystem_allow_any_host", nqn(R"(,"allow_any_host":true)")), "true");
+  EXPECT_TRUE(connect(new_host()).ok());
+}
+
+TEST_F(SpdkNvmf, ListenersAndPaths) {
+  make(R"(,"allow_any_host":true,"ana_reporting":true,"max_namespaces":2)");
+  EXPECT_EQ(json("nvmf_subsystem_add_listener",
+                 nqn(R"(,"ana_state":"non_optimized",)" + address("4430"))),
+            "true");
+  const auto states = [](const char* state) {
+    return std::string(R"("ana_states":[{"ana_group":1,"ana_state":")") + state +
+           R"("},{"ana_group":2,"ana_state":")" + state + R"("}]})";
+  };
+  EXPECT_EQ(json("nvmf_subsystem_get_listeners", nqn()),
+            R"([{"address":)" + printed() + "," + states("optimized") + R"(,{"address":)" +
+                printed("4430") + "," + states("non_optimized") + "]");
+  RawHost &admin = new_host(), &io = new_host(), &other = new_host();
+  EXPECT_TRUE(connect(admin).ok());
+  EXPECT_TRUE(connect(other, 4430).ok());
+  world_.run(open_queue(&env_, &io, admin.controller));
+  EXPECT_EQ(json("nvmf_subsystem_listener_set_ana_state",
+                 nqn(R"(,"ana_state":"inaccessible",)" + address())),
+            "true");
+  EXPECT_EQ(read(io), nvme::status::kAnaInaccessible);
+  EXPECT_EQ(json("nvmf_subsystem_listener_set_ana_state",
+                 nqn(R"(,"ana_state":"optimized","anagrpid":1,)" + address())),
+            "true");
+  EXPECT_TRUE(read(io).ok());
+  EXPECT_EQ(json("nvmf_subsystem_set_ns_ana_group", nqn(R"(,"nsid":1,"anagrpid":2)")), "true");
+  EXPECT_EQ(read(io), nvme::status::kAnaInaccessible);
+  // One listener goes, and nothing else.
+  EXPECT_EQ(json("nvmf_subsystem_remove_listener", nqn("," + address("4430"))), "true");
+  EXPECT_FALSE(still_open(other));
+  EXPECT_FALSE(has(json("nvmf_subsystem_get_listeners", nqn()), "4430"));
+  EXPECT_EQ(json("nvmf_subsystem_get_controllers", nqn()).find("cntlid\":2"), std::string::npos);
+  EXPECT_EQ(read(io), nvme::status::kAnaInaccessible);
+}
+
+TEST_F(SpdkNvmf, SharesAreSubsystemsToo) {
+  mayastor::v1::BdevShareRequest share;
+  share.set_name("N1");
+  share.set_protocol(mayastor::v1::NVMF);
+  ASSERT_TRUE(call<mayastor::v1::BdevShareResponse>("mayastor.v1.BdevRpc/Share", share));
+  const std::string of = share_nqn("N1");
+  const std::string shown = json("nvmf_get_subsystems", nqn("", of));
+  EXPECT_TRUE(has(shown, R"("model_number":"Mayastor NVMe controller")")) << shown;
+  EXPECT_TRUE(has(shown, R"("listen_addresses":[)" + printed("8420"))) << shown;
+  EXPECT_EQ(json("nvmf_subsystem_remove_ns", nqn(R"(,"nsid":1)", of)), "true");
+  EXPECT_TRUE(node_->engine.devices().find("N1")->claimed());
+  EXPECT_EQ(json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{"bdev_name":"N1"})", of)), "1");
+  EXPECT_EQ(json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{"bdev_name":"N1","nsid":2})", of)),
+            "-32602 Invalid parameters")
+      << "it is there already";
+  EXPECT_EQ(json("nvmf_delete_subsystem", nqn("", of)), "true");
+  EXPECT_FALSE(node_->engine.shares().shared(*node_->engine.devices().find("N1")));
+  EXPECT_FALSE(node_->engine.devices().find("N1")->claimed());
+}
+
+TEST_F(SpdkNvmf, NexusShareReportsAnaStates) {
+  ASSERT_TRUE(
+      has(json("nexus_share", R"({"name":"N1","protocol":"nvmf","cntlid_min":5,"cntlid_max":9})"),
+          "nvmf://"));
+  Shares& shares = node_->engine.shares();
+  const auto device = node_->engine.devices().find("N1");
+  EXPECT_EQ(*shares.ana_state(*device), nvme::AnaState::kOptimized);
+  EXPECT_TRUE(shares.set_ana_state(*device, nvme::AnaState::kInaccessible));
+  EXPECT_EQ(*shares.ana_state(*device), nvme::AnaState::kInaccessible);
+  EXPECT_TRUE(has(json("nvmf_subsystem_get_listeners", nqn("", share_nqn("N1"))),
+                  R"({"ana_group":1,"ana_state":"inaccessible"})"));
+}
+
+TEST_F(SpdkNvmf, Referrals) {
+  const std::string where = R"("address":{"trtype":"TCP","traddr":"10.0.0.9","adrfam":"IPv4")";
+  EXPECT_EQ(json("nvmf_discovery_add_referral", "{" + where + "}}"),
+            "-32602 Service ID is required.");
+  const std::string full = "{" + where + R"(,"trsvcid":"8009"}})";
+  EXPECT_EQ(json("nvmf_discovery_add_referral", full), "true");
+  EXPECT_EQ(json("nvmf_discovery_add_referral", full), "true");
+  EXPECT_EQ(json("nvmf_discovery_get_referrals"),
+            R"([{"address":{"trtype":"TCP","adrfam":"IPv4","traddr":"10.0.0.9",)"
+            R"("trsvcid":"8009"},"secure_channel":false,)"
+            R"("subnqn":"nqn.2014-08.org.nvmexpress.discovery"}])");
+  EXPECT_EQ(json("nvmf_discovery_remove_referral", full), "true");
+  EXPECT_EQ(json("nvmf_discovery_remove_referral", full), "-32603 Internal error");
+  EXPECT_EQ(json("nvmf_discovery_get_referrals"), "[]");
+}
+
+TEST_F(SpdkNvmf, WhatIsSavedMakesItAgain) {
+  EXPECT_EQ(json("framework_get_config", R"({"name":"nvmf"})"), "[]");
+  make(R"(,"serial_number":"S1","ana_reporting":true)");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2014-08.org.example:h")")), "true");
+  const std::string before = json("nvmf_get_subsystems", nqn());
+  const std::string saved = json("framework_get_config", R"({"name":"nvmf"})");
+  for (const char* method :
+       {"nvmf_create_transport", "nvmf_create_subsystem", "nvmf_subsystem_add_host",
+        "nvmf_subsystem_add_ns", "nvmf_subsystem_add_listener"}) {
+    EXPECT_TRUE(has(saved, std::string("\"method\":\"") + method + "\"")) << saved;
+  }
+  EXPECT_EQ(json("nvmf_delete_subsystem", nqn()), "true");
+  google::protobuf::ListValue calls = saved_subsystems(node_->engine.shares());
+  EXPECT_EQ(calls.values_size(), 0);
+  // Replayed as load_config does, the same stands again.
+  make(R"(,"serial_number":"S1","ana_reporting":true)");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2014-08.org.example:h")")), "true");
+  EXPECT_EQ(json("framework_get_config", R"({"name":"nvmf"})"), saved);
+  EXPECT_EQ(json("nvmf_get_subsystems", nqn()), before);
+}
+
+}  // namespace
+}  // namespace capstan::services

@@ -1,0 +1,58 @@
+// Why this file exists: what leaves a host's queue, in order: commands of one turn are joined into
+// one write, long data leaves from the caller's memory. A call whose memory is still on its way out
+// is told when it no longer is. Thread-safety: one core.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "core/env.h"
+
+namespace capstan::storage::nvme {
+
+struct HostCall;
+
+class HostOutput {
+ public:
+  // `returned` is called when a call's memory has left, or never will; `failed` when a write did.
+  HostOutput(core::Stream& stream, std::function<void(HostCall&)> returned,
+             std::function<void(const Error&)> failed)
+      : stream_(stream), returned_(std::move(returned)), failed_(std::move(failed)) {}
+
+  // Room for `bytes`, to be filled at once.
+  std::uint8_t* append(std::size_t bytes);
+  // `data` is the caller's until returned(call), which comes at once when nothing leaves any more.
+  void append(ByteView data, HostCall& call);
+
+  // Writes until the stream fails or abandon(); gives back all memory.
+  core::Task<void> run();
+  // What has not left never will; run() ends when the write in flight has.
+  void abandon();
+
+ private:
+  struct Chunk {
+    std::vector<std::uint8_t> joined;
+    ByteView borrowed;
+    HostCall* call = nullptr;
+  };
+  struct Idle {
+    HostOutput& output;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) { output.waiter_ = handle; }
+    void await_resume() const noexcept {}
+  };
+  void wake() {
+    if (waiter_) core::Reactor::current()->make_ready(std::exchange(waiter_, {}));
+  }
+
+  core::Stream& stream_;
+  std::function<void(HostCall&)> returned_;
+  std::function<void(const Error&)> failed_;
+  std::deque<Chunk> chunks_;
+  std::vector<std::uint8_t> spare_;
+  core::Suspended waiter_;
+  bool abandoned_ = false;
+};
+
+}  // namespace capstan::storage::nvme

@@ -1,0 +1,126 @@
+// Why this file exists: see documents.h.
+#include "wire/rest/documents.h"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "rpc/json_writer.h"
+#include "rpc/openapi.h"
+#include "wire/rest/error_map.h"
+
+namespace capstan::wire::rest {
+
+namespace {
+
+constexpr int kCodes = 17;
+
+Reply json(std::string text) {
+  return {200, {{"content-type", "application/json"}}, std::move(text) + "\n"};
+}
+
+Reply nothing_there() {
+  return {404, {{"content-type", "application/json"}}, {}};
+}
+
+bool fits(const rpc::HttpStep& step, std::string_view text) {
+  if (!check_argument(step.name, text)) return false;
+  return step.field.empty() || check_text(*step.field.back(), text).has_value();
+}
+
+std::vector<rpc::HttpStep> literals(std::initializer_list<const char*> names) {
+  std::vector<rpc::HttpStep> steps;
+  for (const char* name : names) steps.push_back({rpc::HttpStep::Kind::kLiteral, name, {}});
+  return steps;
+}
+
+}  // namespace
+
+Documents::Documents(Server& server, Options options)
+    : server_(server), options_(std::move(options)), tree_(&fits) {}
+
+Result<std::unique_ptr<Documents>> Documents::add_to(Server& server, Options options) {
+  std::unique_ptr<Documents> made(new Documents(server, std::move(options)));
+  TRY(made->build());
+  return made;
+}
+
+Result<void> Documents::build() {
+  for (const auto& route : server_.routes().all()) {
+    if (!route->view) TRY(tree_.add(route->entry->operation, route->binding));
+  }
+  TRY(tree_.add_view(literals({"openapi"}), "This tree as an OpenAPI 3.1 document"));
+  TRY(tree_.add_view(literals({"errors"}), "Schema and ids of all errors"));
+  TRY(tree_.add_view(literals({"health", "live"}), "Whether the node answers at all"));
+  TRY(tree_.add_view(literals({"health", "ready"}), "Whether the node takes calls"));
+  const auto* access = options_.access;
+  TRY(server_.add_view("/describe/{string...}", access,
+                       [this](const ViewRequest& request) { return describe(request); }));
+  TRY(server_.add_view("/openapi", access, [this](const ViewRequest&) { return openapi(); }));
+  TRY(server_.add_view("/openapi/ui", access, [](const ViewRequest&) {
+    return Reply{200,
+                 {{"content-type", "text/html; charset=utf-8"},
+                  {"content-security-policy",
+                   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                   "connect-src 'self'; frame-ancestors 'none'"}},
+                 std::string(try_page())};
+  }));
+  TRY(server_.add_view("/errors", access, [this](const ViewRequest&) { return errors(); }));
+  TRY(server_.add_view("/health/live", nullptr,
+                       [](const ViewRequest&) { return json("{\"live\":true}"); }));
+  return server_.add_view("/health/ready", nullptr, [this](const ViewRequest&) { return ready(); });
+}
+
+// The node opens its doors once it is ready.
+Reply Documents::ready() const {
+  return server_.stopping() ? json("{\"ready\":false,\"state\":\"draining\"}")
+                            : json("{\"ready\":true,\"state\":\"ready\"}");
+}
+
+Reply Documents::describe(const ViewRequest& request) const {
+  bool recurse = false;
+  for (const auto& [name, value] : request.query) {
+    if (name != "recurse") continue;
+    recurse = value != "no" && value != "false" && value != "n" && value != "f";
+  }
+  auto text = tree_.describe(request.arguments, recurse);
+  return text ? json(*std::move(text)) : nothing_there();
+}
+
+Reply Documents::openapi() {
+  if (!openapi_) {
+    std::vector<rpc::OpenApiRoute> routes;
+    for (const auto& route : server_.routes().all()) {
+      if (!route->view) routes.push_back({&route->entry->operation, &route->binding});
+    }
+    rpc::OpenApiOptions options;
+    options.title = options_.title;
+    options.version = options_.version;
+    openapi_ = rpc::openapi(routes, options);
+  }
+  return json(*openapi_);
+}
+
+Reply Documents::errors() const {
+  std::set<std::string> ids = {"auth.unauthorized", "failure"};
+  for (const auto& route : server_.routes().all()) {
+    if (!route->entry) continue;
+    const std::string domain = error_domain(route->entry->operation);
+    for (int code = 1; code < kCodes; ++code) {
+      ids.insert(domain + "." + std::string(native_status(static_cast<Code>(code)).name));
+    }
+  }
+  std::string text =
+      "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"array\",\"items\":{"
+      "\"type\":\"object\",\"properties\":{\"kind\":{\"type\":\"string\",\"enum\":[\"permanent\","
+      "\"temporary\",\"branch\",\"generic\"]},\"id\":{\"type\":\"string\",\"enum\":[";
+  const char* comma = "";
+  for (const auto& id : ids) {
+    text += comma;
+    rpc::append_json_string(id, text);
+    comma = ",";
+  }
+  return json(text + "]},\"msg\":{\"type\":\"string\"}},\"required\":[\"kind\"]}}");
+}
+
+}  // namespace capstan::wire::rest

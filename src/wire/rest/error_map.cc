@@ -1,0 +1,90 @@
+// Why this file exists: the table behind error_map.h (http-rpc section 20.3; the statuses beyond
+// those of section 4.1 are folded as 20.2 says).
+#include "wire/rest/error_map.h"
+
+#include <cctype>
+
+#include "rpc/error_text.h"
+
+namespace capstan::wire::rest {
+
+NativeStatus native_status(Code code) {
+  switch (code) {
+    case Code::kOk: return {200, "permanent", "ok"};
+    case Code::kCancelled: return {503, "temporary", "cancelled"};
+    case Code::kInvalidArgument: return {400, "permanent", "invalid_argument"};
+    case Code::kOutOfRange: return {400, "permanent", "out_of_range"};
+    case Code::kDeadlineExceeded: return {504, "temporary", "deadline_exceeded"};
+    case Code::kNotFound: return {404, "permanent", "not_found"};
+    case Code::kAlreadyExists: return {409, "permanent", "already_exists"};
+    case Code::kPermissionDenied: return {401, "permanent", "permission_denied"};
+    case Code::kUnauthenticated: return {401, "permanent", "unauthorized"};
+    case Code::kResourceExhausted: return {409, "temporary", "resource_exhausted"};
+    case Code::kFailedPrecondition: return {409, "temporary", "failed_precondition"};
+    case Code::kAborted: return {503, "temporary", "aborted"};
+    case Code::kUnavailable: return {503, "temporary", "unavailable"};
+    case Code::kUnimplemented: return {500, "permanent", "unimplemented"};
+    case Code::kDataLoss: return {500, "permanent", "data_loss"};
+    case Code::kInternal: return {500, "permanent", "internal"};
+    case Code::kUnknown: break;
+  }
+  return {500, "permanent", "unknown"};
+}
+
+std::string error_domain(const rpc::Operation& operation) {
+  std::string_view name = operation.method().service()->name();
+  if (name.size() > 3 && name.ends_with("Rpc")) name.remove_suffix(3);
+  std::string domain;
+  for (const char byte : name) {
+    const auto c = static_cast<unsigned char>(byte);
+    if (std::isupper(c) != 0 && !domain.empty()) domain += '_';
+    domain += static_cast<char>(std::tolower(c));
+  }
+  return domain;
+}
+
+rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation) {
+  const auto known = native_status(error.code);
+  rpc::TraceError one;
+  one.kind = known.kind;
+  // Who calls is no business of a pool or a replica.
+  const bool about_caller = error.code == Code::kUnauthenticated;
+  one.id = (about_caller ? "auth" : error_domain(operation)) + "." + std::string(known.name);
+  one.text("msg", rpc::error_text(error));
+  if (!error.details) return {one};
+  for (const auto& [name, value] : error.details->facts) {
+    if (name != "kind" && name != "id" && name != "msg") one.text(name, rpc::valid_utf8(value));
+  }
+  std::string fields;
+  for (const auto& field : error.details->fields) {
+    fields += (fields.empty() ? "" : ", ") + rpc::valid_utf8(field.name);
+  }
+  if (!fields.empty()) one.text("fields", fields);
+  return {one};
+}
+
+Error error_of_status(unsigned status, std::string message) {
+  const auto code = [status] {
+    switch (status) {
+      case 400: return Code::kInvalidArgument;
+      case 401: return Code::kPermissionDenied;
+      case 404: return Code::kNotFound;
+      case 408:
+      case 504: return Code::kDeadlineExceeded;
+      case 409: return Code::kFailedPrecondition;
+      case 412: return Code::kFailedPrecondition;
+      case 413:
+      case 431:
+      case 507: return Code::kResourceExhausted;
+      case 405:
+      case 501: return Code::kUnimplemented;
+      case 502:
+      case 503: return Code::kUnavailable;
+      case 500: return Code::kInternal;
+      default: return Code::kUnknown;
+    }
+  };
+  return {code(), 0, std::move(message), {}};
+}
+
+}  // namespace capstan::wire::rest

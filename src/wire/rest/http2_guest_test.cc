@@ -1,0 +1,131 @@
+// Why this file exists: answers over HTTP/2 that the client does not take: what they may hold, how
+// long, and that requests go on once they are taken. A client's HTTP/2 session talks to a server's
+// without a network between them.
+#include "wire/rest/http2_guest.h"
+
+#include <gtest/gtest.h>
+
+#include "wire/rest/rest_testing.h"
+
+namespace capstan::wire::rest {
+namespace {
+
+using core::Task;
+using testing::TestWorld;
+
+// The server's side: every stream is the guest's.
+struct Host final : Http2Events {
+  Host(core::Reactor& reactor, const core::PeerInfo& peer, Pipeline& pipeline)
+      : http2(Http2Session::Role::kServer, *this), guest(reactor, http2, peer, [] {}, pipeline) {}
+  void on_headers(Http2Stream& stream, HeadersKind kind, Headers headers, bool large) override {
+    guest.on_headers(stream, kind, headers, large);
+  }
+  void on_data(Http2Stream& stream, ByteView data) override { guest.on_data(stream, data); }
+  void on_end(Http2Stream& stream) override { guest.on_end(stream); }
+  void on_closed(Http2Stream& stream, Http2Error error) override { guest.on_closed(stream, error); }
+  void on_sent(Http2Stream& stream) override { guest.on_sent(stream); }
+  Http2Session http2;
+  Http2Guest guest;
+};
+
+// The client's side; with a window of 0 it takes no body.
+struct Client final : Http2Events {
+  explicit Client(std::uint32_t window)
+      : http2(Http2Session::Role::kClient, *this, {.stream_window_bytes = window}) {}
+  void on_headers(Http2Stream&, HeadersKind, Headers headers, bool) override {
+    for (const auto& [name, value] : headers) {
+      if (name == ":status") ++(value == "200" ? good : other);
+    }
+  }
+  void on_data(Http2Stream& stream, ByteView data) override {
+    bytes += data.size();
+    http2.consume(stream, data.size());
+  }
+  void on_end(Http2Stream&) override {}
+  void on_closed(Http2Stream&, Http2Error error) override {
+    ++(error == Http2Error::kNoError ? ended : reset);
+  }
+  void get(std::string_view path) {
+    const std::array<Header, 4> headers{
+        {{":method", "GET"}, {":scheme", "http"}, {":path", path}, {":authority", "localhost"}}};
+    EXPECT_NE(http2.open(headers, true, nullptr), nullptr);
+  }
+  int good = 0, other = 0, ended = 0, reset = 0;
+  std::size_t bytes = 0;
+  Http2Session http2;
+};
+
+bool carry(Http2Session& from, Http2Session& to, std::uint64_t now) {
+  ByteQueue queue;
+  EXPECT_TRUE(from.collect(queue, 1U << 20));
+  if (queue.size() == 0) return false;
+  EXPECT_TRUE(to.receive(queue.view(), now));
+  return true;
+}
+
+Task<void> talk(Host* host, Client* client, core::Nanos duration) {
+  auto& reactor = *core::Reactor::current();
+  const core::Nanos end = reactor.now() + duration;
+  while (reactor.now() < end) {
+    bool moved = true;
+    while (moved) {
+      moved = carry(client->http2, host->http2, reactor.now());
+      moved = carry(host->http2, client->http2, reactor.now()) || moved;
+    }
+    EXPECT_TRUE(co_await core::sleep_for(std::max<core::Nanos>(duration / 100, 1)));
+  }
+}
+
+constexpr std::size_t kLarge = 1U << 20;
+constexpr int kRequests = 100;
+
+std::unique_ptr<TestWorld> large_world() {
+  auto world = std::make_unique<TestWorld>();
+  EXPECT_TRUE(world->server->add_view("/large", nullptr, [](const auto&) {
+    Reply reply;
+    reply.body = std::string(kLarge, 'l');
+    return reply;
+  }));
+  return world;
+}
+
+Task<void> ask(TestWorld* world, core::Nanos duration, Client* client, std::size_t* most) {
+  const core::PeerInfo peer;
+  Host host(*core::Reactor::current(), peer, world->server->pipeline());
+  *most = 0;
+  for (int i = 0; i < kRequests; ++i) client->get("/large");
+  for (int i = 0; i < 10; ++i) {
+    co_await talk(&host, client, duration / 10);
+    *most = std::max(*most, host.http2.unsent_bytes());
+  }
+  host.guest.abort();
+  host.http2.abandon(Http2Error::kCancel);
+  co_await host.guest.join();
+  EXPECT_EQ(host.guest.calls_in_flight(), 0U);
+  client->http2.abandon(Http2Error::kCancel);
+}
+
+TEST(Http2Guest, AnswersThatNobodyTakesAreBounded) {
+  auto world = large_world();
+  Client client(0);
+  std::size_t most = 0;
+  world->run([&](TestWorld& in) { return ask(&in, 10 * core::kSecond, &client, &most); });
+  EXPECT_GE(most, limits::kHttp2OutputBufferBytes);
+  EXPECT_LE(most, limits::kHttp2OutputBufferBytes + 2 * kLarge);
+  EXPECT_EQ(client.bytes, 0U);
+  EXPECT_LT(client.good, 10);
+}
+
+TEST(Http2Guest, WhoeverReadsGetsEverything) {
+  auto world = large_world();
+  Client client(limits::kHttp2StreamWindowBytes);
+  std::size_t most = 0;
+  world->run([&](TestWorld& in) { return ask(&in, 10 * core::kSecond, &client, &most); });
+  EXPECT_EQ(client.good, kRequests);
+  EXPECT_EQ(client.ended, kRequests);
+  EXPECT_EQ(client.bytes, kRequests * kLarge);
+  EXPECT_EQ(client.other, 0);
+}
+
+}  // namespace
+}  // namespace capstan::wire::rest

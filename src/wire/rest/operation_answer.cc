@@ -1,0 +1,275 @@
+// Why this file exists: the way out of rest/operation_call.h: whole answers, large values in
+// pieces, streams of elements, and errors.
+#include <utility>
+
+#include "rpc/json_pieces.h"
+#include "wire/rest/error_map.h"
+#include "wire/rest/operation_call.h"
+#include "wire/rest/pipeline.h"
+
+namespace capstan::wire::rest {
+
+namespace {
+
+namespace pb = google::protobuf;
+
+constexpr char kBytesType[] = "application/octet-stream";
+// As Prometheus wants it; to everyone else it is plain text.
+constexpr char kTextType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+const char* raw_type(const pb::FieldDescriptor& field) {
+  return field.type() == pb::FieldDescriptor::TYPE_STRING ? kTextType : kBytesType;
+}
+
+// Whether the field that is the answer is not there.
+bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response) {
+  if (!binding.result) return false;
+  const auto* r = response.GetReflection();
+  if (binding.only) return r->FieldSize(response, binding.result) == 0;
+  return binding.result->has_presence() && !r->HasField(response, binding.result);
+}
+
+// In whole seconds, as the header has it; 0: nothing is known.
+std::uint64_t retry_after(const Error& error, unsigned status) {
+  const std::uint64_t nanos = error.details ? error.details->retry_after_ns : 0;
+  if (nanos != 0) return (nanos + core::kSecond - 1) / core::kSecond;
+  return status == 503 ? 1 : 0;
+}
+
+std::string text_of(const rpc::Message& message, const rpc::FieldPath& path) {
+  const rpc::Message* in = &message;
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
+    in = &in->GetReflection()->GetMessage(*in, path[i]);
+  }
+  const auto* field = path.back();
+  if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING) {
+    return in->GetReflection()->GetString(*in, field);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool may_answer_head(const Route& route) {
+  if (route.view) return true;
+  return route.binding.method == "GET" && route.binding.answer == rpc::HttpAnswer::kOk &&
+         !route.server_streams();
+}
+
+Reply OperationCall::reply(unsigned status) const {
+  Reply made;
+  made.status = status;
+  // Octez sends it with everything but 201 and 204.
+  if (!origin_.empty() && status != 201 && status != 204) {
+    made.headers.emplace_back("Access-Control-Allow-Origin", origin_);
+  }
+  return made;
+}
+
+core::Task<void> OperationCall::answer_error(const Error& error) {
+  // Nobody is there to read it.
+  if (exchange_.gone().fired()) co_return;
+  Reply made = reply(native_status(error.code).status);
+  made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  made.body =
+      rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));
+  if (const auto seconds = retry_after(error, made.status); seconds != 0) {
+    made.headers.emplace_back("retry-after", std::to_string(seconds));
+  }
+  const auto sent = co_await exchange_.answer(std::move(made));
+  static_cast<void>(sent.has_value());
+}
+
+// --- whole answers
+// --------------------------------------------------------------------------------
+
+core::Task<void> OperationCall::run_view() {
+  if (route_.entry) {
+    const auto request = route_.entry->new_request();
+    const auto response = route_.entry->new_response();
+    const auto allowed = co_await directory_.run(*route_.entry, call_, *request, *response);
+    if (!allowed) co_return co_await answer_error(allowed.error());
+  }
+  Reply made = route_.view({resolved_.arguments, query_});
+  for (auto& header : reply(made.status).headers) made.headers.push_back(std::move(header));
+  const auto sent = co_await exchange_.answer(std::move(made));
+  static_cast<void>(sent.has_value());
+}
+
+std::string OperationCall::location() const {
+  std::string_view pattern = route_.binding.location;
+  std::string made;
+  while (!pattern.empty()) {
+    const auto open = pattern.find('{');
+    made += pattern.substr(0, open);
+    if (open == std::string_view::npos) break;
+    const auto close = pattern.find('}', open);
+    const auto name = pattern.substr(open + 1, close - open - 1);
+    const auto* field = request_->GetDescriptor()->FindFieldByName(std::string(name));
+    if (field) made += encode_segment(text_of(*request_, {field})).value_or("");
+    pattern = close == std::string_view::npos ? std::string_view() : pattern.substr(close + 1);
+  }
+  return made;
+}
+
+Result<Reply> OperationCall::whole_reply(const rpc::Message& response) const {
+  const auto& binding = route_.binding;
+  const auto* r = response.GetReflection();
+  Reply made = reply(200);
+  if (binding.answer == rpc::HttpAnswer::kRaw) {
+    made.headers.emplace_back("content-type", raw_type(*binding.result));
+    made.body = r->GetString(response, binding.result);
+    return made;
+  }
+  if (binding.json_text && binding.result) {
+    made.headers.emplace_back("content-type", "application/json");
+    made.body = r->GetString(response, binding.result) + "\n";
+    return made;
+  }
+  made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  TRY_SET(made.body,
+          rpc::encode_body(resolved_.response_media, response, route_.response, route_.style));
+  return made;
+}
+
+core::Task<void> OperationCall::answer(const rpc::Message& response) {
+  const auto& binding = route_.binding;
+  if (is_missing(binding, response)) {
+    co_return co_await answer_error(
+        {Code::kNotFound, 0, "nothing is at " + exchange_.request().target, {}});
+  }
+  Reply made;
+  switch (binding.answer) {
+    case rpc::HttpAnswer::kNoContent: made = reply(204); break;
+    case rpc::HttpAnswer::kCreated:
+      made = reply(201);
+      made.headers.emplace_back("location", location());
+      break;
+    case rpc::HttpAnswer::kChunked: co_return co_await answer_pieces(response);
+    default: {
+      auto whole = whole_reply(response);
+      if (!whole) co_return co_await answer_error(whole.error());
+      made = *std::move(whole);
+    }
+  }
+  const auto sent = co_await exchange_.answer(std::move(made));
+  static_cast<void>(sent.has_value());
+}
+
+// Only JSON is cut; in the other two the value is one piece.
+core::Task<void> OperationCall::answer_pieces(const rpc::Message& response) {
+  Reply head = reply(200);
+  head.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  if (resolved_.response_media != rpc::Media::kJson) {
+    const auto whole = rpc::encode_body(resolved_.response_media, response, route_.response);
+    if (!whole) co_return co_await answer_error(whole.error());
+    Result<void> sent = co_await exchange_.start(std::move(head), true);
+    if (sent) sent = co_await exchange_.write(*whole);
+    if (sent) sent = co_await exchange_.finish();
+    co_return;
+  }
+  rpc::JsonPieces pieces(response, route_.response, route_.style);
+  // The first one before the head: what cannot be written at all is still an error.
+  auto piece = pieces.next();
+  if (!piece) co_return co_await answer_error(piece.error());
+  Result<void> sent = co_await exchange_.start(std::move(head), true);
+  while (sent && piece && !piece->empty()) {
+    sent = co_await exchange_.write(*piece);
+    co_await core::yield();
+    piece = pieces.next();
+  }
+  if (!sent) co_return;
+  if (!piece) co_return exchange_.break_off();
+  sent = co_await exchange_.finish();
+}
+
+// --- streams ------------------------------------------------------------------------------------
+
+core::Task<void> OperationCall::run_stream() {
+  if (!route_.client_streams()) {
+    if (auto refusal = co_await read_request()) {
+      const auto sent = co_await exchange_.answer(*std::move(refusal));
+      static_cast<void>(sent.has_value());
+      co_return;
+    }
+  }
+  const bool endless = route_.entry->operation.kind == rpc::Kind::kEndless;
+  core::Scope scope;
+  if (route_.server_streams()) ++counters_.streams;
+  if (endless) {
+    on_stop_.emplace(exchange_.stopping(), [this] {
+      stopped_ = true;
+      cancel_.fire(Code::kCancelled);
+    });
+    scope.spawn(announce());
+  }
+  auto result = co_await directory_.run(*route_.entry, call_, *this, *this);
+  done_ = true;
+  cancel_.fire(Code::kCancelled);  // ends the announcement
+  co_await scope.join();
+  if (route_.server_streams()) {
+    --counters_.streams;
+    co_return co_await end_stream(std::move(result));
+  }
+  if (!result) co_return co_await answer_error(result.error());
+  if (!response_) {
+    co_return co_await answer_error(
+        {Code::kInternal, 0, "the operation ended without an answer", {}});
+  }
+  co_await answer(*response_);
+}
+
+// A client of an endless answer must see that it has begun, also when there is nothing to say yet.
+core::Task<void> OperationCall::announce() {
+  const auto slept = co_await core::sleep_for(limits::kRestAnnounceNanos, call_.token);
+  if (!slept || done_) co_return;
+  const auto guard = co_await writing_.lock();
+  if (!done_) {
+    const auto sent = co_await start_stream();
+    static_cast<void>(sent.has_value());  // the handler's next element finds out, too
+  }
+}
+
+core::Task<Result<void>> OperationCall::start_stream() {
+  if (std::exchange(started_, true)) co_return Result<void>();
+  Reply head = reply(200);
+  const bool raw = route_.binding.answer == rpc::HttpAnswer::kRaw;
+  head.headers.emplace_back("content-type", raw ? raw_type(*route_.binding.result)
+                                                : rpc::media_name(resolved_.response_media));
+  co_return co_await exchange_.start(std::move(head), false);
+}
+
+Result<std::string> OperationCall::element(const rpc::Message& message) const {
+  if (route_.binding.answer == rpc::HttpAnswer::kRaw) {
+    return message.GetReflection()->GetString(message, route_.binding.result);
+  }
+  return rpc::encode_body(resolved_.response_media, message, route_.response, route_.style);
+}
+
+core::Task<Result<void>> OperationCall::send(const rpc::Message& message) {
+  CO_TRY(call_.token.check());
+  if (!route_.server_streams()) {
+    response_ = route_.entry->new_response();
+    response_->CopyFrom(message);
+    co_return Result<void>();
+  }
+  CO_TRY_SET(const std::string bytes, element(message));
+  const auto guard = co_await writing_.lock();
+  CO_TRY(call_.token.check());
+  CO_TRY(co_await start_stream());
+  if (!bytes.empty()) CO_TRY(co_await exchange_.write(bytes));
+  co_return call_.token.check();
+}
+
+core::Task<void> OperationCall::end_stream(Result<void> result) {
+  if (exchange_.gone().fired()) co_return;
+  if (!result && !stopped_) {
+    if (!started_) co_return co_await answer_error(result.error());
+    // Half an answer must not look whole.
+    co_return exchange_.break_off();
+  }
+  Result<void> sent = co_await start_stream();
+  if (sent) sent = co_await exchange_.finish();
+}
+
+}  // namespace capstan::wire::rest

@@ -1,0 +1,264 @@
+// Why this file exists: the way in of rest/operation_call.h: parameters, body, and the source of
+// operations that read a stream. The way out is operation_answer.cc.
+#include "wire/rest/operation_call.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "rpc/acl_operation.h"
+#include "rpc/error_text.h"
+#include "wire/rest/pipeline.h"
+
+namespace capstan::wire::rest {
+
+namespace {
+
+constexpr std::string_view kTimeout = "x-timeout-ms";
+
+rpc::ElementSplitter::Format format_of(rpc::Media media) {
+  using enum rpc::ElementSplitter::Format;
+  switch (media) {
+    case rpc::Media::kBson: return kBsonDocuments;
+    case rpc::Media::kBinary: return kLengthPrefixed;
+    default: return kLines;
+  }
+}
+
+// The trace id of a W3C traceparent ("00-<32 digits>-<16 digits>-<2 digits>"); empty when it is
+// malformed.
+std::string_view trace_id_of(std::string_view traceparent) {
+  constexpr std::size_t kLength = 55, kAt = 3, kDigits = 32;
+  if (traceparent.size() < kLength || traceparent[2] != '-' || traceparent[kAt + kDigits] != '-') {
+    return {};
+  }
+  const auto id = traceparent.substr(kAt, kDigits);
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (!std::ranges::all_of(id, digit) || id.find_first_not_of('0') == std::string_view::npos) {
+    return {};
+  }
+  return id;
+}
+
+bool is_of_the_connection(std::string_view name) {
+  static constexpr std::array<std::string_view, 7> kNames = {
+      "connection", "content-length", "transfer-encoding", "expect", "keep-alive", "upgrade", "te"};
+  return std::ranges::find(kNames, name) != kNames.end();
+}
+
+}  // namespace
+
+Result<void> Resolved::read_query(const QueryFields& query) {
+  if (!route->entry || route->view) return {};
+  parameters = route->entry->new_request();
+  std::size_t next = 0;
+  for (const auto& step : route->binding.steps) {
+    if (step.kind == rpc::HttpStep::Kind::kLiteral) continue;
+    const std::size_t end = step.kind == rpc::HttpStep::Kind::kTail ? arguments.size() : next + 1;
+    for (; next < end; ++next) TRY(set_text(*parameters, step.field, arguments[next]));
+  }
+  for (const auto& fixed : route->binding.set) {
+    TRY(set_text(*parameters, fixed.field, fixed.value));
+  }
+  return rest::read_query(query, route->query, *parameters);
+}
+
+OperationCall::OperationCall(const rpc::Directory& directory, std::size_t body_bytes,
+                             PipelineCounters& counters, Exchange& exchange, Resolved resolved,
+                             QueryFields query, std::string origin)
+    : directory_(directory),
+      body_bytes_(body_bytes),
+      counters_(counters),
+      exchange_(exchange),
+      resolved_(std::move(resolved)),
+      route_(*resolved_.route),
+      query_(std::move(query)),
+      origin_(std::move(origin)),
+      cancel_(exchange.gone()),
+      deadline_([this] { cancel_.fire(Code::kDeadlineExceeded); }) {}
+
+OperationCall::~OperationCall() {
+  counters_.body_bytes -= held_bytes_;
+}
+
+Result<void> OperationCall::prepare() {
+  const auto& request = exchange_.request();
+  call_.peer = exchange_.peer();
+  call_.token = cancel_.token();
+  call_.wire = rpc::kHttpWire;
+  if (route_.entry) call_.operation = &route_.entry->operation;
+  for (const auto& [name, value] : request.headers) {
+    if (!is_of_the_connection(name)) call_.metadata.request.emplace_back(name, value);
+  }
+  if (const auto parent = request.last("traceparent")) call_.trace_id = trace_id_of(*parent);
+  const auto timeout = request.last(kTimeout);
+  if (!timeout) return {};
+  std::uint64_t millis = 0;
+  const char* const end = timeout->data() + timeout->size();
+  const auto parsed = std::from_chars(timeout->data(), end, millis);
+  if (parsed.ec != std::errc() || parsed.ptr != end || millis > limits::kRestTimeoutMillisMax) {
+    return fail(Code::kInvalidArgument, "x-timeout-ms is no number of milliseconds up to a day");
+  }
+  auto& reactor = *core::Reactor::current();
+  call_.deadline = std::max<core::Nanos>(reactor.now() + millis * core::kMillisecond, 1);
+  if (millis == 0) {
+    cancel_.fire(Code::kDeadlineExceeded);
+  } else {
+    deadline_.arm_at(reactor, call_.deadline);
+  }
+  return {};
+}
+
+core::Task<void> OperationCall::run() {
+  if (auto prepared = prepare(); !prepared) {
+    Reply refusal = reply(400);
+    refusal.headers.emplace_back("content-type", "text/plain");
+    refusal.body = prepared.error().message + "\n";
+    const auto sent = co_await exchange_.answer(std::move(refusal));
+    static_cast<void>(sent.has_value());
+    co_return;
+  }
+  if (route_.view) {
+    co_await run_view();
+  } else if (route_.entry->handler.unary) {
+    co_await run_unary();
+  } else {
+    co_await run_stream();
+  }
+  deadline_.disarm();
+}
+
+core::Task<void> OperationCall::run_unary() {
+  if (auto refusal = co_await read_request()) {
+    const auto sent = co_await exchange_.answer(*std::move(refusal));
+    static_cast<void>(sent.has_value());
+    co_return;
+  }
+  response_ = route_.entry->new_response();
+  const auto result = co_await directory_.run(*route_.entry, call_, *request_, *response_);
+  if (!result) co_return co_await answer_error(result.error());
+  co_await answer(*response_);
+}
+
+// --- the request --------------------------------------------------------------------------------
+
+core::Task<std::optional<Reply>> OperationCall::read_request() {
+  if (!route_.binding.has_body()) {
+    request_ = std::move(resolved_.parameters);
+    co_return std::nullopt;
+  }
+  auto body = co_await read_body();
+  if (!body) co_return refused_body(body.error());
+  request_ = route_.entry->new_request();
+  if (auto decoded = decode(*body, *request_); !decoded) {
+    Error error = std::move(decoded).error();
+    error.message = "Failed to parse the request body: " + error.message;
+    co_return refused_body(error);
+  }
+  request_->MergeFrom(*resolved_.parameters);
+  co_return std::nullopt;
+}
+
+core::Task<Result<std::string>> OperationCall::read_body() {
+  const auto too_large = [this] {
+    return fail(Code::kResourceExhausted, "the request body is larger than the limit of " +
+                                              std::to_string(body_bytes_) + " bytes");
+  };
+  if (exchange_.announced_bytes() > body_bytes_) co_return too_large();
+  std::string body;
+  while (true) {
+    CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+    if (piece.empty()) co_return body;
+    if (body.size() + piece.size() > body_bytes_) co_return too_large();
+    if (counters_.body_bytes + piece.size() > limits::kRestBodiesBytes) {
+      co_return fail(Code::kUnavailable,
+                     "the node holds too many request bodies; send large ones one after another");
+    }
+    counters_.body_bytes += piece.size();
+    held_bytes_ += piece.size();
+    body.append(as_text(piece));
+  }
+}
+
+Reply OperationCall::refused_body(const Error& error) const {
+  unsigned status = 400;
+  if (error.code == Code::kResourceExhausted) status = 413;
+  if (error.code == Code::kUnavailable) status = 503;
+  if (error.code == Code::kDeadlineExceeded) status = 408;
+  Reply refusal = reply(status);
+  refusal.headers.emplace_back("content-type", "text/plain");
+  refusal.body = rpc::error_text(error) + "\n";
+  return refusal;
+}
+
+// One body, or one element of it.
+Result<void> OperationCall::decode(std::string_view body, rpc::Message& into) {
+  const auto& binding = route_.binding;
+  if (binding.raw_body || (binding.json_text && binding.body)) {
+    into.Clear();
+    const auto* r = into.GetReflection();
+    if (binding.body->type() == google::protobuf::FieldDescriptor::TYPE_STRING &&
+        rpc::valid_utf8(body) != body) {
+      return fail(Code::kInvalidArgument, "the body is not UTF-8");
+    }
+    r->SetString(&into, binding.body, std::string(body));
+    return {};
+  }
+  // A request of which everything is optional or in the path needs no body.
+  if (body.empty() && !route_.request.field) return into.Clear(), Result<void>();
+  return rpc::decode_body(resolved_.request_media, body, into, route_.request, reader_,
+                          route_.style, body_bytes_);
+}
+
+// --- operations that read a stream --------------------------------------------------------------
+
+core::Task<Result<bool>> OperationCall::next(rpc::Message& into) {
+  CO_TRY(call_.token.check());
+  if (request_) {  // one request, an answer that streams
+    if (std::exchange(request_taken_, true)) co_return false;
+    into.CopyFrom(*request_);
+    co_return true;
+  }
+  if (route_.binding.raw_body) co_return co_await next_raw(into);
+  if (!elements_) {
+    elements_.emplace(format_of(resolved_.request_media), limits::kRestElementBytes);
+  }
+  while (true) {
+    CO_TRY_SET(const auto found, elements_->next());
+    if (found) {
+      CO_TRY(decode(*found, into));
+      if (!std::exchange(first_taken_, true)) into.MergeFrom(*resolved_.parameters);
+      co_return true;
+    }
+    if (body_ended_) {
+      if (elements_->complete()) co_return false;
+      co_return fail(Code::kInvalidArgument, "the body ends in the middle of an element");
+    }
+    CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+    if (!piece.empty()) {
+      elements_->add(as_text(piece));
+      continue;
+    }
+    body_ended_ = true;
+    // The last line of a text may do without its end.
+    if (resolved_.request_media == rpc::Media::kJson) elements_->add("\n");
+  }
+}
+
+// Pieces of the body as they come. An empty body is one message: the path says what it is about.
+core::Task<Result<bool>> OperationCall::next_raw(rpc::Message& into) {
+  if (body_ended_) co_return false;
+  CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+  body_ended_ = piece.empty();
+  if (body_ended_ && first_taken_) co_return false;
+  CO_TRY(decode(as_text(piece), into));
+  if (!std::exchange(first_taken_, true)) into.MergeFrom(*resolved_.parameters);
+  co_return true;
+}
+
+void OperationCall::interrupt() {
+  exchange_.interrupt_read();
+}
+
+}  // namespace capstan::wire::rest

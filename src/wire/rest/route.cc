@@ -1,0 +1,91 @@
+// Why this file exists: see route.h.
+#include "wire/rest/route.h"
+
+#include <utility>
+
+namespace capstan::wire::rest {
+
+namespace {
+
+rpc::HttpBinding generic_binding(const rpc::Operation& operation) {
+  rpc::HttpBinding binding;
+  binding.method = "POST";
+  binding.path = "/rpc/" + operation.full_name();
+  const auto literal = [&](std::string_view name) {
+    binding.steps.push_back({rpc::HttpStep::Kind::kLiteral, std::string(name), {}});
+  };
+  literal("rpc");
+  literal(operation.service());
+  literal(operation.name());
+  return binding;
+}
+
+// "{string...}" and literals, for views.
+std::vector<rpc::HttpStep> steps_of(std::string_view path) {
+  std::vector<rpc::HttpStep> steps;
+  while (path.starts_with('/')) {
+    path.remove_prefix(1);
+    const auto part = path.substr(0, path.find('/'));
+    path.remove_prefix(part.size());
+    if (part.starts_with('{')) {
+      const bool tail = part.ends_with("...}");
+      const auto name = part.substr(1, part.size() - (tail ? 5 : 2));
+      steps.push_back({tail ? rpc::HttpStep::Kind::kTail : rpc::HttpStep::Kind::kArgument,
+                       std::string(name),
+                       {}});
+    } else {
+      steps.push_back({rpc::HttpStep::Kind::kLiteral, std::string(part), {}});
+    }
+  }
+  return steps;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Routes>> Routes::make(const rpc::Directory& directory) {
+  auto routes = std::make_unique<Routes>();
+  for (const auto* operation : directory.operations()) {
+    const auto* entry = directory.find(operation->full_name());
+    if (operation->http.empty()) {
+      TRY(routes->add(*entry, generic_binding(*operation)));
+    }
+    for (const auto& binding : operation->http) TRY(routes->add(*entry, binding));
+  }
+  return routes;
+}
+
+Result<void> Routes::add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding) {
+  auto route = std::make_unique<Route>();
+  CAPSTAN_ASSERT(method_named(binding.method, route->method));
+  route->binding = binding;
+  route->entry = &entry;
+  const auto& method = entry.operation.method();
+  route->request = rpc::request_shape(method, binding);
+  route->response = rpc::response_shape(method, binding);
+  route->query = query_fields_of(rpc::query_fields(method, binding));
+  return add(std::move(route));
+}
+
+Result<void> Routes::add_view(const std::string& path, const rpc::Directory::Entry* access,
+                              View view) {
+  auto route = std::make_unique<Route>();
+  route->binding.method = "GET";
+  route->binding.path = path;
+  route->binding.steps = steps_of(path);
+  route->entry = access;
+  route->view = std::move(view);
+  return add(std::move(route));
+}
+
+Result<void> Routes::add(std::unique_ptr<Route> route) {
+  auto added = tree_.add(route->method, route->binding.steps, *route);
+  if (!added) {
+    const std::string whose =
+        route->view || !route->entry ? route->binding.path : route->entry->operation.full_name();
+    return std::unexpected(std::move(added).error().within("HTTP path of " + whose));
+  }
+  routes_.push_back(std::move(route));
+  return {};
+}
+
+}  // namespace capstan::wire::rest

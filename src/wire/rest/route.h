@@ -1,0 +1,61 @@
+// Why this file exists: what a path and a method stand for, prepared once at start: the operation
+// and the binding by which it is called, which parts of its messages are the bodies and which come
+// from the query. Some paths are views instead: documents about the node that are no operation's
+// answer (describe, OpenAPI), written by a function.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rpc/body_shape.h"
+#include "rpc/directory.h"
+#include "rpc/json_style.h"
+#include "wire/rest/exchange.h"
+#include "wire/rest/fields.h"
+#include "wire/rest/tree.h"
+
+namespace capstan::wire::rest {
+
+// What a view is asked with.
+struct ViewRequest {
+  std::vector<std::string> arguments;  // of the path
+  const QueryFields& query;
+};
+using View = std::function<Reply(const ViewRequest&)>;
+
+struct Route {
+  Method method = Method::kGet;
+  rpc::HttpBinding binding;
+  // The operation; of a view the one whose access rules hold for it, or null: anybody may look.
+  const rpc::Directory::Entry* entry = nullptr;
+  View view;  // empty: the operation is called
+  rpc::BodyShape request, response;
+  std::vector<QueryField> query;
+  rpc::JsonStyle style = rpc::JsonStyle::octez();
+
+  bool server_streams() const { return entry->operation.method().server_streaming(); }
+  bool client_streams() const { return entry->operation.method().client_streaming(); }
+};
+
+// All routes of a directory with their tree.
+class Routes {
+ public:
+  // Operations without a binding are POST /rpc/package.Service/Method. kAlreadyExists when two
+  // bindings could not be told apart.
+  static Result<std::unique_ptr<Routes>> make(const rpc::Directory& directory);
+  // A document at `path` ("/describe/{string...}").
+  Result<void> add_view(const std::string& path, const rpc::Directory::Entry* access, View view);
+  const Tree& tree() const { return tree_; }
+  const std::vector<std::unique_ptr<Route>>& all() const { return routes_; }
+
+ private:
+  Result<void> add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding);
+  Result<void> add(std::unique_ptr<Route> route);
+
+  std::vector<std::unique_ptr<Route>> routes_;
+  Tree tree_;
+};
+
+}  // namespace capstan::wire::rest

@@ -1,0 +1,139 @@
+// Why this file exists: see uri_codec.h.
+#include "wire/rest/uri_codec.h"
+
+#include <cctype>
+
+#include "wire/rest/limits.h"
+
+namespace capstan::wire::rest {
+
+namespace {
+
+int hex_digit(char byte) {
+  if (byte >= '0' && byte <= '9') return byte - '0';
+  if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
+  if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
+  return -1;
+}
+
+bool is_unreserved(unsigned char byte) {
+  return std::isalnum(byte) != 0 || byte == '-' || byte == '.' || byte == '_' || byte == '~';
+}
+
+void append_escaped(unsigned char byte, std::string& out) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  out += '%';
+  out += kDigits[byte >> 4];
+  out += kDigits[byte & 15];
+}
+
+// "http://host:1/path?query" to "/path?query"; nothing when it is no absolute URI.
+std::optional<std::string_view> without_authority(std::string_view target) {
+  const auto colon = target.find("://");
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  for (const unsigned char byte : target.substr(0, colon)) {
+    if (std::isalnum(byte) == 0 && byte != '+' && byte != '-' && byte != '.') return std::nullopt;
+  }
+  target.remove_prefix(colon + 3);
+  const auto end = target.find_first_of("/?");
+  return end == std::string_view::npos ? std::string_view() : target.substr(end);
+}
+
+void split_path(std::string_view path, std::vector<std::string>& segments) {
+  while (!path.empty()) {
+    const auto slash = path.find('/');
+    const auto raw = path.substr(0, slash);
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
+    if (raw.empty()) continue;
+    std::string segment = percent_decode(raw, false);
+    if (segment == ".") continue;
+    if (segment == "..") {
+      if (!segments.empty()) segments.pop_back();
+      continue;
+    }
+    segments.push_back(std::move(segment));
+  }
+}
+
+}  // namespace
+
+std::string percent_decode(std::string_view text, bool plus) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '%' && at + 2 < text.size()) {
+      const int high = hex_digit(text[at + 1]), low = hex_digit(text[at + 2]);
+      if (high >= 0 && low >= 0) {
+        out += static_cast<char>(high << 4 | low);
+        at += 2;
+        continue;
+      }
+    }
+    out += plus && text[at] == '+' ? ' ' : text[at];
+  }
+  return out;
+}
+
+QueryFields parse_query(std::string_view query) {
+  QueryFields fields;
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const auto field = query.substr(0, end);
+    query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
+    if (field.empty()) continue;
+    const auto equals = field.find('=');
+    const auto value =
+        equals == std::string_view::npos ? std::string_view() : field.substr(equals + 1);
+    fields.emplace_back(percent_decode(field.substr(0, equals), true), percent_decode(value, true));
+    if (fields.size() > limits::kRestQueryFields) break;
+  }
+  return fields;
+}
+
+Result<Target> parse_target(std::string_view target) {
+  Target parsed;
+  if (target == "*") return parsed;
+  if (!target.starts_with('/')) {
+    const auto rest = without_authority(target);
+    if (!rest) {
+      return fail(Code::kInvalidArgument, "the target of the request is neither a path nor a URI");
+    }
+    target = *rest;
+  }
+  const auto question = target.find('?');
+  split_path(target.substr(0, question), parsed.segments);
+  if (question == std::string_view::npos) return parsed;
+  parsed.query = parse_query(target.substr(question + 1));
+  if (parsed.query.size() <= limits::kRestQueryFields) return parsed;
+  return fail(Code::kInvalidArgument,
+              "the query has more than " + std::to_string(limits::kRestQueryFields) + " fields");
+}
+
+std::optional<std::string> encode_segment(std::string_view segment) {
+  if (segment.empty() || segment == "." || segment == "..") return std::nullopt;
+  constexpr std::string_view kAlsoPlain = "!$&'()*+,;=:@";
+  std::string out;
+  for (const char byte : segment) {
+    if (is_unreserved(static_cast<unsigned char>(byte)) ||
+        kAlsoPlain.find(byte) != std::string_view::npos) {
+      out += byte;
+    } else {
+      append_escaped(static_cast<unsigned char>(byte), out);
+    }
+  }
+  return out;
+}
+
+std::string encode_query(std::string_view text) {
+  std::string out;
+  for (const char byte : text) {
+    if (is_unreserved(static_cast<unsigned char>(byte)) || byte == '/' || byte == ':') {
+      out += byte;
+    } else {
+      append_escaped(static_cast<unsigned char>(byte), out);
+    }
+  }
+  return out;
+}
+
+}  // namespace capstan::wire::rest

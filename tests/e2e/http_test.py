@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+"""The HTTP wire of a real node, as curl and a program that knows nothing of us see it."""
+import json
+import os
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
+from node import MIB, Node, free_port, wait_until  # noqa: E402
+
+UUID = '0b1b2c3d-1111-4222-8333-444455556666'
+
+
+class Curl:
+    """curl against one address; `unix` is a socket's path."""
+
+    def __init__(self, port=None, unix=None, flags=()):
+        self.base = f'http://127.0.0.1:{port}' if port else 'http://node'
+        self.flags = [*(['--unix-socket', unix] if unix else []), *flags]
+
+    def __call__(self, method, path, body=None, *flags):
+        """(status, headers, body)"""
+        command = ['curl', '-sS', '-i', '--max-time', '60', '-X', method, *self.flags, *flags]
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            command += ['--data-binary', '@-', '-H', 'expect:']
+            if not isinstance(body, bytes):
+                command += ['-H', 'content-type: application/json']
+        done = subprocess.run([*command, self.base + path], input=data, capture_output=True,
+                              check=True, timeout=90)
+        head, _, rest = done.stdout.partition(b'\r\n\r\n')
+        lines = head.decode().split('\r\n')
+        headers = dict(line.lower().split(': ', 1) for line in lines[1:])
+        return int(lines[0].split(' ')[1]), headers, rest
+
+    def json(self, method, path, body=None, *flags):
+        status, _, rest = self(method, path, body, *flags)
+        return status, json.loads(rest) if rest else None
+
+
+class Http(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.addClassCleanup(cls.node.close)
+        cls.metrics_port, cls.http_port = free_port(), free_port()
+        cls.node.start('--kv', f'main={cls.node.path("main.kv")}',
+                       '--http-listen', f'127.0.0.1:{cls.http_port}',
+                       '--http-listen', f'unix:{cls.node.path("http.sock")}',
+                       '--metrics-addr', f'127.0.0.1:{cls.metrics_port}')
+        cls.curl = Curl(cls.node.port)
+
+    def test_the_same_on_every_address(self):
+        expected = self.curl.json('GET', '/version')[1]['version']
+        for curl in (Curl(self.http_port), Curl(unix=self.node.path('http.sock'))):
+            self.assertEqual(curl.json('GET', '/version')[1]['version'], expected)
+
+    def test_pools_and_replicas(self):
+        curl, disk = self.curl, self.node.disk('http.img', 64)
+        status, pool = curl.json('PUT', '/pools/p1', {'disks': [f'aio://{disk}']})
+        self.assertEqual((status, pool['name'], pool['state']), (200, 'p1', 'POOL_ONLINE'))
+        self.assertEqual(curl.json('GET', '/pools')[1], [pool])
+        self.assertEqual(curl.json('GET', '/pools/p1'), (200, pool))
+        status, error = curl.json('GET', '/pools/p2')
+        self.assertEqual((status, error[0]['id']), (404, 'pool.not_found'))
+        status, replica = curl.json('PUT', f'/pools/p1/replicas/{UUID}',
+                                    {'name': 'r', 'size': str(8 * MIB), 'thin': True})
+        self.assertEqual((status, replica['uuid'], replica['size']), (200, UUID, str(8 * MIB)))
+        self.assertEqual(curl.json('GET', f'/replicas/{UUID}')[1]['name'], 'r')
+        self.assertEqual(len(curl.json('GET', '/pools/p1/replicas')[1]), 1)
+        status, error = curl.json('PUT', f'/pools/nowhere/replicas/{UUID}',
+                                  {'name': 'r', 'size': str(8 * MIB)})
+        self.assertGreaterEqual(status, 400)
+        self.assertEqual(curl('DELETE', f'/replicas/{UUID}')[0], 204)
+        status, _, text = curl('GET', '/replicas/no-uuid')
+        self.assertEqual(status, 400)
+        self.assertIn(b'replica_id', text)
+        self.assertEqual(curl('DELETE', '/pools/p1')[0], 204)
+        self.assertEqual(curl.json('GET', '/pools'), (200, []))
+
+    def test_values_of_any_kind_and_size(self):
+        curl, large = self.curl, os.urandom(20 * MIB + 1)
+        self.assertEqual(curl('PUT', '/kv/main/raw/large%2Fkey', large)[0], 200)
+        status, headers, got = curl('GET', '/kv/main/raw/large%2Fkey')
+        self.assertEqual((status, headers['content-type']), (200, 'application/octet-stream'))
+        self.assertEqual(len(got), len(large))
+        self.assertTrue(got == large)
+        self.assertEqual(curl('GET', '/kv/main/raw/large%2Fkey?offset=5&length=7')[2], large[5:12])
+        self.assertEqual(curl.json('PUT', '/kv/main/entries/a', '0aff')[0], 200)
+        self.assertEqual(curl.json('GET', '/kv/main/entries/a'), (200, '0aff'))
+        self.assertEqual(curl('GET', '/kv/main/raw/a')[2], b'\x0a\xff')
+        self.assertEqual(curl.json('GET', '/kv/main/exists/a'), (200, True))
+        self.assertEqual(curl('DELETE', '/kv/main/entries/a')[0], 204)
+        self.assertEqual(curl('GET', '/kv/main/entries/a')[0], 404)
+        self.assertEqual(curl('GET', '/kv/nowhere/len')[0], 404)
+
+    def test_media_types(self):
+        status, headers, bson = self.curl('GET', '/version', None, '-H', 'accept: application/bson')
+        self.assertEqual((status, headers['content-type']), (200, 'application/bson'))
+        self.assertEqual(int.from_bytes(bson[:4], 'little'), len(bson))
+        status, headers, binary = self.curl('GET', '/version', None,
+                                            '-H', 'accept: application/octet-stream')
+        self.assertEqual(int.from_bytes(binary[:4], 'big'), len(binary) - 4)
+        status, _, text = self.curl('GET', '/version', None, '-H', 'accept: text/html')
+        self.assertEqual((status, text), (406, b'application/json, application/bson, '
+                                               b'application/octet-stream'))
+
+    def test_http2(self):
+        for curl in (Curl(self.node.port, flags=['--http2-prior-knowledge']),
+                     Curl(self.http_port, flags=['--http2-prior-knowledge'])):
+            self.assertEqual(curl.json('GET', '/version')[1], self.version())
+            self.assertEqual(curl('GET', '/nope')[0], 404)
+            self.assertEqual(curl('POST', '/version', {})[0], 405)
+            large = os.urandom(3 * MIB)
+            self.assertEqual(curl('PUT', '/kv/main/raw/h2', large)[0], 200)
+            self.assertTrue(curl('GET', '/kv/main/raw/h2')[2] == large)
+
+    def version(self):
+        first = self.curl.json('GET', '/version')[1]
+        self.assertIn('uptime_ms', first)
+
+        class Version(dict):
+            def __eq__(self, other):
+                return {**self, 'uptime_ms': 0} == {**other, 'uptime_ms': 0}
+        return Version(first)
+
+    def test_monitors_end_with_their_client(self):
+        peer = socket.create_connection(('127.0.0.1', self.node.port), timeout=30)
+        peer.sendall(b'GET /monitor/kv/main HTTP/1.1\r\nHost: x\r\n\r\n')
+        head = b''
+        while b'\r\n\r\n' not in head:
+            head += peer.recv(4096)
+        self.assertTrue(head.startswith(b'HTTP/1.1 200 OK\r\n'), head)
+        self.assertEqual(self.watching(), 1)
+        self.assertEqual(self.curl.json('PUT', '/kv/main/entries/seen', '01')[0], 200)
+        got = b''
+        while b'}\n' not in got:
+            got += peer.recv(4096)
+        self.assertIn(b'"key":"7365656e"', got)
+        peer.close()
+        wait_until(lambda: self.watching() == 0, 30, 'the watcher to leave')
+
+    def watching(self):
+        text = Curl(self.metrics_port)('GET', '/metrics')[2].decode()
+        return sum(float(line.rsplit(' ', 1)[1]) for line in text.splitlines()
+                   if line.startswith('capstan_calls_in_flight{') and 'DataStoreRpc/Watch' in line)
+
+    def test_metrics_have_an_address_of_their_own(self):
+        status, headers, text = Curl(self.metrics_port)('GET', '/metrics')
+        self.assertEqual(status, 200)
+        self.assertTrue(headers['content-type'].startswith('text/plain; version=0.0.4'))
+        self.assertIn(b'# TYPE capstan_calls_started_total counter', text)
+        self.assertEqual(Curl(self.metrics_port)('GET', '/version')[0::2],
+                         (400, b'Error: Bad request'))
+        self.assertEqual(self.curl('GET', '/metrics')[0], 404)
+        self.assertEqual(Curl(self.http_port)('GET', '/metrics')[0], 404)
+
+    def test_the_node_describes_itself(self):
+        status, listed = self.curl.json('GET', '/operations')
+        self.assertGreater(len(listed), 60)
+        status, tree = self.curl.json('GET', '/describe?recurse')
+        self.assertEqual(status, 200)
+        names = {s['name'] for s in tree['static']['subdirs']['suffixes']}
+        self.assertLessEqual({'pools', 'replicas', 'kv', 'version', 'monitor'}, names)
+        status, pool = self.curl.json('GET', '/describe/pools/p1')
+        self.assertEqual(set(pool['static']), {'get_service', 'put_service', 'delete_service'})
+        self.assertEqual(self.curl('GET', '/describe/nope')[0], 404)
+        status, spec = self.curl.json('GET', '/openapi')
+        self.assertTrue(spec['openapi'].startswith('3.1'), spec['openapi'])
+        self.assertIn('put', spec['paths']['/pools/{pool_id}'])
+        status, headers, page = self.curl('GET', '/openapi/ui')
+        self.assertEqual((status, headers['content-type']), (200, 'text/html; charset=utf-8'))
+        self.assertNotIn(b'http', page.replace(b'http-', b''), 'nothing from elsewhere')
+        self.assertIn('pool.not_found', self.curl.json('GET', '/errors')[1]['items']['properties']
+                      ['id']['enum'])
+        self.assertEqual(self.curl.json('GET', '/health/live'), (200, {'live': True}))
+        self.assertEqual(self.curl.json('GET', '/health/ready'),
+                         (200, {'ready': True, 'state': 'ready'}))
+
+    def test_any_json_of_the_json_rpc_bridge(self):
+        status, listed = self.curl.json('PUT', '/jsonrpc/bdev_get_bdevs', b'{}')
+        self.assertEqual(status, 200)
+        self.assertIsInstance(listed, list)
+        status, error = self.curl.json('PUT', '/jsonrpc/no_such_method', b'')
+        self.assertGreaterEqual(status, 400)
+        self.assertTrue(error[0]['id'].startswith('json_rpc.'), error)
+
+    def test_operations_without_a_path(self):
+        status, answer = self.curl.json('POST', '/rpc/grpc.health.v1.Health/Check', {})
+        self.assertEqual((status, answer), (200, {'status': 'SERVING'}))
+        self.assertEqual(self.curl('POST', '/rpc/mayastor.v1.PoolRpc/ListPools', {})[0], 404)
+
+    def test_denied_and_late(self):
+        with_rules = Node()
+        self.addCleanup(with_rules.close)
+        with_rules.start('--access', 'any=read+monitor')
+        curl = Curl(with_rules.port)
+        status, error = curl.json('DELETE', '/pools/p1')
+        self.assertEqual((status, error[0]['id']), (401, 'pool.permission_denied'))
+        self.assertEqual(curl.json('GET', '/pools'), (200, []))
+        status, error = curl.json('POST', '/spdk/bdev_examine', {'name': 'x'}, '-H',
+                                  'x-timeout-ms: 0')
+        self.assertGreaterEqual(status, 400)
+
+
+class Cors(unittest.TestCase):
+    def test_pages_of_other_origins(self):
+        node = Node()
+        self.addCleanup(node.close)
+        node.start('--cors-origin', '*', '--rest-max-connections', '2', '--media-type', 'json')
+        curl = Curl(node.port)
+        status, headers, _ = curl('OPTIONS', '/pools', None, '-H', 'origin: http://a.b', '-H',
+                                  'access-control-request-method: GET', '-H',
+                                  'access-control-request-headers: Content-Type')
+        self.assertEqual((status, headers['access-control-allow-origin'],
+                          headers['access-control-allow-methods'],
+                          headers['access-control-allow-headers']),
+                         (200, '*', 'get', 'content-type'))
+        self.assertEqual(curl('GET', '/version', None, '-H',
+                              'accept: application/octet-stream')[0], 406)
+        held = [socket.create_connection(('127.0.0.1', node.port)) for _ in range(2)]
+        for peer in held:
+            peer.sendall(b'GET /version HTTP/1.1\r\nHost: x\r\n\r\n')
+            self.assertTrue(peer.recv(4096).startswith(b'HTTP/1.1 200 '))
+        self.assertEqual(curl('GET', '/version')[0], 503)
+        for peer in held:
+            peer.close()
+        wait_until(lambda: curl('GET', '/version')[0] == 200, 30, 'room for a connection')
+
+
+if __name__ == '__main__':
+    unittest.main()
