@@ -104,10 +104,14 @@ TEST_F(MayastorV0, ReplicasByName) {
   EXPECT_EQ(again->SerializeAsString(), made->SerializeAsString());
   other.set_uuid("r2");
   EXPECT_EQ(code_of(make(other)), Code::kInvalidArgument);
-  auto big = wanted("big");
+  auto big = wanted("first");
   big.set_thin(false);
-  big.set_size(list_pools().at(0).capacity() + 64 * kMiB);
-  EXPECT_EQ(code_of(make(big)), Code::kResourceExhausted);
+  big.set_size(40 * kMiB);
+  ASSERT_TRUE(make(big));
+  big.set_uuid("second");
+  const auto refused = make(big);
+  EXPECT_EQ(code_of(refused), Code::kResourceExhausted) << text_of(refused);
+  EXPECT_TRUE(destroy("first"));
   EXPECT_TRUE(destroy("nobody"));
   EXPECT_TRUE(destroy("r1"));
   EXPECT_TRUE(destroy("r1"));

@@ -193,7 +193,7 @@ TEST_F(Spdk, ErrorDevicesFailOnOrder) {
                   R"("driver_specific":{"error_disk":{"base_bdev":"M1"}})"));
   EXPECT_TRUE(has(json("bdev_get_bdevs", R"({"name":"M1"})"),
                   R"("claimed":true,"claim_type":"exclusive_write")"));
-  const auto device = node_->engine.devices().find("EE_M1");
+  auto device = node_->engine.devices().find("EE_M1");
   std::vector<std::uint8_t> block(512, 7);
   const std::string name = R"({"name":"EE_M1",)";
   EXPECT_EQ(json("bdev_error_inject_error",
@@ -220,6 +220,9 @@ TEST_F(Spdk, ErrorDevicesFailOnOrder) {
       has(json("bdev_error_inject_error", name + R"("io_type":"all","error_type":"nvme_failure"})"),
           "-22 nvme_sct or nvme_sc should be"));
   EXPECT_EQ(json("bdev_error_delete", R"({"name":"EE_M1"})"), "true");
+  // Its last user lets go: until then a write of his may be under way below it.
+  EXPECT_TRUE(has(json("bdev_get_bdevs", R"({"name":"M1"})"), R"("claimed":true)"));
+  device.reset();
   EXPECT_TRUE(has(json("bdev_get_bdevs", R"({"name":"M1"})"), R"("claimed":false)"));
 }
 
@@ -227,7 +230,7 @@ TEST_F(Spdk, HeldRequestsGoOnWhenResumed) {
   malloc("M1", 1);
   json("bdev_error_create", R"({"base_name":"M1"})");
   json("bdev_error_inject_error", R"({"name":"EE_M1","io_type":"read","error_type":"pending"})");
-  const auto device = node_->engine.devices().find("EE_M1");
+  auto device = node_->engine.devices().find("EE_M1");
   std::vector<std::uint8_t> block(512, 7);
   Outcome resumed;
   EXPECT_TRUE(run(both(device->read(0, block),
