@@ -107,7 +107,7 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
   CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
   for (const auto& replica : loaded->pool->replicas()) {
-    auto unused = check_not_in_use(*replica);
+    auto unused = check_not_in_use(engine, *replica);
     if (unused) continue;
     co_return std::unexpected(
         pool_close_error(std::move(unused).error()).within("destroy pool '" + name + "'"));

@@ -213,7 +213,7 @@ Result<Target> find_target(Engine& engine, const std::string& text) {
 core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid) {
   bool shared = false;
   if (target.replica) {
-    auto unused = check_not_in_use(*target.replica);
+    auto unused = check_not_in_use(engine, *target.replica);
     if (!unused) {
       co_return std::unexpected(replica_destroy_error(std::move(unused).error())
                                     .within("destroy replica " + uuid.text()));
@@ -237,11 +237,13 @@ core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid
 
 }  // namespace
 
-// The target lets go when it is asked to; whoever else holds it would lose its disk.
-Result<void> check_not_in_use(const storage::Replica& replica) {
-  if (!replica.claimed() || replica.claimed_by() == kTargetOwner) return {};
-  return fail(Code::kFailedPrecondition,
-              "replica '" + replica.name() + "' is in use by " + replica.claimed_by(), EBUSY);
+Result<void> check_not_in_use(const Engine& engine, const storage::Replica& replica) {
+  for (const auto& [name, loaded] : engine.pools()) {
+    if (loaded.pool->device().get() != &replica) continue;
+    return fail(Code::kFailedPrecondition,
+                "replica '" + replica.name() + "' is in use by pool '" + name + "'", EBUSY);
+  }
+  return {};
 }
 
 core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, PoolChoice choice) {

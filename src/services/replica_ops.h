@@ -24,9 +24,9 @@ struct ReplicaArguments {
 };
 core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments arguments);
 
-// kFailedPrecondition (EBUSY) when somebody but the target holds it, a pool on it for example.
-// Asked before a replica is taken from the registry: its user would see its disk go.
-Result<void> check_not_in_use(const storage::Replica& replica);
+// kFailedPrecondition (EBUSY) when a pool stands on it. Asked before a replica is taken from the
+// registry, which faults that pool; devices stacked on the replica just go with it.
+Result<void> check_not_in_use(const Engine& engine, const storage::Replica& replica);
 
 // Which pool the caller believes the replica to be in.
 struct PoolChoice {

@@ -232,7 +232,7 @@ core::Task<Result<void>> SpdkLvolService::destroy(FoundReplica found) {
     co_return {};
   }
   CO_TRY_SET(const auto lock, engine_.locks().try_lock(found.pool->pool->name()));
-  CO_TRY(check_not_in_use(*found.replica));
+  CO_TRY(check_not_in_use(engine_, *found.replica));
   co_await engine_.shares().unshare(found.replica);
   unregister_replica(engine_, found.replica);
   auto destroyed = co_await found.pool->pool->destroy_replica(uuid);

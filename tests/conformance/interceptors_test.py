@@ -20,7 +20,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
 from node import ROOT, Node, wait_until  # noqa: E402
-from wires import DRIVERS, JsonRpcWire  # noqa: E402
+from wires import DRIVERS as ALL_DRIVERS, JsonRpcWire  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from wires_test import error_matrix  # noqa: E402
@@ -33,6 +33,8 @@ DESTROY = 'mayastor.v1.PoolRpc/DestroyPool'
 CREATE = 'mayastor.v1.PoolRpc/CreatePool'
 GET_BDEVS = 'spdk.Bdev/GetBdevs'
 METRICS = 'capstan.node.v1.NodeRpc/GetMetrics'
+# HTTP refuses before the interceptors, without words and metrics of theirs: src/wire/rest's tests.
+DRIVERS = [driver for driver in ALL_DRIVERS if driver.name != 'rest']
 
 
 def url64(data):
@@ -85,7 +87,8 @@ class Cases(unittest.TestCase):
         asking = JsonRpcWire.__new__(JsonRpcWire)
         asking.node = node
         with asking.connect() as peer:
-            peer.sendall(json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': METRICS}).encode())
+            peer.sendall(json.dumps({'jsonrpc': '2.0', 'id': 1,
+                                     'method': 'node_get_metrics'}).encode())
             text = asking.receive(peer)['result']['text']
         wanted = [f'operation="{operation}"', f'wire="{wire}"', f'code="{code}"']
         return sum(float(line.rsplit(' ', 1)[1]) for line in text.splitlines()
@@ -155,7 +158,10 @@ class Cases(unittest.TestCase):
         for wire in self.wires(node):
             with self.subTest(wire.name):
                 outcome = wire.call(DESTROY, {'name': 'p'})
-                self.assertEqual('access list' not in outcome.message, wire.name == 'jsonrpc')
+                if wire.name == 'rest':  # says nothing to whom it refuses
+                    self.assertEqual(outcome.native, '401')
+                else:
+                    self.assertEqual('access list' not in outcome.message, wire.name == 'jsonrpc')
 
     # --- limited ---
     def test_limited(self):

@@ -31,12 +31,12 @@ class MayastorV0(unittest.TestCase):
         self.client = Client(f'127.0.0.1:{self.node.port}')
         self.addCleanup(self.client.close)
 
-    def call(self, name, **fields):
-        return self.client.call(name, fields)
+    def call(self, operation, **fields):
+        return self.client.call(operation, fields)
 
-    def refuse(self, code, name, **fields):
-        error = self.client.refusal(name, fields)
-        self.assertEqual(error.code(), code, f'{name} {fields}: {error.details()}')
+    def refuse(self, code, operation, **fields):
+        error = self.client.refusal(operation, fields)
+        self.assertEqual(error.code(), code, f'{operation} {fields}: {error.details()}')
         self.assertTrue(error.details(), 'an error says something')
         return error.details()
 
@@ -67,7 +67,9 @@ class MayastorV0(unittest.TestCase):
         self.assertEqual(self.call(create, uuid='r', pool='p', size=8 * MIB), made)
         self.refuse(Code.INVALID_ARGUMENT, create, uuid='s', pool='p', size=MIB,
                     share='REPLICA_ISCSI')
-        self.refuse(Code.RESOURCE_EXHAUSTED, create, uuid='s', pool='p', size=96 * MIB)
+        self.call(create, uuid='thick', pool='p', size=60 * MIB)
+        self.refuse(Code.RESOURCE_EXHAUSTED, create, uuid='s', pool='p', size=60 * MIB)
+        self.call(V0 + 'DestroyReplica', uuid='thick')
         self.call(BDEV + 'Create', uri='malloc:///m0?size_mb=1')
         self.refuse(Code.INTERNAL, create, uuid='m0', pool='p', size=MIB)
         self.assertEqual(list(self.call(V0 + 'ListReplicas').replicas), [made])

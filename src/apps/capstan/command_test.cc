@@ -59,7 +59,7 @@ TEST(CommandLine, RepeatedAndOptionalParameters) {
 
 TEST(CommandLine, WrongUsageIsExplained) {
   EXPECT_EQ(error_of({}),
-            "'capstan' needs a command: node, pool, replica, bdev, image, kv, completion");
+            "'capstan' needs a command: node, pool, replica, bdev, image, kv, nvme, completion");
   EXPECT_EQ(error_of({"image"}), "'capstan image' needs a command: import, export");
   EXPECT_NE(error_of({"pool", "create", "p"}).find("DISK"), std::string::npos);
   EXPECT_NE(error_of({"replica", "create", "r", "p"}).find("--size"), std::string::npos);
@@ -76,9 +76,10 @@ TEST(CommandLine, WrongUsageIsExplained) {
 }
 
 TEST(CommandLine, TheWordThatIsWrongIsNamed) {
-  EXPECT_EQ(error_of({"frob"}),
-            "'frob' is no command of 'capstan'. Known are node, pool, replica, bdev, image, kv, "
-            "completion");
+  EXPECT_EQ(
+      error_of({"frob"}),
+      "'frob' is no command of 'capstan'. Known are node, pool, replica, bdev, image, kv, nvme, "
+      "completion");
   EXPECT_EQ(error_of({"-q", "image", "convert", "a", "b"}),
             "'convert' is no command of 'capstan image'. Known are import, export");
   EXPECT_EQ(error_of({"--bogus"}), "unknown option '--bogus'");

@@ -10,8 +10,8 @@
 // env; it runs on the core that opened the store. Memory given to a Task stays valid until it ends.
 // Errors: kInvalidArgument and kNotFound as datastore section 5 words them; kFailedPrecondition for
 // a store that is read-only, locked or closed; kDataLoss for a checksum (with verify_reads);
-// kResourceExhausted when the disk is full. A failed sync: only reads until reopened. What the disk
-// cannot read is kDataLoss; Value::intact() tells. The env outlives it; close() comes before ~Store.
+// kResourceExhausted when the disk is full. After a failed sync it only reads until reopened. What
+// the disk cannot read is kDataLoss; Value::intact() tells. The env outlives it; close() it first.
 #pragma once
 
 #include <atomic>
