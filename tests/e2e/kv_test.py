@@ -103,12 +103,13 @@ class Stores(unittest.TestCase):
                  b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
                  b'HTTP/1.1 101 '),
                 (b'GET / HTTP/1.1\r\nHost: x\r\n\r\n', b'HTTP/1.1 404 '),
-                (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', b'HTTP/1.1 505 ')):
+                (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', b'\x04')):  # SETTINGS: HTTP, no gRPC
             with socket.socket(socket.AF_UNIX) as peer:
                 peer.settimeout(30)
                 peer.connect(path)
                 peer.sendall(request)
-                self.assertEqual(peer.recv(13, socket.MSG_WAITALL), answer)
+                got = peer.recv(13, socket.MSG_WAITALL)
+                self.assertEqual(got if len(answer) > 1 else got[3:4], answer)
         self.assertEqual(self.node.stop(), 0, self.node.log())
         self.assertFalse(os.path.exists(path))
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import unittest
-import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
@@ -66,15 +65,6 @@ class OpenApi(unittest.TestCase):
         document = self.get('/openapi')
         self.assertTrue(document['openapi'].startswith('3.1.'))
         self.assertGreater(len(document['paths']), 30)
-        self.judged(openapi=[document])
-
-    def test_the_v0_tree(self):
-        try:
-            document = self.get('/v0/api/spec')
-        except urllib.error.HTTPError as error:
-            self.assertEqual(error.code, 404)
-            self.skipTest('this node has no /v0 tree')
-        self.assertTrue(all(path.startswith('/v0/') for path in document['paths']))
         self.judged(openapi=[document])
 
     def test_every_schema_of_describe(self):
