@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "apps/capstan_nvme/bench.h"
+#include "base/json_quote.h"
 #include "base/size_text.h"
 #include "core/buffer.h"
 #include "core/os_resolve.h"
@@ -32,25 +33,11 @@ class NoSink final : public core::LogSink {
   void write(const core::LogRecord&) override {}
 };
 
-std::string json_text(std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += '\\';
-    if (byte >= 0x20 && byte < 0x7F)
-      out += c;
-    else
-      out += std::string("\\u00") + kHex[byte / 16] + kHex[byte % 16];
-  }
-  return out + '"';
-}
-
 // Facts in order, as lines of text or as one JSON object.
 class Facts {
  public:
   void text(std::string_view name, std::string_view value) {
-    add(name, std::string(value), json_text(value));
+    add(name, std::string(value), json_quote(value));
   }
   void number(std::string_view name, std::uint64_t value) {
     add(name, std::to_string(value), std::to_string(value));
@@ -82,7 +69,7 @@ class Facts {
   std::string members(const std::string& indent) const {
     std::string out;
     for (const Member& member : members_) {
-      out += (out.empty() ? "\n" : ",\n") + indent + json_text(member.name) + ": " + member.value;
+      out += (out.empty() ? "\n" : ",\n") + indent + json_quote(member.name) + ": " + member.value;
     }
     return out;
   }

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "base/json_quote.h"
 #include "storage/device/file_device.h"
 #include "storage/pool/load.h"
 #include "storage/pool/pool.h"
@@ -17,26 +18,12 @@ using storage::Pool;
 using storage::lvs::Finding;
 using storage::lvs::StoreImage;
 
-std::string json_text(std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += '\\';
-    if (byte >= 0x20 && byte < 0x7F)
-      out += c;
-    else
-      out += std::string("\\u00") + kHex[byte / 16] + kHex[byte % 16];
-  }
-  return out + '"';
-}
-
 // One level of an object or a list, with commas where they belong.
 class JsonLines {
  public:
   explicit JsonLines(std::string indent) : indent_(std::move(indent)) {}
   void field(std::string_view name, const std::string& value) {
-    item(json_text(name) + ": " + value);
+    item(json_quote(name) + ": " + value);
   }
   void item(const std::string& text) { text_ += (text_.empty() ? "\n" : ",\n") + indent_ + text; }
   std::string text(const char* brackets) const {
@@ -84,9 +71,9 @@ PoolAnswer report(const PoolInvocation& call, const StoreImage& image) {
     JsonLines list("    "), object("  ");
     for (const Finding& finding : found)
       list.item(std::string("{\"kind\": \"") + kind_name(finding.kind) +
-                "\", \"text\": " + json_text(finding.text) + "}");
-    object.field("pool", json_text(image.name));
-    object.field("uuid", json_text(image.uuid.text()));
+                "\", \"text\": " + json_quote(finding.text) + "}");
+    object.field("pool", json_quote(image.name));
+    object.field("uuid", json_quote(image.uuid.text()));
     object.field("clean", image.dirty ? "false" : "true");
     object.field("findings", list.text("[]"));
     answer.out = object.text("{}") + "\n";
@@ -147,17 +134,17 @@ std::string volume_json(const StoreImage& image, const storage::lvs::BlobEntry& 
   JsonLines object("      "), attributes("        ");
   for (const auto& xattr : blob.xattrs) {
     const std::size_t end = xattr.value.find_last_not_of('\0');
-    attributes.field(xattr.name, json_text(xattr.value.substr(0, end + 1)));
+    attributes.field(xattr.name, json_quote(xattr.value.substr(0, end + 1)));
   }
-  object.field("name", json_text(blob.name()));
-  object.field("uuid", json_text(blob.uuid().text()));
+  object.field("name", json_quote(blob.name()));
+  object.field("uuid", json_quote(blob.uuid().text()));
   object.field("blob_id", std::to_string(blob.id));
   object.field("size_bytes", std::to_string(blob.num_clusters * image.geometry.cluster_size));
   object.field("allocated_bytes", std::to_string(blob.allocated() * image.geometry.cluster_size));
   object.field("thin", blob.thin() ? "true" : "false");
   object.field("read_only", blob.read_only() ? "true" : "false");
   if (const auto parent = blob.parent()) object.field("parent", std::to_string(*parent));
-  if (!entry.fault.empty()) object.field("damage", json_text(entry.fault));
+  if (!entry.fault.empty()) object.field("damage", json_quote(entry.fault));
   object.field("attributes", attributes.text("{}"));
   return object.text("{}");
 }
@@ -170,8 +157,8 @@ core::Task<PoolAnswer> dump(core::Env& env, PoolInvocation call) {
   if (!image) co_return failed(Error(image.error()).within(call.path));
   const auto& geometry = image->geometry;
   JsonLines object("  "), volumes("    ");
-  object.field("pool", json_text(image->name));
-  object.field("uuid", json_text(image->uuid.text()));
+  object.field("pool", json_quote(image->name));
+  object.field("uuid", json_quote(image->uuid.text()));
   object.field("clean", image->dirty ? "false" : "true");
   object.field("device_bytes", std::to_string((*device)->size_bytes()));
   object.field("size_bytes", std::to_string(image->super.size));

@@ -16,18 +16,6 @@ Result<T> of_option(Result<T> result, std::string_view option) {
   return std::unexpected(std::move(result).error().within("option " + std::string(option)));
 }
 
-// The parts of a list that the variable has joined by commas.
-std::vector<std::string> parts(const Setting& setting) {
-  std::vector<std::string> all;
-  const std::string text = setting.text();
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    if (comma != 0) all.emplace_back(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
-  return all;
-}
-
 rpc::AclTable::Resolver remembering(const Surroundings& surroundings, GateConfig& gate) {
   return [&surroundings, &gate](const std::string& host) -> Result<std::vector<std::string>> {
     if (!surroundings.resolve) return fail(Code::kUnavailable, "names are not resolved here");
@@ -39,7 +27,7 @@ rpc::AclTable::Resolver remembering(const Surroundings& surroundings, GateConfig
 Result<void> read_acl(const Settings& settings, const Surroundings& surroundings,
                       GateConfig& gate) {
   gate.acl.secure = settings.on("secure");
-  gate.allow_all = parts(settings.at("allow-all-rpc"));
+  gate.allow_all = settings.at("allow-all-rpc").parts();
   std::string text = "[]";
   if (settings.given("acl")) {
     gate.acl_file = settings.text("acl");
@@ -64,7 +52,7 @@ Result<void> read_keys(const Settings& settings, const Surroundings& surrounding
 }
 
 Result<void> read_rates(const Settings& settings, GateConfig& gate) {
-  for (const std::string& text : parts(settings.at("rate-limit"))) {
+  for (const std::string& text : settings.at("rate-limit").parts()) {
     auto added = of_option(gate.rates.add_class(text), "--rate-limit");
     if (!added) return added;
   }

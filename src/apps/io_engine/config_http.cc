@@ -12,18 +12,6 @@ namespace {
 constexpr std::uint16_t kMetricsPort = 9932;  // http-rpc section 16
 constexpr std::uint64_t kMebibyte = 1U << 20;
 
-// The parts of a list that the variable has joined by commas.
-std::vector<std::string> parts(const Setting& setting) {
-  std::vector<std::string> all;
-  const std::string text = setting.text();
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    if (comma != 0) all.emplace_back(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
-  return all;
-}
-
 Result<std::size_t> read_connections(const std::string& text) {
   if (text == "unlimited") return std::size_t{0};
   std::size_t count = 0;
@@ -46,8 +34,8 @@ Result<core::Address> parse_metrics_address(std::string_view text) {
 
 Result<HttpConfig> read_http(const Settings& settings) {
   HttpConfig config;
-  config.cors.origins = parts(settings.at("cors-origin"));
-  config.cors.headers = parts(settings.at("cors-header"));
+  config.cors.origins = settings.at("cors-origin").parts();
+  config.cors.headers = settings.at("cors-header").parts();
   config.cors.check_host = !settings.on("cors-any-host");
   auto media = wire::rest::media_preference(settings.text("media-type"));
   if (!media) return std::unexpected(std::move(media).error().within("option --media-type"));
@@ -55,7 +43,7 @@ Result<HttpConfig> read_http(const Settings& settings) {
   TRY_SET(config.connections, read_connections(settings.text("rest-max-connections")));
   config.body_bytes = static_cast<std::size_t>(settings.integer("rest-max-body")) * kMebibyte;
   config.metrics_everywhere = settings.on("http-metrics");
-  for (const std::string& text : parts(settings.at("metrics-addr"))) {
+  for (const std::string& text : settings.at("metrics-addr").parts()) {
     auto address = parse_metrics_address(text);
     if (!address)
       return std::unexpected(std::move(address).error().within("option --metrics-addr"));

@@ -59,7 +59,8 @@ struct Setting {
   Source source = Source::kDefault;
   std::string help;
   bool restart_needed = true;
-  std::string text() const;  // comma-joined
+  std::string text() const;                // comma-joined
+  std::vector<std::string> parts() const;  // also of lists that a variable has joined by commas
 };
 
 class Settings {

@@ -142,6 +142,17 @@ std::string Setting::text() const {
   return joined;
 }
 
+std::vector<std::string> Setting::parts() const {
+  std::vector<std::string> all;
+  const std::string joined = text();
+  for (std::string_view rest = joined; !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    if (comma != 0) all.emplace_back(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return all;
+}
+
 const Setting& Settings::at(std::string_view name) const {
   const auto found = settings_.find(name);
   CAPSTAN_ASSERT(found != settings_.end());
