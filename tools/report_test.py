@@ -35,9 +35,20 @@ class C(unittest.TestCase):
     def test_one(self): pass
 '''
 
+HANGS = '''
+import threading, unittest
+class A(unittest.TestCase):
+    def test_hangs(self):
+        thread = threading.Thread(target=threading.Event().wait)
+        thread.start()
+        thread.join()
+    def test_next(self): pass
+'''
 
-def last_line(*command):
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+
+def last_line(*command, **variables):
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False,
+                          env={**os.environ, **variables})
     return done.stdout.strip().splitlines()[-1], done.returncode
 
 
@@ -69,13 +80,19 @@ class Reports(unittest.TestCase):
         self.assertEqual(self.report([('a', 'run'), ('b', 'notrun')]),
                          ('1 passed, 1 failed, 0 skipped', 1))
 
-    def test_python_tests(self):
+    def run_tests(self, text, **variables):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'x_test.py')
             with open(path, 'w', encoding='utf-8') as file:
-                file.write(PYTHON)
-            self.assertEqual(last_line(os.path.join(TOOLS, 'run-python-tests'), path),
-                             ('1 passed, 3 failed, 2 skipped', 1))
+                file.write(text)
+            return last_line(os.path.join(TOOLS, 'run-python-tests'), path, **variables)
+
+    def test_python_tests(self):
+        self.assertEqual(self.run_tests(PYTHON), ('1 passed, 3 failed, 2 skipped', 1))
+
+    def test_a_test_that_hangs_is_a_failure_and_the_others_run(self):
+        self.assertEqual(self.run_tests(HANGS, CAPSTAN_TEST_LIMIT='1'),
+                         ('1 passed, 1 failed, 0 skipped', 1))
 
 
 if __name__ == '__main__':
