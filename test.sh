@@ -80,7 +80,8 @@ unit_tests() {
   rm -rf "$results"
   mkdir -p "$results"
   UBSAN_OPTIONS=print_stacktrace=1 \
-    ctest --test-dir build/asan -j2 --timeout 1500 --output-on-failure --output-junit "$PWD/$results.junit"
+    ctest --test-dir build/asan -j2 --timeout 1500 --output-on-failure \
+    --output-junit "$PWD/$results.junit"
   tools/ctest-report "$results.junit" "$results"
 }
 
