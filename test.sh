@@ -13,9 +13,9 @@ usage() {
 
 It installs missing Debian packages, then: unit tests and simulation under ASan and UBSan, house
 rules (tools/tidy, clang-format, coroutine checks of clang-tidy), end-to-end and conformance tests
-against running nodes, idle cost of the release build, the runtime under TSan, a few seconds of
-every fuzz target. The
-first run takes about half an hour on two cores, later ones a few minutes. Logs: build/test-logs.
+against running nodes, idle cost and allocations of the release build, the runtime under TSan, a
+few seconds of every fuzz target. The first run takes about half an hour on two cores, later ones
+take less. Logs: build/test-logs.
 FUZZ_SECONDS=n sets how long each fuzz target runs (default 5).
 TEXT
 }
@@ -123,6 +123,17 @@ thread_tests() {
   echo "$sum passed, $bad failed"
 }
 
+# A GoogleTest program that only builds without sanitizers have.
+allocation_tests() {
+  local log=$logs/allocations.log good
+  if build/release/rpc_allocation_test >"$log" 2>&1; then
+    good=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?\.$/\1/p' "$log")
+  fi
+  if [ -n "${good:-}" ]; then echo "$good passed, 0 failed"; return; fi
+  tail -n 60 "$log"
+  echo "0 passed, 1 failed"
+}
+
 fuzz_smoke() {
   local good=0 bad=0 target name log seeds
   for target in build/fuzz/bin/*_fuzz; do
@@ -161,7 +172,8 @@ counted "house rules" tools/tidy
 counted "format" code_format
 counted "coroutine checks" tools/lint-coroutines
 
-if needed "build release" tools/build.sh release; then
+if needed "build release" tools/build.sh release all rpc_allocation_test; then
+  counted "allocations of a call" allocation_tests
   export CAPSTAN_BIN=$PWD/build/asan/bin CAPSTAN_RELEASE_BIN=$PWD/build/release/bin
   counted "end to end" tools/run-python-tests tests/e2e/*_test.py
   counted "conformance" tools/run-python-tests tests/conformance/*_test.py

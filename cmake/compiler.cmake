@@ -25,6 +25,9 @@ add_compile_options(-fno-omit-frame-pointer -fstack-protector-strong
 add_link_options(-fuse-ld=lld-19)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g -flto=thin -march=x86-64-v2 -D_FORTIFY_SOURCE=2")
+  # Linking compiles: what has not changed since the last link is not compiled again.
+  add_link_options(LINKER:--thinlto-cache-dir=${CMAKE_BINARY_DIR}/thinlto
+    LINKER:--thinlto-cache-policy=cache_size_bytes=1g)
 elseif(CAPSTAN_SANITIZE)
   set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
   add_compile_options(-fsanitize=${CAPSTAN_SANITIZE} -fno-sanitize-recover=all)

@@ -1,5 +1,4 @@
-// Why this file exists: schemas as http-rpc sections 13.3 and 13.4 have them, byte by byte, and
-// that the binary schema of a message says as many bytes as its encoding has.
+// Why this file exists: schemas as http-rpc sections 13.3 and 13.4 have them, byte by byte.
 #include "rpc/schema.h"
 
 #include <gtest/gtest.h>

@@ -55,7 +55,7 @@ class Start(unittest.TestCase):
             'asymmetricNamespaceAccess': False, 'logicalVolumeManager': False,
             'snapshotRebuild': False, 'rdmaCapableIoEngine': False})
         self.assertFalse(info['previous_features']['asymmetricNamespaceAccess'])
-        for option in ('enable-lvm', 'enable-rdma', 'enable-snapshot-rebuild', 'nexus-ana'):
+        for option in ('enable-lvm', 'enable-rdma', 'enable-snapshot-rebuild'):
             self.assertRegex(self.node.log(), f'without effect here: .*{option}')
 
     def test_one_api_version(self):

@@ -211,8 +211,8 @@ constexpr OptionSpec kOptions[] = {
      "false", 0, 0, kCompatible, true, "Rebuild of snapshots; announced once it exists here"},
     {"enable-rdma", "--enable-rdma", "ENABLE_RDMA", kSwitch, "", "false", 0, 0, kCompatible, true,
      "RDMA transport of the target; announced once it exists here"},
-    {"nexus-ana", "", "NEXUS_NVMF_ANA_ENABLE", kText, "1", "", 0, 0, kCompatible, true,
-     "1: asymmetric namespace access; announced once it exists here"},
+    {"nexus-ana", "", "NEXUS_NVMF_ANA_ENABLE", kText, "1", "", 0, 0, kActs, true,
+     "1: nexus_share may announce asymmetric namespace access; any other value: never"},
 
     // --- commands ---
     {"check-config", "--check-config", "", kSwitch, "", "false", 0, 0, kCommand, true,

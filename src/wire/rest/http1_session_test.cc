@@ -397,8 +397,9 @@ TEST(RestSession, ADrippingHead) {
   });
 }
 
-Task<void> send_all(Peer* peer, std::string bytes) {
+Task<void> send_all(Peer* peer, std::string bytes, bool* sent) {
   EXPECT_TRUE(co_await peer->send(std::move(bytes)));
+  *sent = true;
 }
 
 TEST(RestSession, BytesSentAheadAreBounded) {
@@ -408,7 +409,10 @@ TEST(RestSession, BytesSentAheadAreBounded) {
     std::string many;
     for (int i = 0; i < 5000; ++i) many += GET("/version");
     core::Scope scope;
-    scope.spawn(send_all(&peer, std::move(many)));
+    bool sent = false;
+    scope.spawn(send_all(&peer, std::move(many), &sent));
+    co_await pause(500 * core::kMillisecond);  // the first call takes a second
+    EXPECT_FALSE(sent);                        // so what was sent ahead waits on its way
     const std::string answers = co_await peer.receive(5000 * kVersion.size());
     EXPECT_TRUE(answers.starts_with("HTTP/1.1 200 OK\r\n"));
     co_await scope.join();
