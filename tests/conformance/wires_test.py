@@ -34,6 +34,7 @@ VOLATILE = {'uptime_ms', 'started', 'instance_uuid', 'text', 'grpc_endpoint', 't
 DERIVED_UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}')
 # The port of the NVMe target, which the node chose itself.
 LISTENS = re.compile(r'listening on [0-9.]+:[0-9]+')
+STALLS = re.compile(r'\b\d+ stalls\b')
 
 
 def story(node):
@@ -166,6 +167,7 @@ def same_everywhere(value, node):
         return [same_everywhere(v, node) for v in value]
     if isinstance(value, str):
         value = LISTENS.sub('listening on PORT', DERIVED_UUID.sub('DERIVED', value))
+        value = STALLS.sub('N stalls', value)      # a busy machine
         return value.replace(node.folder, 'FOLDER').replace(str(node.port), 'PORT')
     return value
 
