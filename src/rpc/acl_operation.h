@@ -50,6 +50,7 @@ class Acl {
   // An address for metrics: GET /metrics is let through, and nothing else, for every wire and
   // whatever the list says.
   void add_metrics_listener(std::string listener);
+  bool is_metrics_listener(std::string_view listener) const { return metrics_.contains(listener); }
 
   // The policy for what arrives at `listener`. Valid until replace().
   const AclPolicy& policy(std::string_view listener, std::string_view wire) const;

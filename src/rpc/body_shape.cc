@@ -88,7 +88,7 @@ std::string query_name(const FieldPath& field) {
   std::string name;
   for (const auto* part : field) {
     if (!name.empty()) name += '.';
-    name += part->name();
+    name += part->has_json_name() ? part->json_name() : part->name();
   }
   return name;
 }

@@ -39,7 +39,7 @@ BodyShape response_shape(const google::protobuf::MethodDescriptor& method,
 // path or `set`. For methods with a body exactly binding.query. In the order of declaration.
 std::vector<FieldPath> query_fields(const google::protobuf::MethodDescriptor& method,
                                     const HttpBinding& binding);
-// "a.b": how a query names such a field.
+// "a.b": how a query names such a field, by its json_name where the declaration gives one.
 std::string query_name(const FieldPath& field);
 
 // BodyShape::hidden on a walk through a message: what it means at one level.

@@ -287,7 +287,7 @@ std::vector<std::string> query_names(const std::vector<FieldPath>& fields) {
       return other.back()->name() == field.back()->name();
     };
     const bool alone = std::ranges::count_if(fields, same_end) == 1;
-    names.push_back(alone ? std::string(field.back()->name()) : query_name(field));
+    names.push_back(query_name(alone ? FieldPath{field.back()} : field));
   }
   return names;
 }

@@ -8,6 +8,7 @@
 //   rate limit   how often
 //   deadline     until when; outside of the concurrency limit, so that a late call takes no slot
 //   concurrency  how many at once
+//   revision     up to which change of the node's state an answer goes
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -29,6 +30,7 @@ enum class Place : std::uint8_t {
   kRateLimit,
   kDeadline,
   kConcurrency,
+  kRevision,
 };
 
 // The rest of the chain, ending in the handler.

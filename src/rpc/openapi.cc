@@ -3,9 +3,12 @@
 #include "rpc/openapi.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <map>
 #include <set>
 
+#include "rpc/api_comments.h"
 #include "rpc/body_shape.h"
 #include "rpc/describe_tree.h"
 #include "rpc/json_text.h"
@@ -39,6 +42,34 @@ std::string operation_id(const Operation& operation) {
   return id;
 }
 
+// "get_node_pool_replicas" for GET /v0/nodes/{…}/pools/{…}/replicas: what clients that are
+// generated from Mayastor's own document call it.
+std::string v0_operation_id(const HttpBinding& binding) {
+  static constexpr std::array<std::array<std::string_view, 2>, 5> kSingular = {
+      {{"nodes", "node"},
+       {"pools", "pool"},
+       {"replicas", "replica"},
+       {"nexuses", "nexus"},
+       {"children", "child"}}};
+  std::string id = binding.method == "DELETE" ? "del" : binding.method;
+  std::ranges::transform(id, id.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (std::size_t i = 1; i < binding.steps.size(); ++i) {
+    const auto& step = binding.steps[i];
+    if (step.kind != HttpStep::Kind::kLiteral || step.name == "nvmf") continue;
+    const bool one =
+        i + 1 < binding.steps.size() && binding.steps[i + 1].kind != HttpStep::Kind::kLiteral;
+    const auto known =
+        std::ranges::find(kSingular, step.name, [](const auto& pair) { return pair[0]; });
+    id += "_" + (one && known != kSingular.end() ? std::string((*known)[1]) : step.name);
+  }
+  return id;
+}
+
+// Whether there is anything for a body to say.
+bool has_body_fields(const BodyShape& shape) {
+  return shape.field || static_cast<std::size_t>(shape.type->field_count()) > shape.hidden.size();
+}
+
 class Document {
  public:
   explicit Document(const OpenApiOptions& options) : options_(options), schemas_(options.style) {}
@@ -52,6 +83,8 @@ class Document {
   std::string query_parameters(const OpenApiRoute& route);
   std::string request_body(const OpenApiRoute& route);
   std::string success(const OpenApiRoute& route);
+  // ,"description":… of what the declaration says, or nothing.
+  static std::string description(std::string_view comment);
   // "content" of a body; `streamed`: of its elements.
   std::string content(const std::string& schema, bool streamed) const;
   std::string shape_schema(const BodyShape& shape, bool any_json);
@@ -59,6 +92,7 @@ class Document {
   std::string components() const;
 
   const OpenApiOptions& options_;
+  const ApiComments comments_;
   OpenApiSchemas schemas_;
   // By template, then by method in small letters.
   std::map<std::string, std::map<std::string, std::string>> paths_;
@@ -79,6 +113,10 @@ std::vector<std::string> Document::argument_names(const HttpBinding& binding) {
   return names;
 }
 
+std::string Document::description(std::string_view comment) {
+  return comment.empty() ? "" : R"(,"description":)" + json_quoted(comment);
+}
+
 std::string Document::path_parameters(const HttpBinding& binding,
                                       const std::vector<std::string>& names) {
   std::string text;
@@ -87,9 +125,8 @@ std::string Document::path_parameters(const HttpBinding& binding,
     if (step.kind == HttpStep::Kind::kLiteral) continue;
     if (!text.empty()) text += ',';
     text += R"({"name":)" + json_quoted(names[at++]) + R"(,"in":"path","required":true)";
-    if (step.kind == HttpStep::Kind::kTail) {
-      text += R"(,"description":"any number of further segments")";
-    }
+    text += description(step.kind == HttpStep::Kind::kTail ? "any number of further segments"
+                                                           : comments_.of(*step.field.back()));
     text += R"(,"schema":)" + schemas_.text_schema(*step.field.back()) + "}";
   }
   return text;
@@ -104,7 +141,8 @@ std::string Document::query_parameters(const OpenApiRoute& route) {
     std::string schema = schemas_.text_schema(field);
     if (field.is_repeated()) schema = R"({"type":"array","items":)" + schema + "}";
     text += (i > 0 ? "," : "") + (R"({"name":)" + json_quoted(names[i])) + R"(,"in":"query")" +
-            (field.is_repeated() ? R"(,"explode":true)" : "") + R"(,"schema":)" + schema + "}";
+            (field.is_repeated() ? R"(,"explode":true)" : "") + description(comments_.of(field)) +
+            R"(,"schema":)" + schema + "}";
   }
   return text;
 }
@@ -157,12 +195,13 @@ std::string Document::success(const OpenApiRoute& route) {
 }
 
 std::string Document::operation(const OpenApiRoute& route, const std::vector<std::string>& names) {
-  std::string id = operation_id(*route.operation);
+  std::string id = options_.v0 ? v0_operation_id(*route.binding) : operation_id(*route.operation);
   if (const int seen = ++ids_[id]; seen > 1) id += "_" + std::to_string(seen);
   const std::string tag(route.operation->service());
   tags_.insert(tag);
   std::string text = R"({"operationId":)" + json_quoted(id) + R"(,"summary":)" +
-                     json_quoted(operation_title(*route.operation)) + R"(,"tags":[)" +
+                     json_quoted(operation_title(*route.operation)) +
+                     description(comments_.of(route.operation->method())) + R"(,"tags":[)" +
                      json_quoted(tag) + "]";
   const std::string in_path = path_parameters(*route.binding, names);
   const std::string in_query = query_parameters(route);
@@ -170,7 +209,9 @@ std::string Document::operation(const OpenApiRoute& route, const std::vector<std
     text += R"(,"parameters":[)" + in_path + (in_path.empty() || in_query.empty() ? "" : ",") +
             in_query + "]";
   }
-  if (route.binding->has_body()) text += "," + request_body(route);
+  const bool empty =
+      options_.v0 && !has_body_fields(request_shape(route.operation->method(), *route.binding));
+  if (route.binding->has_body() && !empty) text += "," + request_body(route);
   text += R"(,"responses":{)" + success(route);
   if (!options_.v0) text += R"(,"400":{"$ref":"#/components/responses/BadRequest"})";
   return text + R"(,"default":{"$ref":"#/components/responses/Error"}}})";

@@ -13,6 +13,8 @@
 #include "node/node.pb.h"
 #include "pool.pb.h"
 #include "replica.pb.h"
+#include "rest/v0.pb.h"
+#include "rpc/api_comments.h"
 #include "rpc/media_testing.h"
 #include "rpc/options.pb.h"
 
@@ -170,6 +172,43 @@ TEST_F(OpenApiTest, SaysWhatEachAnswerLooksLike) {
             R"("schema":{"type":"array","items":{"type":"string"}}})");
   EXPECT_EQ(text("/paths/~1watch~1{all}/get/responses/200/content/application~1json"),
             R"({"schema":{"$ref":"#/components/schemas/demo.Pair"},"x-capstan-stream":true})");
+}
+
+// What the comments of api/*.proto say stands in the document.
+TEST_F(OpenApiTest, CommentsAreDescriptions) {
+  add_all();
+  const element root = parse(openapi(routes_, {"Capstan", "1"}));
+  const auto text = [&](const char* pointer) {
+    const auto found = root.at_pointer(pointer).get_string();
+    return found.error() == simdjson::SUCCESS ? std::string(found.value_unsafe()) : "none";
+  };
+  EXPECT_EQ(text("/paths/~1pools~1{pool_id}/put/description"),
+            "Formats a disk as a pool, or opens the pool of that name which is on it already.");
+  EXPECT_EQ(text("/paths/~1pools~1{pool_id}~1export/post/description"),
+            "Closes the pool; its data stays on the disk.");
+  const ApiComments comments;
+  EXPECT_EQ(comments.of(*::mayastor::v1::Pool::descriptor()->FindFieldByName("capacity")),
+            "bytes that replicas can own");
+  EXPECT_EQ(comments.of(*::mayastor::v1::Pool::descriptor()->FindFieldByName("name")), "");
+}
+
+TEST_F(OpenApiTest, V0OperationsAreCalledAsTheControlPlanesClientsCallThem) {
+  const auto* file = rest::v0::Pool::descriptor()->file();
+  for (int i = 0; i < file->service_count(); ++i) add(*file->service(i));
+  OpenApiOptions options{"Capstan", "v0", JsonStyle::v0(), true};
+  const element root = parse(openapi(routes_, options));
+  const auto id = [&](const std::string& pointer) {
+    return std::string(root.at_pointer("/paths/" + pointer + "/operationId").get_string().value());
+  };
+  EXPECT_EQ(id("~1v0~1nodes/get"), "get_nodes");
+  EXPECT_EQ(id("~1v0~1nodes~1{node_id}~1pools~1{pool_id}/put"), "put_node_pool");
+  const std::string share =
+      "~1v0~1nodes~1{node_id}~1pools~1{pool_id}~1replicas~1{replica_id}~1share";
+  EXPECT_EQ(id(share + "/delete"), "del_node_pool_replica_share");
+  EXPECT_EQ(id(share + "~1nvmf/put"), "put_node_pool_replica_share");
+  EXPECT_TRUE(root.at_pointer("/paths/" + share + "~1nvmf/put/requestBody").error());
+  EXPECT_EQ(id("~1v0~1nodes~1{node_id}~1nexuses~1{nexus_id}~1children~1{child}/get"),
+            "get_node_nexus_child");
 }
 
 }  // namespace

@@ -230,6 +230,31 @@ TEST_F(MonitorTest, WhoIsUpToDateGetsNoModel) {
   EXPECT_EQ(seen[0].pools_size(), 0);
 }
 
+// Who changes something and wants to read it from a copy is told which revision has it.
+TEST_F(MonitorTest, TheRevisionOfAChangeIsKnownAtOnce) {
+  auto& feed = node_->monitors.feed();
+  ASSERT_TRUE(create_pool("p", "malloc:///p?size_mb=64"));
+  EXPECT_EQ(feed.settle(), "") << "nobody keeps a copy";
+  const auto copy = subscribe({StateFeed::What::kPool, StateFeed::What::kReplica});
+  ASSERT_TRUE(copy);
+  while (copy->try_next()) {
+  }
+  ASSERT_TRUE(create_replica("r", "p", 16 * kMiB, true));
+  std::string settled;
+  world_.run([](StateFeed* of, std::string* into) -> core::Task<void> {
+    *into = of->settle();
+    co_return;
+  }(&feed, &settled));
+  std::uint64_t newest = 0;
+  bool replica = false;
+  while (const auto change = copy->try_next()) {
+    newest = change->rev;
+    replica = replica || change->key.what == StateFeed::What::kReplica;
+  }
+  EXPECT_TRUE(replica);
+  EXPECT_EQ(settled, std::to_string(feed.epoch()) + "-" + std::to_string(newest));
+}
+
 // The last watcher leaves, then the last pool goes: who comes back must be told.
 TEST_F(MonitorTest, WhatHappenedWhileNobodyWatchedIsTold) {
   ASSERT_TRUE(create_pool("p", "malloc:///p?size_mb=64"));

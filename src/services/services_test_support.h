@@ -23,6 +23,7 @@
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
+#include "services/rest_v0.h"
 #include "services/spdk.h"
 #include "services/stats_v1.h"
 
@@ -83,6 +84,7 @@ struct TestNode {
         mayastor_v0(engine, info, host),
         devices_v0(devices),
         stats(engine),
+        rest_v0(engine, info, pools, host, directory, allowed),
         monitors(engine),
         node(engine, directory, info, metrics, reactors, {}),
         images(engine),
@@ -102,6 +104,7 @@ struct TestNode {
     EXPECT_TRUE(bind_bdev_v1(directory, devices));
     EXPECT_TRUE(bind_host_v1(directory, host));
     EXPECT_TRUE(bind_stats_v1(directory, stats));
+    EXPECT_TRUE(bind_rest_v0(directory, rest_v0));
     EXPECT_TRUE(bind_monitor(directory, monitors));
     EXPECT_TRUE(bind_mayastor_v0(directory, mayastor_v0, devices_v0));
     EXPECT_TRUE(bind_node(directory, node));
@@ -128,6 +131,7 @@ struct TestNode {
   MayastorServiceV0 mayastor_v0;
   BdevServiceV0 devices_v0;
   StatsServiceV1 stats;
+  RestServiceV0 rest_v0;
   MonitorService monitors;
   NodeService node;
   ImageService images;

@@ -164,6 +164,13 @@ Result<std::unique_ptr<StateFeed::Subscription>> StateFeed::subscribe(std::set<W
   return made;
 }
 
+std::string StateFeed::settle() {
+  if (subscriptions_.empty() || objects_.size() > limits::kStateSettleObjects) return {};
+  whole_ = true;
+  look();
+  return std::to_string(epoch_) + "-" + std::to_string(rev_);
+}
+
 void StateFeed::published(std::string_view category, std::string_view, std::string_view,
                           const EventBus::Details&) {
   if (category == "pool" || category == "replica") look_soon();

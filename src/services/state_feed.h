@@ -90,6 +90,9 @@ class StateFeed final : private EventBus::Listener, private storage::DeviceRegis
   Result<std::unique_ptr<Subscription>> subscribe(std::set<What> kinds);
   std::uint64_t epoch() const { return epoch_; }  // of this start of the node, never 0
   std::uint64_t rev() const { return rev_; }
+  // "<epoch>-<rev>" of a model that has everything that has happened by now; empty when nobody
+  // watches, or when there are more objects (limits::kStateSettleObjects) than to look at at once.
+  std::string settle();
 
  private:
   void published(std::string_view category, std::string_view action, std::string_view target,

@@ -29,6 +29,7 @@
 #include "pool.pb.h"
 #include "registration.pb.h"
 #include "replica.pb.h"
+#include "rest/v0.pb.h"
 #include "rpc/operation.h"
 #include "rpc/options.pb.h"
 #include "snapshot-rebuild.pb.h"
@@ -226,6 +227,7 @@ std::vector<const pb::MethodDescriptor*> all_methods() {
       ::grpc::reflection::v1alpha::ServerReflectionRequest::descriptor()->file(),
       node::v1::Version::descriptor()->file(),
       node::v1::Extent::descriptor()->file(),
+      rest::v0::Pool::descriptor()->file(),
       ::spdk::Version::descriptor()->file(),
       ::spdk::LogLevel::descriptor()->file(),
       ::spdk::Notification::descriptor()->file(),

@@ -20,7 +20,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
 from node import ROOT, Node, wait_until  # noqa: E402
-from wires import DRIVERS as ALL_DRIVERS, JsonRpcWire  # noqa: E402
+from wires import DRIVERS, metrics_of  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from wires_test import error_matrix  # noqa: E402
@@ -33,8 +33,6 @@ DESTROY = 'mayastor.v1.PoolRpc/DestroyPool'
 CREATE = 'mayastor.v1.PoolRpc/CreatePool'
 GET_BDEVS = 'spdk.Bdev/GetBdevs'
 METRICS = 'capstan.node.v1.NodeRpc/GetMetrics'
-# HTTP refuses before the interceptors, without words and metrics of theirs: src/wire/rest's tests.
-DRIVERS = [driver for driver in ALL_DRIVERS if driver.name != 'rest']
 
 
 def url64(data):
@@ -83,15 +81,8 @@ class Cases(unittest.TestCase):
         return made
 
     def metric(self, node, operation, wire, code, name='capstan_calls_ended_total'):
-        """The counter, asked over the JSON-RPC socket, where no token is needed."""
-        asking = JsonRpcWire.__new__(JsonRpcWire)
-        asking.node = node
-        with asking.connect() as peer:
-            peer.sendall(json.dumps({'jsonrpc': '2.0', 'id': 1,
-                                     'method': 'node_get_metrics'}).encode())
-            text = asking.receive(peer)['result']['text']
         wanted = [f'operation="{operation}"', f'wire="{wire}"', f'code="{code}"']
-        return sum(float(line.rsplit(' ', 1)[1]) for line in text.splitlines()
+        return sum(float(line.rsplit(' ', 1)[1]) for line in metrics_of(node).splitlines()
                    if line.startswith(name + '{') and all(label in line for label in wanted))
 
     def check_refusal(self, node, wire, operation, code, outcome, times=1):
@@ -106,6 +97,12 @@ class Cases(unittest.TestCase):
             self.assertRegex(record, rf'code={code}\b')
             self.assertRegex(record, r'duration_us=\d+')
             self.assertRegex(record, r'peer=\S')
+
+    def refused_by_the_list(self, wire, outcome):
+        if wire.name == 'rest':  # says nothing to whom it refuses
+            return outcome.native == 'PERMISSION_DENIED' and outcome.own_words \
+                and not outcome.message
+        return 'access list' in outcome.message
 
     # --- denied ---
     def test_denied_by_the_access_list(self):
@@ -127,15 +124,16 @@ class Cases(unittest.TestCase):
                                    wire.call(DESTROY, {'name': 'guarded'}))
                 # The same operation with another argument reaches its handler.
                 other = wire.call(DESTROY, {'name': 'other'})
-                self.assertNotIn('access list', other.message)
+                self.assertFalse(self.refused_by_the_list(wire, other), other)
                 self.assertIsNotNone(wire.call(LIST, {}).answer)
         write('GET /pools')
         node.process.send_signal(signal.SIGHUP)
         wait_until(lambda: 'reloaded' in node.log(), 30, 'the list to be read again')
         for wire in wires:
             with self.subTest(wire.name):
-                self.assertIn('access list', wire.call(LIST, {}).message)
-                self.assertNotIn('access list', wire.call(DESTROY, {'name': 'guarded'}).message)
+                self.assertTrue(self.refused_by_the_list(wire, wire.call(LIST, {})))
+                self.assertFalse(self.refused_by_the_list(wire,
+                                                          wire.call(DESTROY, {'name': 'guarded'})))
         with open(file, 'w', encoding='ascii') as out:
             out.write('{')
         node.process.send_signal(signal.SIGHUP)
@@ -158,10 +156,24 @@ class Cases(unittest.TestCase):
         for wire in self.wires(node):
             with self.subTest(wire.name):
                 outcome = wire.call(DESTROY, {'name': 'p'})
-                if wire.name == 'rest':  # says nothing to whom it refuses
-                    self.assertEqual(outcome.native, '401')
-                else:
-                    self.assertEqual('access list' not in outcome.message, wire.name == 'jsonrpc')
+                self.assertEqual(self.refused_by_the_list(wire, outcome), wire.name != 'jsonrpc')
+
+    def test_what_stands_for_no_operation_is_counted(self):
+        node = self.node()
+        wire = next(driver for driver in DRIVERS if driver.name == 'rest')(node)
+        self.addCleanup(wire.close)
+        for method, path, status in (('GET', '/nope?secret=1', 404), ('POST', '/version', 405),
+                                     ('GET', '/pools/a%20b', 400)):
+            connection = wire.connect()
+            connection.request(method, path)
+            self.assertEqual(connection.getresponse().status, status)
+            connection.close()
+        for code, times in (('UNIMPLEMENTED', 2), ('INVALID_ARGUMENT', 1)):
+            self.assertIn(f'capstan_requests_refused_total{{wire="rest",code="{code}"}} {times}',
+                          metrics_of(node))
+        records = [line for line in node.log().splitlines() if 'request_refused' in line]
+        self.assertEqual(len(records), 3, records)
+        self.assertNotIn('secret', node.log())
 
     # --- limited ---
     def test_limited(self):

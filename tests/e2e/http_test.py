@@ -2,6 +2,7 @@
 """The HTTP wire of a real node, as curl and a program that knows nothing of us see it."""
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -179,6 +180,25 @@ class Http(unittest.TestCase):
         self.assertEqual(self.curl.json('GET', '/health/live'), (200, {'live': True}))
         self.assertEqual(self.curl.json('GET', '/health/ready'),
                          (200, {'ready': True, 'state': 'ready'}))
+
+    @unittest.skipUnless(shutil.which('node'), 'node runs the script of the page')
+    def test_the_page_to_try_calls(self):
+        page = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'try_page.js')
+        done = subprocess.run(['node', page, f'http://127.0.0.1:{self.node.port}'], text=True,
+                              capture_output=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        seen = json.loads(done.stdout)
+        self.assertTrue(seen['title'].startswith('Capstan storage node '), seen['title'])
+        self.assertGreater(seen['shown'], 100)
+        self.assertEqual((seen['found'], seen['nothing']), (1, 'Nothing matches.'))
+        self.assertTrue(seen['version'].startswith('200 OK\n{\n'), seen['version'])
+        self.assertIn('"release": ', seen['version'])
+        self.assertTrue(seen['described'][0].startswith('Formats a disk as a pool'))
+        self.assertIn('disks', json.loads(seen['template']))
+        self.assertTrue(seen['complaint'].startswith('400 Bad Request\n'), seen['complaint'])
+        self.assertIn('pool_id', seen['complaint'])
+        self.assertTrue(seen['stream'].startswith('200 OK\n'), seen['stream'])
+        self.assertEqual((seen['stoppable'], seen['stopped']), (True, True))
 
     def test_any_json_of_the_json_rpc_bridge(self):
         status, listed = self.curl.json('PUT', '/jsonrpc/bdev_get_bdevs', {})

@@ -87,6 +87,31 @@ void http_page(std::ostringstream& out) {
   }
 }
 
+void v0_page(std::ostringstream& out) {
+  out << "\n## HTTP under /v0\n\n"
+         "As Mayastor's control plane says it: `{\"details\", \"message\", \"kind\"}`, for "
+         "everything "
+         "that is refused\nthere. `kind` is `Deserialize` for a path, query or body that does not "
+         "read (400, 415), `NotAcceptable`\nfor 406, `NotFound` for an unknown path. An error "
+         "whose "
+         "reason is one of the second table says that.\n\n"
+         "| code | status | kind |\n|---|---|---|\n";
+  for (int value = 1; value < kCodes; ++value) {
+    const auto v0 = wire::rest::v0_status({static_cast<Code>(value), 0, "x", {}});
+    out << "| " << code_name(static_cast<Code>(value)) << " | " << v0.status << " | " << v0.kind
+        << " |\n";
+  }
+  out << "\n| reason | status | kind |\n|---|---|---|\n";
+  for (const char* reason :
+       {"TIMEOUT", "CONFLICT", "IN_USE", "DELETING", "ALREADY_SHARED", "NOT_SHARED",
+        "ALREADY_PUBLISHED", "NOT_PUBLISHED", "CAPACITY_LIMIT_EXCEEDED", "FAILED_PERSIST"}) {
+    auto details = std::make_shared<ErrorDetails>();
+    details->reason = reason;
+    const auto v0 = wire::rest::v0_status({Code::kUnknown, 0, "x", {}, std::move(details)});
+    out << "| " << reason << " | " << v0.status << " | " << v0.kind << " |\n";
+  }
+}
+
 std::string page() {
   std::ostringstream out;
   out << "# Errors on each wire\n\n"
@@ -121,6 +146,7 @@ std::string page() {
     out << "| " << known.name << " | " << code_name(error.code) << cells(error);
   }
   http_page(out);
+  v0_page(out);
   return out.str();
 }
 
@@ -159,6 +185,42 @@ TEST(ErrorMatrix, HttpClientsTellFailureFromSuccess) {
     names.insert(native.name);
   }
   EXPECT_EQ(names.size(), 16U);  // the id tells them all apart
+}
+
+// The list of kinds is closed: a client that was generated from the control plane's document
+// refuses what it does not know.
+TEST(ErrorMatrix, V0KindsAreThoseOfTheControlPlane) {
+  const std::set<std::string_view> kinds = {"Timeout",
+                                            "Deserialize",
+                                            "Internal",
+                                            "InvalidArgument",
+                                            "DeadlineExceeded",
+                                            "NotFound",
+                                            "AlreadyExists",
+                                            "PermissionDenied",
+                                            "ResourceExhausted",
+                                            "FailedPrecondition",
+                                            "NotShared",
+                                            "NotPublished",
+                                            "AlreadyPublished",
+                                            "AlreadyShared",
+                                            "Aborted",
+                                            "OutOfRange",
+                                            "Unimplemented",
+                                            "Unavailable",
+                                            "Unauthenticated",
+                                            "Unauthorized",
+                                            "Conflict",
+                                            "FailedPersist",
+                                            "Deleting",
+                                            "InUse",
+                                            "CapacityLimitExceeded",
+                                            "NotAcceptable"};
+  for (int value = 1; value < kCodes; ++value) {
+    const auto v0 = wire::rest::v0_status({static_cast<Code>(value), 0, "x", {}});
+    EXPECT_GE(v0.status, 400U) << value;
+    EXPECT_TRUE(kinds.contains(v0.kind)) << v0.kind;
+  }
 }
 
 TEST(ErrorMatrix, JsonRpcCodesAreErrnosOrOfJsonRpc) {

@@ -67,6 +67,11 @@ class OpenApi(unittest.TestCase):
         self.assertGreater(len(document['paths']), 30)
         self.judged(openapi=[document])
 
+    def test_the_control_planes_tree(self):
+        document = self.get('/v0/api/spec')
+        self.assertGreater(len(document['paths']), 20)
+        self.judged(openapi=[document])
+
     def test_every_schema_of_describe(self):
         services = []
 

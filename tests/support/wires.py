@@ -196,6 +196,7 @@ class RestWire(Wire):
     """HTTP/1.1 by the paths of the declarations, JSON as the native tree has it."""
     name = 'rest'
     is_unix = False
+    headers = {}             # of every request
 
     def serves(self, operation):
         return True
@@ -351,6 +352,7 @@ class RestWire(Wire):
         return http.client.HTTPConnection('127.0.0.1', self.node.port, timeout=timeout)
 
     def send(self, connection, name, fields, headers=None):
+        headers = {**self.headers, **(headers or {})}
         if isinstance(fields, list):
             method, target, _ = self.request_line(name, fields[0] if fields else {})
             binding = self.binding_for(name, self.with_store(name, fields[0] if fields else {}))
@@ -361,12 +363,12 @@ class RestWire(Wire):
                     one = self.without(one, field)
                 message = self.client.method(name).input_type
                 lines.append(json.dumps(self.hexed(message, one)) + '\n')
-            connection.request(method, target, ''.join(lines).encode(), headers or {})
+            connection.request(method, target, ''.join(lines).encode(), headers)
             return
         method, target, body = self.request_line(name, fields)
         data = None if body is None and method in ('GET', 'DELETE') else \
             self.body_of(name, fields, body).encode()
-        connection.request(method, target, data, headers or {})
+        connection.request(method, target, data, headers)
 
     def call(self, name, fields, deadline=None, timeout=30):
         headers = {'x-timeout-ms': str(int(deadline * 1000))} if deadline else {}
@@ -382,13 +384,17 @@ class RestWire(Wire):
         first = fields[0] if isinstance(fields, list) and fields else fields or {}
         binding = self.binding_for(name, self.with_store(name, first))
         kind = response.headers.get('content-type', '')
-        if response.status == 204:
+        if response.status in (201, 204):
             return Outcome(answer=self.as_dictionary(self.empty_answer(name)), lossy=True)
         if response.status >= 400:
             if kind != 'application/json' or not data:
                 code = HTTP_CODES.get(response.status)
                 return Outcome(code, None, data.decode().strip(), code, own_words=True)
-            error = json.loads(data)[0]
+            error = json.loads(data)
+            if isinstance(error, dict):      # of /v0
+                code = V0_CODES.get(error['kind'])
+                return Outcome(code, None, error['message'], code)
+            error = error[0]
             if error['msg'].startswith('nothing is at /'):   # the value is absent, elsewhere too
                 return Outcome(answer=self.as_dictionary(self.empty_answer(name)))
             code = TRACE_CODES.get(error['id'].rpartition('.')[2])
@@ -450,6 +456,11 @@ class RestWire(Wire):
 # The last part of a trace's id, and the statuses without one, as canonical codes.
 TRACE_CODES = {code.name.lower(): code.name for code in grpc.StatusCode}
 TRACE_CODES['unauthorized'] = 'UNAUTHENTICATED'
+V0_CODES = {''.join(word.capitalize() for word in code.name.split('_')): code.name
+            for code in grpc.StatusCode}
+V0_CODES.update({'Unauthorized': 'UNAUTHENTICATED', 'Deserialize': 'INVALID_ARGUMENT',
+                 'Timeout': 'DEADLINE_EXCEEDED', 'AlreadyShared': 'FAILED_PRECONDITION',
+                 'NotShared': 'FAILED_PRECONDITION'})
 HTTP_CODES = {400: 'INVALID_ARGUMENT', 401: 'PERMISSION_DENIED', 404: 'UNIMPLEMENTED',
               408: 'DEADLINE_EXCEEDED', 413: 'RESOURCE_EXHAUSTED', 503: 'RESOURCE_EXHAUSTED'}
 
@@ -548,6 +559,15 @@ class JsonRpcWire(UnixWire):
                 return json.loads(got)
             except json.JSONDecodeError:
                 continue
+
+
+def metrics_of(node):
+    """All metrics as text, asked over the JSON-RPC socket, where no token is needed."""
+    asking = JsonRpcWire.__new__(JsonRpcWire)
+    asking.node = node
+    with asking.connect() as peer:
+        peer.sendall(json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'node_get_metrics'}).encode())
+        return asking.receive(peer)['result']['text']
 
 
 @functools.lru_cache(maxsize=None)

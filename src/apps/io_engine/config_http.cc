@@ -43,6 +43,8 @@ Result<HttpConfig> read_http(const Settings& settings) {
   TRY_SET(config.connections, read_connections(settings.text("rest-max-connections")));
   config.body_bytes = static_cast<std::size_t>(settings.integer("rest-max-body")) * kMebibyte;
   config.metrics_everywhere = settings.on("http-metrics");
+  config.acl_late = settings.on("acl-late");
+  config.cache_headers = settings.on("enable-http-cache-headers");
   for (const std::string& text : settings.at("metrics-addr").parts()) {
     auto address = parse_metrics_address(text);
     if (!address)

@@ -21,7 +21,9 @@ struct HttpConfig {
   std::size_t connections = limits::kRestConnections;  // per address; 0: no limit
   std::size_t body_bytes = limits::kRestBodyBytes;
   std::vector<core::Address> metrics_listen;  // GET /metrics and nothing else
-  bool metrics_everywhere = false;            // also on --http-listen addresses
+  bool acl_late = false;            // the access list after path, media and query, as in Octez
+  bool cache_headers = false;       // ETag and If-None-Match
+  bool metrics_everywhere = false;  // also on --http-listen addresses
 };
 
 // Errors are usage errors.

@@ -71,6 +71,7 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
       mayastor_v0_(engine_, info_, host_),
       bdevs_v0_(bdevs_),
       stats_(engine_),
+      rest_v0_(engine_, info_, pools_, host_, directory_, config.rpcs_allowed),
       monitors_(engine_),
       node_(engine_, directory_, info_, metrics_, reactors_, config_values(config)),
       images_(engine_),
@@ -98,6 +99,7 @@ Result<void> Daemon::bind_services() {
     TRY(services::bind_host_v1(directory_, host_));
     TRY(services::bind_stats_v1(directory_, stats_));
   }
+  TRY(services::bind_rest_v0(directory_, rest_v0_));
   TRY(services::bind_monitor(directory_, monitors_));
   if (config_.api_v0) TRY(services::bind_mayastor_v0(directory_, mayastor_v0_, bdevs_v0_));
   TRY(services::bind_node(directory_, node_));
@@ -120,8 +122,9 @@ Result<void> Daemon::assemble() {
       {.host_nqn = info_.host_nqn, .host_id = config_.host_id, .defaults = {}});
   engine_.shares().target().publish(metrics_);
   TRY(bind_services());
-  gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name});
-  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_.acl()));
+  gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},
+               [this] { return monitors_.feed().settle(); });
+  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_));
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();

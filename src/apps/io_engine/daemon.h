@@ -31,6 +31,7 @@
 #include "services/pool_v1.h"
 #include "services/reflection.h"
 #include "services/replica_v1.h"
+#include "services/rest_v0.h"
 #include "services/spdk.h"
 #include "services/stats_v1.h"
 #include "wire/grpc/server.h"
@@ -83,6 +84,7 @@ class Daemon {
   services::MayastorServiceV0 mayastor_v0_;
   services::BdevServiceV0 bdevs_v0_;
   services::StatsServiceV1 stats_;
+  services::RestServiceV0 rest_v0_;
   services::MonitorService monitors_;
   services::NodeService node_;
   services::ImageService images_;

@@ -14,17 +14,26 @@
 namespace capstan::apps {
 
 Gate::Gate(core::Env& env, const core::Log& log, const GateConfig& config, core::Metrics& metrics)
-    : env_(env), log_(log.child("gate")), config_(config), metrics_(metrics), acl_(config.acl) {}
+    : env_(env),
+      log_(log.child("gate")),
+      config_(config),
+      metrics_(metrics),
+      acl_(config.acl),
+      refused_(log_.child("call"), metrics) {}
 
 void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
-                  rpc::SpanOrigin origin) {
+                  rpc::SpanOrigin origin, rpc::RevisionInterceptor::Newest newest) {
   const auto clock = [env = &env_] { return env->wall_clock_ns(); };
-  directory.add_interceptor(std::make_unique<rpc::LogInterceptor>(log_.child("call")));
+  const auto add_outer = [&](std::unique_ptr<rpc::Interceptor> interceptor) {
+    refused_.add(*interceptor);
+    directory.add_interceptor(std::move(interceptor));
+  };
+  add_outer(std::make_unique<rpc::LogInterceptor>(log_.child("call")));
   if (config_.trace) {
     std::array<std::uint8_t, 8> seed;
     env_.fill_random(seed);
-    directory.add_interceptor(std::make_unique<rpc::TraceInterceptor>(
-        spans_, config_.trace_ratio, clock, load_le<std::uint64_t>(seed.data())));
+    add_outer(std::make_unique<rpc::TraceInterceptor>(spans_, config_.trace_ratio, clock,
+                                                      load_le<std::uint64_t>(seed.data())));
     exporter_ =
         std::make_unique<SpanExporter>(env_, log_, *config_.trace, std::move(origin), spans_);
     const auto counter = [&](const char* name, const char* help, const std::uint64_t* value) {
@@ -34,9 +43,9 @@ void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
     counter("spans_dropped_total", "Spans the collector did not take in time", &spans_.dropped());
     counter("spans_exported_total", "Spans given to the collector", &spans_.exported());
   } else {
-    directory.add_interceptor(std::make_unique<rpc::TraceInterceptor>());
+    add_outer(std::make_unique<rpc::TraceInterceptor>());
   }
-  directory.add_interceptor(std::make_unique<rpc::MetricsInterceptor>(metrics_));
+  add_outer(std::make_unique<rpc::MetricsInterceptor>(metrics_));
   auto authenticate = std::make_unique<rpc::AuthenticateInterceptor>(config_.keys, clock);
   authenticate_ = authenticate.get();
   directory.add_interceptor(std::move(authenticate));
@@ -48,6 +57,12 @@ void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
   }
   directory.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
   directory.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
+  directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(newest)));
+}
+
+Result<void> Gate::authenticate(const core::PeerInfo& peer, std::string_view authorization) {
+  TRY(authenticate_->check(peer, authorization));
+  return {};
 }
 
 void Gate::listening(const core::Address& address, bool http) {

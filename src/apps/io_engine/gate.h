@@ -19,6 +19,8 @@
 #include "rpc/directory.h"
 #include "rpc/interceptors/access.h"
 #include "rpc/interceptors/authenticate.h"
+#include "rpc/interceptors/refused.h"
+#include "rpc/interceptors/revision.h"
 
 namespace capstan::apps {
 
@@ -28,9 +30,9 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Every interceptor of the node.
-  void add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
-              rpc::SpanOrigin origin);
+  // Every interceptor of the node. `newest`: the revision of its state.
+  void add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules, rpc::SpanOrigin origin,
+              rpc::RevisionInterceptor::Newest newest);
   // Exports traces, if there are any to export, until stop().
   core::Task<void> run();
   void stop();
@@ -43,6 +45,10 @@ class Gate {
   // The same for an address where metrics are served, and nothing else, to whoever connects.
   void listening_metrics(const core::Address& address);
   rpc::Acl& acl() { return acl_; }
+  // For wires that ask before there is a call, after add_to(): who sent this authorization header,
+  // and who hears of what is refused then.
+  Result<void> authenticate(const core::PeerInfo& peer, std::string_view authorization);
+  rpc::RefusedCalls& refused() { return refused_; }
 
  private:
   core::Task<Result<void>> reload_acl();
@@ -55,6 +61,7 @@ class Gate {
   core::Metrics& metrics_;
   rpc::Acl acl_;
   rpc::AuthenticateInterceptor* authenticate_ = nullptr;  // the directory's
+  rpc::RefusedCalls refused_;
   rpc::SpanQueue spans_;
   std::unique_ptr<SpanExporter> exporter_;  // null: nothing is exported
   std::vector<core::Metrics::Handle> handles_;

@@ -48,14 +48,20 @@ wire::GuestFactory HttpWire::guest() {
 
 Result<std::unique_ptr<HttpWire>> HttpWire::create(const rpc::Directory& directory,
                                                    const core::Log& log, const HttpConfig& config,
-                                                   const rpc::Acl& acl) {
+                                                   Gate& gate) {
   std::unique_ptr<HttpWire> made(new HttpWire(config));
   wire::rest::ServerOptions options;
   options.connections = config.connections;
   options.pipeline.cors = config.cors;
   options.pipeline.media = config.media;
   options.pipeline.body_bytes = config.body_bytes;
-  options.pipeline.acl = &acl;
+  options.pipeline.acl = &gate.acl();
+  options.pipeline.acl_late = config.acl_late;
+  options.pipeline.cache_headers = config.cache_headers;
+  options.pipeline.authenticate = [&gate](const core::PeerInfo& peer, std::string_view header) {
+    return gate.authenticate(peer, header);
+  };
+  options.pipeline.refused = &gate.refused();
   options.pipeline.metrics_at = [wire = made.get()](const core::PeerInfo& peer) {
     return wire->metrics_at(peer);
   };

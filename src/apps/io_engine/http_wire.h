@@ -1,5 +1,5 @@
 // Why this file exists: the node's HTTP wire as one part: the server of wire/rest with the node's
-// access list, the documents about the node, and which addresses serve metrics.
+// gate, the documents about the node, and which addresses serve metrics.
 // Thread-safety: core 0. Everything given outlives it.
 #pragma once
 
@@ -8,9 +8,9 @@
 #include <string>
 
 #include "apps/io_engine/config_http.h"
+#include "apps/io_engine/gate.h"
 #include "core/log.h"
 #include "core/metrics.h"
-#include "rpc/acl_operation.h"
 #include "rpc/directory.h"
 #include "wire/grpc/guest.h"
 #include "wire/rest/documents.h"
@@ -20,10 +20,11 @@ namespace capstan::apps {
 
 class HttpWire {
  public:
-  // The directory is complete. Fails when paths of operations conflict.
+  // The directory is complete, its interceptors are the gate's. Fails when paths of operations
+  // conflict.
   static Result<std::unique_ptr<HttpWire>> create(const rpc::Directory& directory,
                                                   const core::Log& log, const HttpConfig& config,
-                                                  const rpc::Acl& acl);
+                                                  Gate& gate);
   // Somebody listens at `address` from now on.
   void listening(const core::Address& address, bool http_only);
   void listening_metrics(const core::Address& address) { metrics_only_.insert(address.text()); }

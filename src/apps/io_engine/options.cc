@@ -71,6 +71,12 @@ constexpr OptionSpec kOptions[] = {
      "9932 when none is given; repeatable"},
     {"http-metrics", "--http-metrics", "CAPSTAN_HTTP_METRICS", kSwitch, "", "", 0, 0, kActs, true,
      "Serves /metrics on --http-listen addresses, too, under their access list"},
+    {"acl-late", "--acl-late", "CAPSTAN_ACL_LATE", kSwitch, "", "", 0, 0, kActs, true,
+     "Over HTTP the access list is asked after path, media types and query, as in Octez; else "
+     "before them, so that who is denied learns nothing"},
+    {"enable-http-cache-headers", "--enable-http-cache-headers", "CAPSTAN_HTTP_CACHE_HEADERS",
+     kSwitch, "", "", 0, 0, kActs, true,
+     "Answers to GET carry an ETag, and If-None-Match is answered 304 while nothing changed"},
     {"ws-origin", "--ws-origin", "CAPSTAN_WS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
      "Origin of web pages that may open a WebSocket, as in https://console.example, beside those "
      "of the node's own host and of loopback addresses; * allows any; repeatable"},

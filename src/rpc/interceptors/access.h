@@ -4,7 +4,7 @@
 // token, or by the kind of socket they came over) and the access classes of operations they may
 // use; the first rule that names the caller decides. With no rules whoever can connect may call
 // what the list allows, as in the originals: there the permissions of the socket file are the only
-// guard.
+// guard. No rule is asked at addresses that are for metrics alone: nothing else is let through.
 //
 // A rule reads SUBJECT=CLASSES (the last '=' counts):
 //   SUBJECT  uid:N  gid:N (the peer process's effective ids)  unix  tcp  any

@@ -89,7 +89,7 @@ class AccessTest : public ::testing::Test {
     EXPECT_TRUE(bind_unary(directory, kConfig, service_, &Service::config));
     std::vector<AccessRule> parsed;
     for (const auto& text : rules) parsed.push_back(rule(text));
-    directory.add_interceptor(std::make_unique<AccessInterceptor>(std::move(parsed)));
+    directory.add_interceptor(std::make_unique<AccessInterceptor>(std::move(parsed), acl_));
     world_.run(run(directory, std::move(peer)));
     return result_ ? Code::kOk : result_.error().code;
   }
@@ -104,8 +104,23 @@ class AccessTest : public ::testing::Test {
   static constexpr const char* kConfig = "capstan.node.v1.NodeRpc/GetConfig";
   core::SimWorld world_{1};
   Service service_;
+  const Acl* acl_ = nullptr;
   Result<void> result_;
 };
+
+// Whoever opened an address for metrics means everybody there: the list alone decides.
+TEST_F(AccessTest, NoRuleIsAskedWhereOnlyMetricsAre) {
+  Acl acl;
+  acl.add_metrics_listener("127.0.0.1:9932");
+  acl_ = &acl;
+  core::PeerInfo peer = tcp_peer();
+  peer.listener = "127.0.0.1:9932";
+  EXPECT_EQ(call({"any=none"}, peer), Code::kPermissionDenied);
+  EXPECT_TRUE(result_.error().message.starts_with("the access list of")) << result_.error().message;
+  peer.listener = "127.0.0.1:10124";
+  EXPECT_EQ(call({"any=none"}, peer), Code::kPermissionDenied);
+  EXPECT_TRUE(result_.error().message.starts_with("the access rules")) << result_.error().message;
+}
 
 TEST_F(AccessTest, TheFirstRuleThatNamesTheCallerDecides) {
   const std::string its_class(access_name(

@@ -40,7 +40,7 @@ void AuthenticateInterceptor::replace(std::optional<JwkSet> keys) {
   verified_.clear();
 }
 
-Result<void> AuthenticateInterceptor::check_token(std::string_view token, std::string& subject) {
+Result<std::string> AuthenticateInterceptor::check_token(std::string_view token) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
   SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest.data());
   const auto key = as_text(ByteView(digest));
@@ -51,14 +51,14 @@ Result<void> AuthenticateInterceptor::check_token(std::string_view token, std::s
     known = &verified_.put(key, std::move(verified));
   }
   TRY(known->check_time(now));
-  subject = known->subject;
-  return {};
+  return known->subject;
 }
 
-Result<void> AuthenticateInterceptor::check(Call& call) {
-  const std::string_view sent = call.metadata.get("authorization");
-  if (!sent.empty()) return check_token(without_bearer(sent), call.peer.jwt_subject);
-  if (!call.peer.tls_subject.empty()) return {};
+Result<std::string> AuthenticateInterceptor::check(const core::PeerInfo& peer,
+                                                   std::string_view authorization) {
+  if (!keys_ || is_local(peer) || exempt_.contains(peer.listener)) return std::string();
+  if (!authorization.empty()) return check_token(without_bearer(authorization));
+  if (!peer.tls_subject.empty()) return std::string();
   return fail(Code::kUnauthenticated,
               "no token came with the call; send 'authorization: Bearer TOKEN' with one that is "
               "signed by a key of the node's --jwk, or come over a Unix socket or with a client "
@@ -68,8 +68,9 @@ Result<void> AuthenticateInterceptor::check(Call& call) {
 core::Task<Result<void>> AuthenticateInterceptor::around(Call& call, Next& next) {
   // Call objects may be used again: what an earlier token said does not hold for this call.
   call.peer.jwt_subject.clear();
-  if (!keys_ || is_local(call.peer) || exempt_.contains(call.peer.listener)) return next.run(call);
-  if (auto checked = check(call); !checked) return answer_refused(std::move(checked).error());
+  auto checked = check(call.peer, call.metadata.get("authorization"));
+  if (!checked) return answer_refused(std::move(checked).error());
+  call.peer.jwt_subject = *std::move(checked);
   return next.run(call);
 }
 

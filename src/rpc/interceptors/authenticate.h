@@ -36,14 +36,16 @@ class AuthenticateInterceptor final : public Interceptor {
   Place place() const override { return Place::kAuthenticate; }
   // kUnauthenticated with the reason and what to do.
   core::Task<Result<void>> around(Call& call, Next& next) override;
+  // The same question for a wire that has no call yet: who sent this authorization header (empty:
+  // none) from there? Gives the token's subject, empty where none was needed.
+  Result<std::string> check(const core::PeerInfo& peer, std::string_view authorization);
   // From the next call on; what was verified with the former keys is forgotten.
   void replace(std::optional<JwkSet> keys);
   // Nobody needs a token at this listening address: whoever opened it for metrics means everybody.
   void exempt(std::string listener) { exempt_.insert(std::move(listener)); }
 
  private:
-  Result<void> check(Call& call);
-  Result<void> check_token(std::string_view token, std::string& subject);
+  Result<std::string> check_token(std::string_view token);
 
   std::optional<JwkSet> keys_;
   std::set<std::string, std::less<>> exempt_;

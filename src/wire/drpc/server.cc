@@ -109,9 +109,10 @@ void DomainSocketServer::publish(core::Metrics& metrics) {
   counter("wire_calls_total", "Calls that arrived, well-formed or not.", &counters_.calls);
   counter("wire_calls_failed_total", "Calls answered with a dRPC status other than SUCCESS.",
           &counters_.calls_failed);
-  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
-                                 {{"wire", "drpc"}},
-                                 [this] { return static_cast<double>(sessions_.size()); }));
+  for (const char* name : {"connections", "storage_rpc_connections"}) {
+    metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.", {{"wire", "drpc"}},
+                                   [this] { return static_cast<double>(sessions_.size()); }));
+  }
 }
 
 }  // namespace capstan::wire::drpc

@@ -139,9 +139,10 @@ void GrpcServer::publish(core::Metrics& metrics) {
   metrics_.push_back(metrics.add(
       Kind::kGauge, "request_bytes", "Bytes of requests of unary calls that have not ended.",
       {{"wire", "grpc"}}, [this] { return static_cast<double>(counters_.request_bytes); }));
-  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
-                                 {{"wire", "grpc"}},
-                                 [this] { return static_cast<double>(sessions_.size()); }));
+  for (const char* name : {"connections", "storage_rpc_connections"}) {
+    metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.", {{"wire", "grpc"}},
+                                   [this] { return static_cast<double>(sessions_.size()); }));
+  }
 }
 
 }  // namespace capstan::wire

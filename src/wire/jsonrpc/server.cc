@@ -101,9 +101,11 @@ void Server::publish(core::Metrics& metrics) {
           &counters.calls_refused);
   counter("wire_texts_malformed_total", "Texts that ended their connection.",
           &counters.texts_malformed);
-  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
-                                 {{"wire", "jsonrpc"}},
-                                 [this] { return static_cast<double>(sessions_.size()); }));
+  for (const char* name : {"connections", "storage_rpc_connections"}) {
+    metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.",
+                                   {{"wire", "jsonrpc"}},
+                                   [this] { return static_cast<double>(sessions_.size()); }));
+  }
 }
 
 }  // namespace capstan::wire::jsonrpc

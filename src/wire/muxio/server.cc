@@ -155,9 +155,10 @@ void Server::publish(core::Metrics& metrics) {
   counter("wire_calls_total", "Calls that arrived, well-formed or not.", &counters_.calls_started);
   counter("wire_calls_refused_total", "Calls answered before they reached a handler.",
           &counters_.calls_refused);
-  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.",
-                                 {{"wire", "muxio"}},
-                                 [this] { return static_cast<double>(sessions_.size()); }));
+  for (const char* name : {"connections", "storage_rpc_connections"}) {
+    metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.", {{"wire", "muxio"}},
+                                   [this] { return static_cast<double>(sessions_.size()); }));
+  }
 }
 
 }  // namespace capstan::wire::muxio

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "rpc/json_writer.h"
-#include "rpc/openapi.h"
 #include "wire/rest/error_map.h"
 
 namespace capstan::wire::rest {
@@ -47,7 +46,7 @@ Result<std::unique_ptr<Documents>> Documents::add_to(Server& server, Options opt
 
 Result<void> Documents::build() {
   for (const auto& route : server_.routes().all()) {
-    if (!route->view) TRY(tree_.add(route->entry->operation, route->binding));
+    if (!route->view && !route->v0) TRY(tree_.add(route->entry->operation, route->binding));
   }
   TRY(tree_.add_view(literals({"openapi"}), "This tree as an OpenAPI 3.1 document"));
   TRY(tree_.add_view(literals({"errors"}), "Schema and ids of all errors"));
@@ -65,6 +64,7 @@ Result<void> Documents::build() {
                    "connect-src 'self'; frame-ancestors 'none'"}},
                  std::string(try_page())};
   }));
+  TRY(server_.add_view("/v0/api/spec", access, [this](const ViewRequest&) { return v0_spec(); }));
   TRY(server_.add_view("/errors", access, [this](const ViewRequest&) { return errors(); }));
   TRY(server_.add_view("/health/live", nullptr,
                        [](const ViewRequest&) { return json("{\"live\":true}"); }));
@@ -87,24 +87,41 @@ Reply Documents::describe(const ViewRequest& request) const {
   return text ? json(*std::move(text)) : nothing_there();
 }
 
+std::vector<rpc::OpenApiRoute> Documents::routes(bool v0) const {
+  std::vector<rpc::OpenApiRoute> routes;
+  for (const auto& route : server_.routes().all()) {
+    if (route->view || route->v0 != v0) continue;
+    routes.push_back({&route->entry->operation, &route->binding});
+  }
+  return routes;
+}
+
 Reply Documents::openapi() {
   if (!openapi_) {
-    std::vector<rpc::OpenApiRoute> routes;
-    for (const auto& route : server_.routes().all()) {
-      if (!route->view) routes.push_back({&route->entry->operation, &route->binding});
-    }
     rpc::OpenApiOptions options;
     options.title = options_.title;
     options.version = options_.version;
-    openapi_ = rpc::openapi(routes, options);
+    openapi_ = rpc::openapi(routes(false), options);
   }
   return json(*openapi_);
+}
+
+Reply Documents::v0_spec() {
+  if (!v0_spec_) {
+    rpc::OpenApiOptions options;
+    options.title = "IoEngine RESTful API";
+    options.version = "v0";
+    options.style = rpc::JsonStyle::v0();
+    options.v0 = true;
+    v0_spec_ = rpc::openapi(routes(true), options);
+  }
+  return json(*v0_spec_);
 }
 
 Reply Documents::errors() const {
   std::set<std::string> ids = {"auth.unauthorized", "failure"};
   for (const auto& route : server_.routes().all()) {
-    if (!route->entry) continue;
+    if (!route->entry || route->v0) continue;
     const std::string domain = error_domain(route->entry->operation);
     for (int code = 1; code < kCodes; ++code) {
       ids.insert(domain + "." + std::string(native_status(static_cast<Code>(code)).name));

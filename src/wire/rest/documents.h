@@ -1,6 +1,7 @@
 // Why this file exists: the node's own description over HTTP, which no operation answers:
 //   GET /describe/<path>?recurse   services, arguments and schemas of a part of the tree
 //   GET /openapi                   the same as an OpenAPI 3.1 document, GET /openapi/ui to try it
+//   GET /v0/api/spec               the same for /v0, which the three above leave out
 //   GET /errors                    what errors look like, and their ids
 //   GET /health/live, /ready       for supervisors; nobody is asked who they are
 // All but the last ask the access rules of the operation that lists the operations.
@@ -10,9 +11,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "rpc/describe_tree.h"
 #include "rpc/directory.h"
+#include "rpc/openapi.h"
 #include "wire/rest/server.h"
 
 namespace capstan::wire::rest {
@@ -30,14 +33,16 @@ class Documents {
   Documents(Server& server, Options options);
   Result<void> build();
   Reply describe(const ViewRequest& request) const;
+  std::vector<rpc::OpenApiRoute> routes(bool v0) const;
   Reply openapi();
+  Reply v0_spec();
   Reply errors() const;
   Reply ready() const;
 
   Server& server_;
   Options options_;
   rpc::DescribeTree tree_;
-  std::optional<std::string> openapi_;  // once somebody has asked
+  std::optional<std::string> openapi_, v0_spec_;  // once somebody has asked
 };
 
 // The page behind /openapi/ui: one file, nothing from elsewhere.

@@ -2,11 +2,35 @@
 // those of section 4.1 are folded as 20.2 says).
 #include "wire/rest/error_map.h"
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "rpc/error_text.h"
+#include "rpc/json_writer.h"
 
 namespace capstan::wire::rest {
+
+namespace {
+
+struct V0Reason {
+  std::string_view reason;
+  V0Status status;
+};
+constexpr std::array<V0Reason, 10> kV0Reasons = {{
+    {"TIMEOUT", {408, "Timeout"}},
+    {"CONFLICT", {409, "Conflict"}},
+    {"IN_USE", {409, "InUse"}},
+    {"DELETING", {409, "Deleting"}},
+    {"ALREADY_SHARED", {412, "AlreadyShared"}},
+    {"NOT_SHARED", {412, "NotShared"}},
+    {"ALREADY_PUBLISHED", {412, "AlreadyPublished"}},
+    {"NOT_PUBLISHED", {412, "NotPublished"}},
+    {"CAPACITY_LIMIT_EXCEEDED", {507, "CapacityLimitExceeded"}},
+    {"FAILED_PERSIST", {507, "FailedPersist"}},
+}};
+
+}  // namespace
 
 NativeStatus native_status(Code code) {
   switch (code) {
@@ -61,6 +85,43 @@ rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation)
   }
   if (!fields.empty()) one.text("fields", fields);
   return {one};
+}
+
+V0Status v0_status(const Error& error) {
+  if (error.details && !error.details->reason.empty()) {
+    const auto known = std::ranges::find(kV0Reasons, error.details->reason, &V0Reason::reason);
+    if (known != kV0Reasons.end()) return known->status;
+  }
+  switch (error.code) {
+    case Code::kOk: return {200, ""};
+    case Code::kCancelled: return {408, "Timeout"};
+    case Code::kInvalidArgument: return {400, "InvalidArgument"};
+    case Code::kOutOfRange: return {416, "OutOfRange"};
+    case Code::kDeadlineExceeded: return {504, "DeadlineExceeded"};
+    case Code::kNotFound: return {404, "NotFound"};
+    case Code::kAlreadyExists: return {422, "AlreadyExists"};
+    case Code::kPermissionDenied: return {401, "PermissionDenied"};
+    case Code::kUnauthenticated: return {401, "Unauthorized"};
+    case Code::kResourceExhausted: return {507, "ResourceExhausted"};
+    case Code::kFailedPrecondition: return {412, "FailedPrecondition"};
+    case Code::kAborted: return {503, "Aborted"};
+    case Code::kUnavailable: return {503, "Unavailable"};
+    case Code::kUnimplemented: return {501, "Unimplemented"};
+    case Code::kUnknown:
+    case Code::kDataLoss:
+    case Code::kInternal: break;
+  }
+  return {500, "Internal"};
+}
+
+std::string v0_error(std::string_view kind, std::string_view message, std::string_view details) {
+  std::string text = "{\"details\":";
+  rpc::append_json_string(rpc::valid_utf8(details), text);
+  text += ",\"message\":";
+  rpc::append_json_string(rpc::valid_utf8(message), text);
+  text += ",\"kind\":";
+  rpc::append_json_string(kind, text);
+  return text + "}\n";
 }
 
 Error error_of_status(unsigned status, std::string message) {

@@ -226,7 +226,8 @@ std::vector<QueryField> query_fields_of(const std::vector<rpc::FieldPath>& paths
   for (auto& field : fields) {
     const auto& name = field.path.back()->name();
     const auto same = [&](const QueryField& other) { return other.path.back()->name() == name; };
-    if (field.path.size() > 1 && std::ranges::count_if(fields, same) == 1) field.short_name = name;
+    // Also what a json_name calls otherwise may be asked for by its own name.
+    if (field.name != name && std::ranges::count_if(fields, same) == 1) field.short_name = name;
   }
   return fields;
 }

@@ -28,8 +28,8 @@ Result<void> check_argument(std::string_view type, std::string_view text);
 
 // A field that the query may name.
 struct QueryField {
-  std::string name;        // "query.replica"
-  std::string short_name;  // "replica" when no other field has it, else empty
+  std::string name;        // "query.replica", or the json_name that its declaration gives
+  std::string short_name;  // "replica" when no other field has it and `name` is another, else empty
   rpc::FieldPath path;
 };
 std::vector<QueryField> query_fields_of(const std::vector<rpc::FieldPath>& paths);

@@ -246,7 +246,9 @@ core::Task<void> Http1Session::refuse(unsigned status, std::string text) {
   keep_ = false;
   answered_ = complete_ = false;
   decoder_ = Http1BodyDecoder();
-  ++pipeline_.counters().refused;
+  std::string_view said = text;
+  while (said.ends_with('\n')) said.remove_suffix(1);
+  pipeline_.tell_unreadable(peer(), status, std::string(said));
   Reply reply;
   reply.status = status;
   reply.headers.emplace_back("content-type", "text/plain");

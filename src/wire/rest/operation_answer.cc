@@ -2,8 +2,11 @@
 // pieces, streams of elements, and errors.
 #include <utility>
 
+#include "rpc/error_text.h"
+#include "rpc/interceptors/revision.h"
 #include "rpc/json_pieces.h"
 #include "wire/rest/error_map.h"
+#include "wire/rest/etag.h"
 #include "wire/rest/operation_call.h"
 #include "wire/rest/pipeline.h"
 
@@ -63,16 +66,39 @@ Reply OperationCall::reply(unsigned status) const {
   if (!origin_.empty() && status != 201 && status != 204) {
     made.headers.emplace_back("Access-Control-Allow-Origin", origin_);
   }
+  // Up to which change of the node's state the answer goes.
+  for (const auto& [name, value] : call_.metadata.initial) {
+    if (name == rpc::kRevisionKey) made.headers.emplace_back(name, value);
+  }
+  return made;
+}
+
+Reply OperationCall::trace_reply(const Error& error) const {
+  Reply made = reply(native_status(error.code).status);
+  made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  made.body =
+      rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));
+  return made;
+}
+
+Reply OperationCall::v0_error_reply(const Error& error) const {
+  const V0Status status = v0_status(error);
+  Reply made = reply(status.status);
+  made.headers.emplace_back("content-type", "application/json");
+  std::string details = exchange_.request().method + " " + exchange_.request().target;
+  if (error.details) {
+    for (const auto& [name, value] : error.details->facts) details += ", " + name + " " + value;
+    for (const auto& field : error.details->fields) details += ", field " + field.name;
+  }
+  made.body = v0_error(status.kind, rpc::error_text(error), details);
   return made;
 }
 
 core::Task<void> OperationCall::answer_error(const Error& error) {
   // Nobody is there to read it.
   if (exchange_.gone().fired()) co_return;
-  Reply made = reply(native_status(error.code).status);
-  made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
-  made.body =
-      rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));
+  Reply made = route_.v0 ? v0_error_reply(error) : trace_reply(error);
+  if (error.code == Code::kUnauthenticated) made.headers.emplace_back("www-authenticate", "Bearer");
   if (const auto seconds = retry_after(error, made.status); seconds != 0) {
     made.headers.emplace_back("retry-after", std::to_string(seconds));
   }
@@ -132,11 +158,29 @@ Result<Reply> OperationCall::whole_reply(const rpc::Message& response) const {
   return made;
 }
 
+// Empty: the answer has none.
+std::string OperationCall::tag_of(const rpc::Message& response) const {
+  const auto& binding = route_.binding;
+  if (!options_.cache_headers || binding.method != "GET") return {};
+  return etag_of(response, resolved_.response_media, binding.result ? binding.result->name() : "");
+}
+
 core::Task<void> OperationCall::answer(const rpc::Message& response) {
   const auto& binding = route_.binding;
   if (is_missing(binding, response)) {
     co_return co_await answer_error(
         {Code::kNotFound, 0, "nothing is at " + exchange_.request().target, {}});
+  }
+  const std::string tag = tag_of(response);
+  if (!tag.empty()) {
+    const auto known = exchange_.request().header("if-none-match");
+    if (etag_listed(known, tag)) {
+      Reply same = reply(304);
+      same.headers.emplace_back("etag", tag);
+      const auto sent = co_await exchange_.answer(std::move(same));
+      static_cast<void>(sent.has_value());
+      co_return;
+    }
   }
   Reply made;
   switch (binding.answer) {
@@ -145,11 +189,12 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
       made = reply(201);
       made.headers.emplace_back("location", location());
       break;
-    case rpc::HttpAnswer::kChunked: co_return co_await answer_pieces(response);
+    case rpc::HttpAnswer::kChunked: co_return co_await answer_pieces(response, tag);
     default: {
       auto whole = whole_reply(response);
       if (!whole) co_return co_await answer_error(whole.error());
       made = *std::move(whole);
+      if (!tag.empty()) made.headers.emplace_back("etag", tag);
     }
   }
   const auto sent = co_await exchange_.answer(std::move(made));
@@ -157,8 +202,9 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
 }
 
 // Only JSON is cut; in the other two the value is one piece.
-core::Task<void> OperationCall::answer_pieces(const rpc::Message& response) {
+core::Task<void> OperationCall::answer_pieces(const rpc::Message& response, std::string tag) {
   Reply head = reply(200);
+  if (!tag.empty()) head.headers.emplace_back("etag", tag);
   head.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
   if (resolved_.response_media != rpc::Media::kJson) {
     const auto whole = rpc::encode_body(resolved_.response_media, response, route_.response);
@@ -187,11 +233,7 @@ core::Task<void> OperationCall::answer_pieces(const rpc::Message& response) {
 
 core::Task<void> OperationCall::run_stream() {
   if (!route_.client_streams()) {
-    if (auto refusal = co_await read_request()) {
-      const auto sent = co_await exchange_.answer(*std::move(refusal));
-      static_cast<void>(sent.has_value());
-      co_return;
-    }
+    if (auto refusal = co_await read_request()) co_return co_await refuse(*std::move(refusal));
   }
   const bool endless = route_.entry->operation.kind == rpc::Kind::kEndless;
   core::Scope scope;

@@ -64,11 +64,11 @@ Result<void> Resolved::read_query(const QueryFields& query) {
   return rest::read_query(query, route->query, *parameters);
 }
 
-OperationCall::OperationCall(const rpc::Directory& directory, std::size_t body_bytes,
+OperationCall::OperationCall(const rpc::Directory& directory, const PipelineOptions& options,
                              PipelineCounters& counters, Exchange& exchange, Resolved resolved,
                              QueryFields query, std::string origin)
     : directory_(directory),
-      body_bytes_(body_bytes),
+      options_(options),
       counters_(counters),
       exchange_(exchange),
       resolved_(std::move(resolved)),
@@ -112,12 +112,7 @@ Result<void> OperationCall::prepare() {
 
 core::Task<void> OperationCall::run() {
   if (auto prepared = prepare(); !prepared) {
-    Reply refusal = reply(400);
-    refusal.headers.emplace_back("content-type", "text/plain");
-    refusal.body = prepared.error().message + "\n";
-    const auto sent = co_await exchange_.answer(std::move(refusal));
-    static_cast<void>(sent.has_value());
-    co_return;
+    co_return co_await refuse(bad_request(prepared.error().message));
   }
   if (route_.view) {
     co_await run_view();
@@ -130,31 +125,39 @@ core::Task<void> OperationCall::run() {
 }
 
 core::Task<void> OperationCall::run_unary() {
-  if (auto refusal = co_await read_request()) {
-    const auto sent = co_await exchange_.answer(*std::move(refusal));
-    static_cast<void>(sent.has_value());
-    co_return;
-  }
+  if (auto refusal = co_await read_request()) co_return co_await refuse(*std::move(refusal));
   response_ = route_.entry->new_response();
   const auto result = co_await directory_.run(*route_.entry, call_, *request_, *response_);
   if (!result) co_return co_await answer_error(result.error());
   co_await answer(*response_);
 }
 
+core::Task<void> OperationCall::refuse(Refusal refusal) {
+  ++counters_.refused;
+  if (options_.refused && call_.operation) {
+    co_await options_.refused->tell(call_, {refusal.code, 0, refusal.text, {}});
+  }
+  Reply made = route_.v0 ? v0_reply(refusal, exchange_.request().target)
+                         : native_reply(refusal, resolved_.response_media);
+  for (auto& header : reply(made.status).headers) made.headers.push_back(std::move(header));
+  const auto sent = co_await exchange_.answer(std::move(made));
+  static_cast<void>(sent.has_value());
+}
+
 // --- the request --------------------------------------------------------------------------------
 
-core::Task<std::optional<Reply>> OperationCall::read_request() {
+core::Task<std::optional<Refusal>> OperationCall::read_request() {
   if (!route_.binding.has_body()) {
     request_ = std::move(resolved_.parameters);
     co_return std::nullopt;
   }
   auto body = co_await read_body();
-  if (!body) co_return refused_body(body.error());
+  if (!body) co_return bad_body(body.error());
   request_ = route_.entry->new_request();
   if (auto decoded = decode(*body, *request_); !decoded) {
     Error error = std::move(decoded).error();
     error.message = "Failed to parse the request body: " + error.message;
-    co_return refused_body(error);
+    co_return bad_body(error);
   }
   request_->MergeFrom(*resolved_.parameters);
   co_return std::nullopt;
@@ -163,14 +166,14 @@ core::Task<std::optional<Reply>> OperationCall::read_request() {
 core::Task<Result<std::string>> OperationCall::read_body() {
   const auto too_large = [this] {
     return fail(Code::kResourceExhausted, "the request body is larger than the limit of " +
-                                              std::to_string(body_bytes_) + " bytes");
+                                              std::to_string(options_.body_bytes) + " bytes");
   };
-  if (exchange_.announced_bytes() > body_bytes_) co_return too_large();
+  if (exchange_.announced_bytes() > options_.body_bytes) co_return too_large();
   std::string body;
   while (true) {
     CO_TRY_SET(const ByteView piece, co_await exchange_.read());
     if (piece.empty()) co_return body;
-    if (body.size() + piece.size() > body_bytes_) co_return too_large();
+    if (body.size() + piece.size() > options_.body_bytes) co_return too_large();
     if (counters_.body_bytes + piece.size() > limits::kRestBodiesBytes) {
       co_return fail(Code::kUnavailable,
                      "the node holds too many request bodies; send large ones one after another");
@@ -179,17 +182,6 @@ core::Task<Result<std::string>> OperationCall::read_body() {
     held_bytes_ += piece.size();
     body.append(as_text(piece));
   }
-}
-
-Reply OperationCall::refused_body(const Error& error) const {
-  unsigned status = 400;
-  if (error.code == Code::kResourceExhausted) status = 413;
-  if (error.code == Code::kUnavailable) status = 503;
-  if (error.code == Code::kDeadlineExceeded) status = 408;
-  Reply refusal = reply(status);
-  refusal.headers.emplace_back("content-type", "text/plain");
-  refusal.body = rpc::error_text(error) + "\n";
-  return refusal;
 }
 
 // One body, or one element of it.
@@ -208,7 +200,7 @@ Result<void> OperationCall::decode(std::string_view body, rpc::Message& into) {
   // A request of which everything is optional or in the path needs no body.
   if (body.empty() && !route_.request.field) return into.Clear(), Result<void>();
   return rpc::decode_body(resolved_.request_media, body, into, route_.request, reader_,
-                          route_.style, body_bytes_);
+                          route_.style, options_.body_bytes);
 }
 
 // --- operations that read a stream --------------------------------------------------------------

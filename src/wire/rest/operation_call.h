@@ -19,11 +19,13 @@
 #include "rpc/json_reader.h"
 #include "rpc/media.h"
 #include "wire/rest/exchange.h"
+#include "wire/rest/refusal.h"
 #include "wire/rest/route.h"
 
 namespace capstan::wire::rest {
 
 struct PipelineCounters;
+struct PipelineOptions;
 
 // What the checks found out about a request.
 struct Resolved {
@@ -43,8 +45,9 @@ bool may_answer_head(const Route& route);
 class OperationCall final : private rpc::MessageSource, private rpc::MessageSink {
  public:
   // `origin`: what Access-Control-Allow-Origin says, empty: nothing.
-  OperationCall(const rpc::Directory& directory, std::size_t body_bytes, PipelineCounters& counters,
-                Exchange& exchange, Resolved resolved, QueryFields query, std::string origin);
+  OperationCall(const rpc::Directory& directory, const PipelineOptions& options,
+                PipelineCounters& counters, Exchange& exchange, Resolved resolved,
+                QueryFields query, std::string origin);
   ~OperationCall() override;
 
   core::Task<void> run();
@@ -60,17 +63,20 @@ class OperationCall final : private rpc::MessageSource, private rpc::MessageSink
   core::Task<void> run_stream();
   core::Task<void> announce();
 
-  // The whole request; an answer that refuses it, or nothing with request_ set.
-  core::Task<std::optional<Reply>> read_request();
+  // The whole request; what is wrong with it, or nothing with request_ set.
+  core::Task<std::optional<Refusal>> read_request();
   core::Task<Result<std::string>> read_body();
-  Reply refused_body(const Error& error) const;
+  core::Task<void> refuse(Refusal refusal);
   Result<void> decode(std::string_view body, rpc::Message& into);
   core::Task<Result<bool>> next_raw(rpc::Message& into);
 
   core::Task<void> answer(const rpc::Message& response);
-  core::Task<void> answer_pieces(const rpc::Message& response);
+  core::Task<void> answer_pieces(const rpc::Message& response, std::string tag);
+  std::string tag_of(const rpc::Message& response) const;
   core::Task<void> answer_error(const Error& error);
   Reply reply(unsigned status) const;
+  Reply trace_reply(const Error& error) const;
+  Reply v0_error_reply(const Error& error) const;
   Result<Reply> whole_reply(const rpc::Message& response) const;
   Result<std::string> element(const rpc::Message& message) const;
   std::string location() const;
@@ -78,7 +84,7 @@ class OperationCall final : private rpc::MessageSource, private rpc::MessageSink
   core::Task<void> end_stream(Result<void> result);
 
   const rpc::Directory& directory_;
-  const std::size_t body_bytes_;
+  const PipelineOptions& options_;
   PipelineCounters& counters_;
   Exchange& exchange_;
   Resolved resolved_;

@@ -19,6 +19,7 @@
 #include "node/node.pb.h"
 #include "pool.pb.h"
 #include "registration.pb.h"
+#include "rest/v0.pb.h"
 #include "rpc/directory.h"
 #include "wire/rest/server.h"
 
@@ -26,6 +27,7 @@ namespace capstan::wire::rest::testing {
 
 namespace pools = ::mayastor::v1;
 namespace kv = datastore::v1;
+namespace v0 = ::capstan::rest::v0;
 
 class TestService {
  public:
@@ -153,6 +155,33 @@ class TestService {
     co_return kv::WriteResponse();
   }
 
+  core::Task<Result<v0::PoolList>> v0_pools(rpc::Call&, const v0::GetPoolsRequest&) {
+    ++started;
+    v0::PoolList list;
+    auto* pool = list.add_pools();
+    pool->set_id("p0");
+    pool->mutable_state()->set_capacity(1ULL << 40);
+    co_return list;
+  }
+  // The id is the code's name, or the reason's, of the error that is answered; else the pool.
+  core::Task<Result<v0::Pool>> v0_put_pool(rpc::Call&, const v0::PutPoolRequest& request) {
+    ++started;
+    for (int code = 1; code <= 16; ++code) {
+      if (request.id() == code_name(static_cast<Code>(code))) {
+        co_return fail(static_cast<Code>(code), "boom");
+      }
+    }
+    if (request.id() == "ALREADY_SHARED") {
+      auto details = std::make_shared<ErrorDetails>();
+      details->reason = request.id();
+      co_return std::unexpected(
+          Error{Code::kFailedPrecondition, 0, "boom", {}, std::move(details)});
+    }
+    v0::Pool pool;
+    pool.set_id(request.id());
+    co_return pool;
+  }
+
   void bind(rpc::Directory& directory) {
     declare(directory, pools::Pool::descriptor()->file(), "PoolRpc",
             {"ExportPool", "ImportPool", "GrowPool"});
@@ -162,6 +191,10 @@ class TestService {
             {"Deregister"});
     declare(directory, kv::WriteRequest::descriptor()->file(), "DataStoreRpc",
             {"WriteStream", "ReadStream", "Read", "Write"}, false);
+    declare(directory, v0::Pool::descriptor()->file(), "Pools", {"GetPool", "DelPool"});
+    const std::string rest = "capstan.rest.v0.Pools/";
+    ok(rpc::bind_unary(directory, rest + "GetPools", *this, &TestService::v0_pools));
+    ok(rpc::bind_unary(directory, rest + "PutPool", *this, &TestService::v0_put_pool));
     const std::string node = "capstan.node.v1.NodeRpc/", pool = "mayastor.v1.PoolRpc/",
                       store = "capstan.datastore.v1.DataStoreRpc/";
     ok(rpc::bind_unary(directory, node + "GetVersion", *this, &TestService::version));

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "wire/rest/refusal.h"
+
 namespace capstan::wire::rest {
 
 namespace {
@@ -78,6 +80,8 @@ Result<void> Routes::add_view(const std::string& path, const rpc::Directory::Ent
 }
 
 Result<void> Routes::add(std::unique_ptr<Route> route) {
+  route->v0 = is_v0_path(route->binding.path);
+  if (route->v0) route->style = rpc::JsonStyle::v0();
   auto added = tree_.add(route->method, route->binding.steps, *route);
   if (!added) {
     const std::string whose =

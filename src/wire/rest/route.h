@@ -34,6 +34,7 @@ struct Route {
   rpc::BodyShape request, response;
   std::vector<QueryField> query;
   rpc::JsonStyle style = rpc::JsonStyle::octez();
+  bool v0 = false;  // of Mayastor's control plane: its JSON and nothing else, its errors
 
   bool server_streams() const { return entry->operation.method().server_streaming(); }
   bool client_streams() const { return entry->operation.method().client_streaming(); }

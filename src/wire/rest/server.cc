@@ -86,8 +86,10 @@ void Server::publish(core::Metrics& metrics) {
           &pipeline_.counters().requests);
   counter("wire_calls_refused_total", "Calls answered before they reached a handler.",
           &pipeline_.counters().refused);
-  metrics_.push_back(metrics.add(Kind::kGauge, "connections", "Connections open now.", labels,
-                                 [this] { return static_cast<double>(sessions_.size()); }));
+  for (const char* name : {"connections", "storage_rpc_connections"}) {
+    metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.", labels,
+                                   [this] { return static_cast<double>(sessions_.size()); }));
+  }
 }
 
 }  // namespace capstan::wire::rest

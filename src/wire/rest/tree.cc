@@ -122,7 +122,7 @@ Tree::Found Tree::find(const std::vector<std::string>& segments) const {
     if (checked) return true;
     found.complaint = "Failed to parse an argument in the path: after '" + at +
                       "', the text is not acceptable for the type '" + parent.argument_.type +
-                      "': " + checked.error().message + "\n";
+                      "': " + checked.error().message;
     return false;
   };
   std::size_t next = 0;

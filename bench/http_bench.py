@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+"""Small GETs on kept connections, routed, checked against an access list and written as JSON by a
+node, against nginx that returns the same bytes from its configuration: CPU time of the server per
+request, in turns in one run, loaded by wrk. Both have one worker. nginx and wrk are found in the
+PATH or named by NGINX_PROGRAM and WRK_PROGRAM (Debian: nginx-core, wrk).
+
+    bench/http_bench.py [ROUNDS] [SECONDS]
+"""
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'tests', 'support'))
+from node import RELEASE_BIN, Node, free_port, wait_until  # noqa: E402
+
+CONNECTIONS = 64
+CONFIG = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 100000000; server_tokens off;
+  {temp}
+  server {{
+    listen 127.0.0.1:{port};
+    {locations}
+  }}
+}}
+"""
+
+
+def cpu_seconds(pid):
+    """Of all threads: user and system time so far."""
+    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+        fields = file.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+class Nginx:
+    name = 'nginx'
+
+    def __init__(self, program, pages):
+        self.folder = tempfile.TemporaryDirectory(prefix='capstan-bench-')
+        self.port = free_port()
+        temp = ' '.join(f'{kind}_temp_path {self.folder.name}/{kind};' for kind in
+                        ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
+        locations = ' '.join(
+            f"location = {path} {{ default_type application/json; return 200 '{text}'; }}"
+            for path, text in pages.items())
+        config = os.path.join(self.folder.name, 'nginx.conf')
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write(CONFIG.format(folder=self.folder.name, port=self.port, temp=temp,
+                                     locations=locations))
+        self.process = subprocess.Popen([program, '-c', config, '-p', self.folder.name])
+        self.pid = self.process.pid
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+class Ours:
+    name = 'io-engine'
+
+    def __init__(self):
+        self.node = Node(bin_folder=RELEASE_BIN)
+        acl = self.node.path('acl.json')
+        with open(acl, 'w', encoding='ascii') as file:
+            json.dump({'acl': [{'address': '127.0.0.1',
+                                'blacklist': ['DELETE /pools/**', 'PUT /pools/**', '/kv/**']}]},
+                      file)
+        self.node.start('--acl', acl, '--rest-max-connections', 'unlimited')
+        self.port = self.node.port
+        self.pid = self.node.process.pid
+
+    def close(self):
+        self.node.stop()
+        self.node.close()
+
+
+def fetch(port, path):
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}{path}', timeout=30) as got:
+        return got.read().decode()
+
+
+def answers(port):
+    try:
+        return fetch(port, '/version') is not None
+    except urllib.error.URLError:
+        return False
+
+
+def load(wrk, server, path, seconds):
+    """(requests a second, CPU microseconds of the server per request)"""
+    before = cpu_seconds(server.pid)
+    done = subprocess.run([wrk, '-t1', f'-c{CONNECTIONS}', f'-d{seconds}s',
+                           f'http://127.0.0.1:{server.port}{path}'], text=True,
+                          capture_output=True, check=True)
+    used = cpu_seconds(server.pid) - before
+    found = re.search(r'(\d+) requests in ([0-9.]+)s', done.stdout)
+    if 'Non-2xx' in done.stdout or not found:
+        raise SystemExit(f'{server.name}: {done.stdout}')
+    return int(found[1]) / float(found[2]), used / int(found[1]) * 1e6
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    programs = {name: os.environ.get(name.upper() + '_PROGRAM') or shutil.which(name)
+                for name in ('nginx', 'wrk')}
+    if not all(programs.values()):
+        raise SystemExit('nginx and wrk are needed: apt install nginx-core wrk')
+    ours = Ours()
+    pages = {path: fetch(ours.port, path).rstrip('\n') + '\\n'
+             for path in ('/health/ready', '/version', '/node')}
+    nginx = Nginx(programs['nginx'], pages)
+    try:
+        wait_until(lambda: answers(nginx.port), 30, 'nginx to answer')
+        for path in pages:
+            cpu = {nginx.name: [], ours.name: []}
+            rate = {nginx.name: [], ours.name: []}
+            for _ in range(rounds):
+                for server in (nginx, ours):
+                    per_second, micros = load(programs['wrk'], server, path, seconds)
+                    rate[server.name].append(per_second)
+                    cpu[server.name].append(micros)
+            medians = {name: statistics.median(values) for name, values in cpu.items()}
+            print(f'{path}: ' + ', '.join(
+                f'{name} {medians[name]:.2f} us CPU, {statistics.median(rate[name]):.0f}/s'
+                for name in medians) +
+                  f'; ratio {medians[ours.name] / medians[nginx.name]:.2f}', flush=True)
+    finally:
+        nginx.close()
+        ours.close()
+
+
+if __name__ == '__main__':
+    main()

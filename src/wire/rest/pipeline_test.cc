@@ -1,0 +1,318 @@
+// Why this file exists: what is refused before an operation runs: in which order (http-rpc section
+// 20.8), in whose words (native and /v0, section 20.3), and that logs and metrics hear of it as of
+// calls on any other wire. Also the tags of what GET answers (section 17).
+#include "wire/rest/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include "rpc/interceptors/log.h"
+#include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/revision.h"
+#include "wire/rest/etag.h"
+#include "wire/rest/rest_testing.h"
+
+namespace capstan::wire::rest {
+namespace {
+
+using core::Task;
+using testing::exchange;
+using testing::TestWorld;
+
+struct Row {
+  std::string request;
+  const char* status;
+  const char* contains = "";
+};
+
+Task<void> check_rows(TestWorld* world, std::vector<Row> rows) {
+  for (const Row& row : rows) {
+    const std::string answer = co_await exchange(world, row.request);
+    EXPECT_TRUE(answer.starts_with(std::string("HTTP/1.1 ") + row.status)) << row.request << "\n"
+                                                                           << answer;
+    EXPECT_TRUE(answer.contains(row.contains)) << row.request << "\n" << answer;
+  }
+}
+
+void check(TestWorld& world, const std::vector<Row>& rows) {
+  world.run([&rows](TestWorld& in) -> Task<void> { return check_rows(&in, rows); });
+}
+
+std::string get(const std::string& path, const std::string& headers = "") {
+  return "GET " + path + " HTTP/1.1\r\nHost: l\r\n" + headers + "\r\n";
+}
+std::string put(const std::string& path, const std::string& body, const std::string& headers = "") {
+  return "PUT " + path + " HTTP/1.1\r\nHost: l\r\n" + headers +
+         "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+constexpr char kToken[] = "Authorization: Bearer good\r\n";
+constexpr char kNobody[] =
+    R"([{"kind":"permanent","id":"auth.unauthorized","msg":"send a token"}])";
+
+void want_token(ServerOptions& options) {
+  options.pipeline.authenticate = [](const core::PeerInfo&,
+                                     std::string_view header) -> Result<void> {
+    if (header == "Bearer good") return {};
+    return fail(Code::kUnauthenticated, "send a token");
+  };
+}
+
+TEST(RestPipeline, WhoCallsIsAskedBeforeAnythingIsSaid) {
+  rpc::AclSettings settings;
+  settings.secure = true;
+  const rpc::Acl acl(settings);
+  ServerOptions options;
+  options.pipeline.acl = &acl;
+  options.pipeline.cors = {{"l"}, {}, true};
+  want_token(options);
+  TestWorld world(options);
+  ASSERT_TRUE(world.server->add_view("/health/live", nullptr,
+                                     [](const ViewRequest&) { return Reply{200, {}, "alive"}; }));
+  check(world, {{get("/nope"), "401 ", kNobody},
+                {get("/version"), "401 ", "www-authenticate: Bearer\r\n"},
+                {get("/version", kToken), "200 "},
+                {get("/pools/bad%20name"), "401 ", kNobody},
+                {get("/pools/bad%20name", kToken), "400 ", "pool_id"},
+                {put("/pools/p1", "{"), "401 ", kNobody},
+                // A caller who is known and denied learns nothing.
+                {put("/pools/p1", "{", kToken), "401 ", "content-length: 0"},
+                {get("/version", "Accept: text/html\r\n"), "401 ", kNobody},
+                {get("/version", std::string("Accept: text/html\r\n") + kToken), "406 "},
+                {"GET /version HTTP/1.1\r\nHost: evil\r\n\r\n", "403 "},
+                {"OPTIONS /version HTTP/1.1\r\nHost: l\r\n\r\n", "200 "},
+                {"FETCH /version HTTP/1.1\r\nHost: l\r\n\r\n", "501 "},
+                {get("/health/live"), "200 ", "alive"},
+                {get("/v0/pools"), "401 ",
+                 R"({"details":"send a token","message":"/v0/pools","kind":"Unauthorized"})"}});
+  EXPECT_EQ(world.service.started, 1);
+}
+
+// Table T4 of http-rpc section 21; 405 is what a POST that is let through meets here.
+TEST(RestPipeline, AccessListsThroughHttp) {
+  struct Case {
+    const char* list;
+    const char* statuses[3];
+  };
+  static const Case kCases[] = {
+      {R"("blacklist":["/foo/*"])", {"401 ", "401 ", "405 "}},
+      {R"("whitelist":["/foo/**"])", {"200 ", "200 ", "401 "}},
+      {R"("whitelist":["GET /foo/**","DELETE /**"])", {"200 ", "200 ", "401 "}},
+      {R"("whitelist":["POST /blue/white/*/*/fuchsia/**"])", {"401 ", "401 ", "405 "}},
+  };
+  for (const Case& one : kCases) {
+    rpc::AclSettings settings;
+    ServerOptions options;
+    TestWorld addresses;  // the world's address is the same every time
+    auto table = rpc::AclTable::parse(R"({"acl":[{"address":")" + addresses.server_env.address() +
+                                      "\"," + one.list + "}]}");
+    ASSERT_TRUE(table) << table.error().text();
+    settings.table = *std::move(table);
+    const rpc::Acl acl(settings);
+    options.pipeline.acl = &acl;
+    TestWorld world(options);
+    for (const char* path : {"/foo/bar", "/foo/blah", "/blue/white/red/and/fuchsia"}) {
+      ASSERT_TRUE(world.server->add_view(path, nullptr,
+                                         [](const ViewRequest&) { return Reply{200, {}, "x"}; }));
+    }
+    check(world,
+          {{get("/foo/bar"), one.statuses[0]},
+           {get("/foo/blah"), one.statuses[1]},
+           {"POST /blue/white/red/and/fuchsia HTTP/1.1\r\nHost: l\r\n\r\n", one.statuses[2]}});
+  }
+}
+
+struct Records final : core::LogSink {
+  std::vector<std::string> lines;
+  void write(const core::LogRecord& record) override {
+    std::string line(record.event);
+    for (std::size_t i = 0; i < record.field_count; ++i) {
+      line += " " + std::string(record.fields[i].key) + "=" + std::string(record.fields[i].value);
+    }
+    lines.push_back(std::move(line));
+  }
+  int with(std::string_view event, std::string_view part) const {
+    return static_cast<int>(std::ranges::count_if(lines, [&](const std::string& line) {
+      return line.starts_with(event) && line.contains(part);
+    }));
+  }
+};
+
+TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
+  Records records;
+  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
+                nullptr};
+  core::Metrics metrics;
+  rpc::LogInterceptor calls(log);
+  rpc::MetricsInterceptor counters(metrics);
+  rpc::RefusedCalls refused(log, metrics);
+  refused.add(calls);
+  refused.add(counters);
+  rpc::AclSettings settings;
+  settings.secure = true;
+  const rpc::Acl acl(settings);
+  ServerOptions options;
+  options.pipeline.acl = &acl;
+  options.pipeline.refused = &refused;
+  want_token(options);
+  TestWorld world(options);
+  const std::string trace =
+      "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+  check(world, {{get("/version"), "401 "},
+                {put("/pools/p1?secret=1", "{}", kToken), "401 "},
+                {get("/version", std::string(kToken) + "x-timeout-ms: soon\r\n"), "400 "},
+                {get("/pools?name=a&name=b", kToken + trace), "400 "},
+                {get("/nope?secret=1", kToken), "401 "},
+                {"GARBAGE\r\n\r\n", "400 "}});
+  const std::string text = metrics.prometheus_text();
+  const auto ended = [&](const char* operation, const char* code) {
+    const std::string line = std::string("capstan_calls_ended_total{operation=\"") + operation +
+                             "\",wire=\"rest\",code=\"" + code + "\"} 1";
+    return text.contains(line);
+  };
+  EXPECT_TRUE(ended("capstan.node.v1.NodeRpc/GetVersion", "UNAUTHENTICATED")) << text;
+  EXPECT_TRUE(ended("mayastor.v1.PoolRpc/CreatePool", "PERMISSION_DENIED"));
+  EXPECT_TRUE(ended("capstan.node.v1.NodeRpc/GetVersion", "INVALID_ARGUMENT"));
+  EXPECT_TRUE(ended("mayastor.v1.PoolRpc/ListPools", "INVALID_ARGUMENT"));
+  EXPECT_TRUE(text.contains(
+      "storage_rpc_responses_total{endpoint=\"/version\",method=\"GET\",wire=\"rest\","
+      "code=\"UNAUTHENTICATED\"} 1"))
+      << text;
+  for (const char* code : {"PERMISSION_DENIED", "INVALID_ARGUMENT"}) {
+    EXPECT_TRUE(text.contains("capstan_requests_refused_total{wire=\"rest\",code=\"" +
+                              std::string(code) + "\"} 1"))
+        << text;
+  }
+  EXPECT_EQ(records.with("call_failed", "wire=rest"), 4);
+  EXPECT_EQ(records.with("call_failed", "trace_id=0af7651916cd43dd8448eb211c80319c"), 0);
+  EXPECT_EQ(records.with("request_refused", "asked=GET /nope wire=rest"), 1);
+  EXPECT_EQ(records.with("", "secret"), 0);
+  EXPECT_EQ(world.service.started, 0);
+}
+
+TEST(RestPipeline, BodiesThatDoNotReadAreCallsOfTheirOperation) {
+  core::Metrics metrics;
+  testing::NoLog sink;
+  core::Log log{sink, core::LogLevel::kError, [](const void*) -> std::uint64_t { return 0; },
+                nullptr};
+  rpc::MetricsInterceptor counters(metrics);
+  rpc::RefusedCalls refused(log, metrics);
+  refused.add(counters);
+  ServerOptions options;
+  options.pipeline.refused = &refused;
+  options.pipeline.body_bytes = 16;
+  TestWorld world(options);
+  check(world, {{put("/pools/p1", "{"), "400 "}, {put("/pools/p1", std::string(17, ' ')), "413 "}});
+  const std::string text = metrics.prometheus_text();
+  EXPECT_TRUE(text.contains("CreatePool\",wire=\"rest\",code=\"INVALID_ARGUMENT\"} 1")) << text;
+  EXPECT_TRUE(text.contains("CreatePool\",wire=\"rest\",code=\"RESOURCE_EXHAUSTED\"} 1")) << text;
+}
+
+TEST(RestPipeline, V0SpeaksAsTheControlPlane) {
+  const std::string pools = "/v0/nodes/n1/pools/";
+  TestWorld world;
+  check(
+      world,
+      {{get("/v0/pools"), "200 ", R"([{"id":"p0","state":{"capacity":1099511627776,"disks":[],)"},
+       {put(pools + "p1", R"({"disks":["/dev/x"]})"), "200 ", "{\"id\":\"p1\"}\n"},
+       {put(pools + "ALREADY_EXISTS", "{}"), "422 ",
+        R"({"details":"PUT /v0/nodes/n1/pools/ALREADY_EXISTS",)"
+        R"("message":"boom","kind":"AlreadyExists"})"},
+       {put(pools + "NOT_FOUND", "{}"), "404 ", R"("kind":"NotFound")"},
+       {put(pools + "OUT_OF_RANGE", "{}"), "416 ", R"("kind":"OutOfRange")"},
+       {put(pools + "FAILED_PRECONDITION", "{}"), "412 ", R"("kind":"FailedPrecondition")"},
+       {put(pools + "ALREADY_SHARED", "{}"), "412 ", R"("kind":"AlreadyShared")"},
+       {put(pools + "RESOURCE_EXHAUSTED", "{}"), "507 ", R"("kind":"ResourceExhausted")"},
+       {put(pools + "UNAVAILABLE", "{}"), "503 ", "retry-after: 1\r\n"},
+       {put(pools + "UNIMPLEMENTED", "{}"), "501 ", R"("kind":"Unimplemented")"},
+       {put(pools + "DEADLINE_EXCEEDED", "{}"), "504 ", R"("kind":"DeadlineExceeded")"},
+       {put(pools + "p1", "{"), "400 ", R"("kind":"Deserialize")"},
+       {put(pools + "p1", R"({"disk":[]})"), "400 ", R"("kind":"Deserialize")"},
+       {put(pools + "bad%20name", "{}"), "400 ", R"("kind":"Deserialize")"},
+       {get("/v0/volumes"), "404 ",
+        R"({"details":"there is nothing at this path","message":"/v0/volumes","kind":"NotFound"})"},
+       {"POST /v0/pools HTTP/1.1\r\nHost: l\r\n\r\n", "405 ", "allow: GET\r\n"},
+       {get("/v0/pools", "Accept: application/bson\r\n"), "406 ", R"("kind":"NotAcceptable")"},
+       {put(pools + "p1", "x", "Content-Type: application/bson\r\n"), "415 ",
+        R"("kind":"Deserialize")"}});
+}
+
+// The value of a header of an answer; empty when there is none.
+std::string header_of(const std::string& answer, const std::string& name) {
+  const auto at = answer.find("\r\n" + name + ": ");
+  if (at == std::string::npos) return {};
+  const auto from = at + name.size() + 4;
+  return answer.substr(from, answer.find("\r\n", from) - from);
+}
+
+Task<void> tags_body(TestWorld* world) {
+  const std::string first = co_await exchange(world, get("/pools/p0"));
+  const std::string tag = header_of(first, "etag");
+  EXPECT_EQ(tag.front(), '"') << first;
+  EXPECT_EQ(header_of(co_await exchange(world, get("/pools/p0")), "etag"), tag);
+  EXPECT_NE(header_of(co_await exchange(world, get("/pools/p1")), "etag"), tag);
+  EXPECT_NE(
+      header_of(co_await exchange(world, get("/pools/p0", "Accept: application/bson\r\n")), "etag"),
+      tag);
+  for (const std::string& listed : {tag, "\"x\" , W/" + tag, std::string("*")}) {
+    const std::string same =
+        co_await exchange(world, get("/pools/p0", "If-None-Match: " + listed + "\r\n"));
+    EXPECT_EQ(same, "HTTP/1.1 304 Not Modified\r\netag: " + tag + "\r\n\r\n") << listed;
+  }
+  const std::string list = co_await exchange(world, get("/pools"));
+  const std::string of_list = header_of(list, "etag");
+  EXPECT_FALSE(of_list.empty()) << list;
+  world->service.pool_count = 3;
+  const std::string changed =
+      co_await exchange(world, get("/pools", "If-None-Match: " + of_list + "\r\n"));
+  EXPECT_TRUE(changed.starts_with("HTTP/1.1 200 ")) << changed;
+  EXPECT_NE(header_of(changed, "etag"), of_list);
+  EXPECT_EQ(header_of(co_await exchange(world, put("/pools/p1", "{}")), "etag"), "");
+  EXPECT_EQ(header_of(co_await exchange(world, get("/pools/none")), "etag"), "");
+}
+
+TEST(RestPipeline, WhatDidNotChangeIsNotSentAgain) {
+  ServerOptions options;
+  options.pipeline.cache_headers = true;
+  TestWorld world(options);
+  world.run([](TestWorld& in) -> Task<void> { return tags_body(&in); });
+}
+
+TEST(RestPipeline, NoTagsUnlessAskedFor) {
+  TestWorld world;
+  world.run([](TestWorld& in) -> Task<void> {
+    const std::string answer = co_await exchange(&in, get("/pools/p0", "If-None-Match: *\r\n"));
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer;
+    EXPECT_EQ(header_of(answer, "etag"), "");
+  });
+}
+
+TEST(RestPipeline, AChangeSaysWhichRevisionHasIt) {
+  std::string newest = "7-42";
+  TestWorld world;
+  world.directory.add_interceptor(
+      std::make_unique<rpc::RevisionInterceptor>([&newest] { return newest; }));
+  world.run([&newest](TestWorld& in) -> Task<void> {
+    return [](TestWorld* at, std::string* rev) -> Task<void> {
+      EXPECT_EQ(header_of(co_await exchange(at, put("/pools/p1", "{}")), "x-rev"), "7-42");
+      EXPECT_EQ(
+          header_of(co_await exchange(at, "DELETE /pools/p1 HTTP/1.1\r\nHost: l\r\n\r\n"), "x-rev"),
+          "7-42");
+      EXPECT_EQ(header_of(co_await exchange(at, put("/pools/taken", "{}")), "x-rev"), "");
+      EXPECT_EQ(header_of(co_await exchange(at, get("/pools/p0")), "x-rev"), "");
+      rev->clear();  // nobody keeps a copy
+      EXPECT_EQ(header_of(co_await exchange(at, put("/pools/p1", "{}")), "x-rev"), "");
+    }(&in, &newest);
+  });
+}
+
+TEST(Etag, Lists) {
+  EXPECT_TRUE(etag_listed(R"("a")", R"("a")"));
+  EXPECT_TRUE(etag_listed("\"b\",\t\"a\"", R"("a")"));
+  EXPECT_TRUE(etag_listed(R"(W/"a")", R"("a")"));
+  for (const char* other : {"", "a", "\"a", ",", "\"ab\"", "W/"}) {
+    EXPECT_FALSE(etag_listed(other, R"("a")")) << other;
+  }
+}
+
+}  // namespace
+}  // namespace capstan::wire::rest
