@@ -33,7 +33,6 @@ VOLATILE = {'uptime_ms', 'started', 'instance_uuid', 'text', 'grpc_endpoint', 't
 # The UUID of a device without one is made from its path, which is the node's own.
 DERIVED_UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}')
 # The port of the NVMe target, which the node chose itself.
-STALLS = re.compile(r'^\d+ stalls$')
 LISTENS = re.compile(r'listening on [0-9.]+:[0-9]+')
 STALLS = re.compile(r'\b\d+ stalls\b')
 
@@ -167,7 +166,6 @@ def same_everywhere(value, node):
     if isinstance(value, list):
         return [same_everywhere(v, node) for v in value]
     if isinstance(value, str):
-        value = STALLS.sub('N stalls', value)     # how busy the machine is
         value = LISTENS.sub('listening on PORT', DERIVED_UUID.sub('DERIVED', value))
         value = STALLS.sub('N stalls', value)      # a busy machine
         return value.replace(node.folder, 'FOLDER').replace(str(node.port), 'PORT')
