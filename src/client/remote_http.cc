@@ -40,7 +40,9 @@ class HttpRemote final : public Remote {
   core::Task<Result<std::unique_ptr<RemoteCall>>> open(std::string full_name,
                                                        const Message* request,
                                                        CallOptions options) override;
-  bool connected() const override { return live_ != 0; }
+  bool connected() const override {
+    return std::ranges::any_of(all_, [](const Connection& one) { return !one->failure(); });
+  }
   bool streams() const override { return true; }
   core::Task<void> close() override;
 
@@ -63,7 +65,6 @@ class HttpRemote final : public Remote {
   std::map<std::string, std::unique_ptr<CallPaths>> paths_;
   std::vector<Connection> idle_, all_;
   core::Scope scope_;
-  std::size_t live_ = 0;
   rpc::Media media_ = rpc::Media::kJson;
 };
 
@@ -86,6 +87,7 @@ class HttpCall final : public RemoteCall {
  private:
   core::Task<Result<void>> begin(const Message& first);
   core::Task<Result<void>> attempt(bool fresh);
+  core::Task<Result<void>> until_begun();
   core::Task<Result<void>> answered();
   core::Task<Result<bool>> again(const wire::Http1Response& head);
   Result<void> follow(const wire::Http1Response& head);
@@ -102,7 +104,9 @@ class HttpCall final : public RemoteCall {
   std::unique_ptr<Message> copy_;  // of a request that may have to be written in other bytes
   bool upload_ = false, sent_all_ = false, kept_ = false, done_ = false;
   int attempts_ = 0, redirects_ = 0;
-  Connection connection_;
+  Connection connection_;  // of the attempt under way or the last one
+  core::Event begun_;      // notified when there is one, or there will be none
+  bool beginning_ = false;
   std::optional<wire::rest::AnswerReader> reader_;
   std::optional<Error> failed_;
   core::CancelCallback leave_;
@@ -149,7 +153,14 @@ core::Task<Result<void>> HttpCall::attempt(bool fresh) {
 }
 
 core::Task<Result<void>> HttpCall::begin(const Message& first) {
-  CO_TRY_SET(request_, wire::rest::write_request(paths_, first, media_));
+  beginning_ = true;
+  auto written = wire::rest::write_request(paths_, first, media_);
+  if (!written) {
+    if (!failed_) failed_ = written.error();
+    begun_.notify_all();
+    co_return std::unexpected(*failed_);
+  }
+  request_ = *std::move(written);
   upload_ = request_.path->takes_stream;
   if (!upload_ && request_.media && !request_.path->binding.json_text) {
     copy_.reset(first.New());
@@ -157,13 +168,14 @@ core::Task<Result<void>> HttpCall::begin(const Message& first) {
   }
   auto begun = co_await attempt(false);
   if (!begun && !failed_) failed_ = begun.error();
+  begun_.notify_all();
   co_return begun;
 }
 
 core::Task<Result<void>> HttpCall::send(const Message& message) {
   CAPSTAN_ASSERT(!sent_all_);
   if (failed_) co_return std::unexpected(*failed_);
-  if (!request_.path) {
+  if (!beginning_) {
     CO_TRY(co_await begin(message));
   } else {
     if (over()) co_return fail(Code::kAborted, "the node has ended the call");
@@ -181,7 +193,9 @@ core::Task<Result<void>> HttpCall::send(const Message& message) {
 }
 
 void HttpCall::finish_sending() {
-  if (std::exchange(sent_all_, true) || !upload_ || !connection_) return;
+  if (std::exchange(sent_all_, true)) return;
+  begun_.notify_all();
+  if (!upload_ || !connection_) return;
   connection_->send(wire::kHttp1LastChunk);
   connection_->end_request();
 }
@@ -193,6 +207,7 @@ void HttpCall::cancel(Code reason) {
       reason == Code::kDeadlineExceeded ? "deadline exceeded" : "the call was cancelled",
       {}};
   if (!failed_ && !done_) failed_ = why;
+  begun_.notify_all();
   if (connection_) connection_->cut(why);
 }
 
@@ -267,19 +282,30 @@ Result<bool> HttpCall::ended(Result<bool> with) {
   return with;
 }
 
-core::Task<Result<bool>> HttpCall::next(Message& into) {
-  if (failed_) co_return std::unexpected(*failed_);
-  if (done_) co_return false;
-  if (!request_.path) {  // a stream of no requests
+// What is asked decides where: an answer can only come once the first request was sent.
+core::Task<Result<void>> HttpCall::until_begun() {
+  while (!failed_ && !connection_) {
+    if (beginning_ || !sent_all_) {
+      co_await begun_.wait();
+      continue;
+    }
+    // A stream of no requests.
     const std::unique_ptr<Message> none(google::protobuf::MessageFactory::generated_factory()
                                             ->GetPrototype(method_.input_type())
                                             ->New());
     CO_TRY(co_await begin(*none));
-    if (upload_ && sent_all_) {
-      connection_->send(wire::kHttp1LastChunk);
-      connection_->end_request();
-    }
+    if (!upload_) continue;
+    connection_->send(wire::kHttp1LastChunk);
+    connection_->end_request();
   }
+  if (failed_) co_return std::unexpected(*failed_);
+  co_return Result<void>();
+}
+
+core::Task<Result<bool>> HttpCall::next(Message& into) {
+  if (failed_) co_return std::unexpected(*failed_);
+  if (done_) co_return false;
+  CO_TRY(co_await until_begun());
   if (!reader_) {
     if (auto head = co_await answered(); !head) co_return ended(std::unexpected(head.error()));
   }
@@ -343,9 +369,7 @@ bool HttpRemote::other_media(rpc::Media& refused) {
 }
 
 core::Task<void> HttpRemote::run(Connection connection) {
-  ++live_;
   co_await ClientConnection::run(connection);
-  --live_;
   std::erase(idle_, connection);
   std::erase(all_, connection);
 }

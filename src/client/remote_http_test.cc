@@ -277,6 +277,8 @@ const std::vector<Refusal>& refusals() {
       {answer(504, trace("pool.deadline_exceeded", "late")), Code::kDeadlineExceeded, "late"},
       {answer(500, "[]"), Code::kInternal, "Empty_error_list"},
       {answer(500, "oops"), Code::kInternal, "oops"},
+      {answer(422, R"({"details":"it is there","message":"/v0/x","kind":"AlreadyExists"})"),
+       Code::kAlreadyExists, "it is there"},
       {"HTTP/1.1 400 x\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nbad query",
        Code::kInvalidArgument, "bad query"},
       {"HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n", Code::kUnimplemented, "does not serve it"},
@@ -530,6 +532,36 @@ Task<void> upload_body(Script& script, Remote& remote) {
   EXPECT_TRUE(script.requests[0].ends_with("\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
       << script.requests[0];
   EXPECT_TRUE(co_await (*call)->finish());
+}
+Task<void> take(RemoteCall* call, datastore::v1::WriteResponse* response, Result<bool>* got) {
+  *got = co_await call->next(*response);
+}
+Task<void> early_reader_body(Script& script, Remote& remote) {
+  auto call = co_await remote.open(std::string(kStore) + "WriteStream", nullptr, {});
+  datastore::v1::WriteResponse response;
+  Result<bool> got = false;
+  core::Scope reading;
+  reading.spawn(take(call->get(), &response, &got));  // before anything is sent
+  EXPECT_TRUE(co_await core::sleep_for(kSecond));
+  datastore::v1::WriteStreamRequest part;
+  part.set_store("s");
+  part.set_key("k");
+  part.set_data("abc");
+  EXPECT_TRUE(co_await (*call)->send(part));
+  (*call)->finish_sending();
+  co_await reading.join();
+  EXPECT_TRUE(got && *got) << text_of(got);
+  EXPECT_EQ(response.tail_offset(), 5U);
+  EXPECT_EQ(script.requests.size(), 1U);
+  // Nothing at all: the request decides the path, and there is none.
+  call = co_await remote.open(std::string(kStore) + "WriteStream", nullptr, {});
+  (*call)->finish_sending();
+  EXPECT_EQ(code_of(co_await (*call)->next(response)), Code::kInvalidArgument);
+}
+TEST(RemoteHttp, AnAnswerMayBeAwaitedBeforeTheFirstRequest) {
+  Script script;
+  script.answers = {answer(200, "{\"tail_offset\":\"5\"}\n"), ""};
+  run(script, early_reader_body);
 }
 TEST(RemoteHttp, AnUploadIsAChunkForEachRequest) {
   Script script;

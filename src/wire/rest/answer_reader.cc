@@ -1,6 +1,8 @@
 // Why this file exists: see answer_reader.h.
 #include "wire/rest/answer_reader.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -92,11 +94,37 @@ bool is_absence(const Http1Response& head, std::string_view body) {
   return trace.size() == 1 && trace[0].field_text("msg").starts_with("nothing is at /");
 }
 
+// {"details":…,"message":…,"kind":"NotFound"}: how the /v0 tree refuses (http-rpc section 20.3).
+std::optional<Error> v0_error(const Http1Response& head, std::string_view body) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  std::string_view kind, text;
+  if (body.size() > limits::kTraceBytes ||
+      parser.parse(std::string(body)).get(object) != simdjson::SUCCESS ||
+      object["kind"].get(kind) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
+  if (object["details"].get(text) != simdjson::SUCCESS || text.empty()) {
+    if (object["message"].get(text) != simdjson::SUCCESS) return std::nullopt;
+  }
+  Error error = error_of_status(head.status, std::string(text));
+  for (int i = 1; i <= static_cast<int>(Code::kUnauthenticated); ++i) {
+    std::string name(native_status(static_cast<Code>(i)).name);
+    std::erase(name, '_');
+    const bool same = std::ranges::equal(
+        name, kind, [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+    if (same) error.code = static_cast<Code>(i);
+  }
+  if (kind == "Unauthenticated") error.code = Code::kUnauthenticated;
+  return error;
+}
+
 }  // namespace
 
 Error error_of_answer(const Http1Response& head, std::string_view body) {
   const auto media = rpc::media_named(plain_type(head));
   if (!media || body.empty()) return plain_error(head, body);
+  if (auto error = v0_error(head, body)) return *std::move(error);
   const auto trace = rpc::decode_trace(*media, body);
   const auto& outer = trace.front();
   Error error = error_of_status(head.status, outer.field_text("msg"));
@@ -218,12 +246,12 @@ Result<void> AnswerReader::decode(std::string_view bytes, Message& into) {
   if (media_ == rpc::Media::kJson) {
     rpc::JsonReadOptions options;
     options.ignore_unknown = options.octez_texts = true;
-    options.bytes = rpc::JsonStyle::octez().bytes;
+    options.bytes = path_.style.bytes;
     options.limit_bytes = limit_;
     done = shape.field ? reader_.read_field(bytes, into, *shape.field, shape.element, options)
                        : reader_.read(bytes, into, options);
   } else {
-    done = rpc::decode_body(media_, bytes, into, shape, reader_, rpc::JsonStyle::octez(), limit_);
+    done = rpc::decode_body(media_, bytes, into, shape, reader_, path_.style, limit_);
   }
   if (done) return done;
   if (done.error().code == Code::kInvalidArgument) done.error().code = Code::kInternal;

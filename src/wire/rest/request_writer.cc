@@ -148,7 +148,7 @@ Result<std::string> body_of(const CallPath& path, const Message& request, rpc::M
   if (binding.raw_body || (binding.json_text && is_text(binding.body))) {
     return request.GetReflection()->GetString(request, binding.body);
   }
-  return rpc::encode_body(media, request, path.request);
+  return rpc::encode_body(media, request, path.request, path.style);
 }
 
 // What the binding does not say of `request`.
@@ -221,6 +221,7 @@ CallPath::CallPath(const pb::MethodDescriptor& method, rpc::HttpBinding how)
       request(rpc::request_shape(method, binding)),
       response(rpc::response_shape(method, binding)),
       query(query_fields_of(rpc::query_fields(method, binding))),
+      style(binding.path.starts_with("/v0/") ? rpc::JsonStyle::v0() : rpc::JsonStyle::octez()),
       takes_stream(method.client_streaming()),
       gives_stream(method.server_streaming()) {}
 

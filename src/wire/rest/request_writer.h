@@ -27,6 +27,7 @@ struct CallPath {
   rpc::HttpBinding binding;
   rpc::BodyShape request, response;
   std::vector<QueryField> query;
+  rpc::JsonStyle style;  // that of the tree in which the path is
   bool takes_stream, gives_stream;
 };
 
