@@ -127,6 +127,17 @@ class Cli(unittest.TestCase):
                 missing = self.code_of(wire, KV + 'GetMetadata', {'store': 'main', 'key': 'ee'})
                 self.assertEqual(missing[0], 'NOT_FOUND')
 
+    def test_the_example_in_cpp(self):
+        address = ('127.0.0.1', str(self.node.port))
+        for wire, where in {'http': address, 'grpc': address, 'muxio': address,
+                            'jsonrpc': (self.node.path('rpc.sock'),),
+                            'drpc': (self.node.path('drpc.sock'),)}.items():
+            with self.subTest(wire):
+                done = subprocess.run([os.path.join(BIN, 'any_wire'), wire, *where], text=True,
+                                      capture_output=True, timeout=120, check=False)
+                self.assertEqual((done.returncode, done.stderr), (0, ''))
+                self.assertIn('refused: ', done.stdout)
+
     def test_streams(self):
         for wire in ('http', 'grpc', 'ws'):
             with self.subTest(wire):

@@ -123,11 +123,7 @@ Result<Catalogue::Place> Catalogue::place(std::string_view name, std::string_vie
   }
   const Route* route = found.node->service(method);
   if (!route) {
-    const std::string methods = found.node->allowed();
-    return wrong(path +
-                 (methods.empty() ? " is only the beginning of paths. See: capstan rpc list "
-                                  : " does not take " + upper + ". It takes ") +
-                 (methods.empty() ? path : methods));
+    return wrong(path + " does not take " + upper + ". It takes " + found.node->allowed());
   }
   return Place{route, std::move(found.arguments), std::move(target.query)};
 }

@@ -131,6 +131,9 @@ Error error_of_answer(const Http1Response& head, std::string_view body) {
   const auto dot = outer.id.rfind('.');
   if (const auto code = code_named(std::string_view(outer.id).substr(dot + 1))) error.code = *code;
   if (trace.size() > 1 || error.message.empty()) error.message = rpc::trace_text(trace);
+  if (outer.id == "RPC.Unexpected_error_encoding") {
+    error.message = "the error of the node cannot be read: " + first_line(body);
+  }
   auto details = std::make_shared<ErrorDetails>();
   for (const auto& [name, value] : outer.fields) {
     if (name != "msg") details->facts.emplace_back(name, outer.field_text(name));
