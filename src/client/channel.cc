@@ -128,9 +128,15 @@ core::Task<Result<std::shared_ptr<wire::ClientSession>>> Channel::ready(CallOpti
 
 // --- calls --------------------------------------------------------------------------------------
 
+void Channel::add_metadata(CallOptions& options) const {
+  options.metadata.insert(options.metadata.end(), options_.metadata.begin(),
+                          options_.metadata.end());
+}
+
 core::Task<Result<void>> Channel::unary(std::string full_name, const Message& request,
                                         Message& response, CallOptions options,
                                         MetadataList* trailers) {
+  add_metadata(options);
   for (bool again = false;; again = true) {
     CO_TRY_SET(auto session, co_await ready(options));
     wire::ClientCall call(std::move(session));
@@ -156,6 +162,7 @@ core::Task<Result<void>> Channel::unary(std::string full_name, const Message& re
 
 core::Task<Result<std::unique_ptr<wire::ClientCall>>> Channel::open(std::string full_name,
                                                                     CallOptions options) {
+  add_metadata(options);
   CO_TRY_SET(auto session, co_await ready(options));
   auto call = std::make_unique<wire::ClientCall>(std::move(session));
   CO_TRY(call->begin(full_name, options, nullptr));

@@ -35,6 +35,9 @@ struct ChannelOptions {
   std::shared_ptr<const wire::TlsContext> tls = nullptr;  // null: plain text
   std::string tls_host = {};  // what the certificate must name; empty: the address's host
   std::size_t receive_message_bytes = limits::kGrpcClientReceiveMessageBytes;
+  // Said with every call: authorization, traceparent. Over Muxio with the upgrade request, whose
+  // headers hold for all calls; wires of Unix sockets that have no headers leave it out.
+  MetadataList metadata = {};
 };
 
 // A streaming call of any shape: what its kind does not stream is used once. Ends when destroyed.
@@ -91,6 +94,7 @@ class Channel {
   core::Task<void> connect();
   core::Task<void> run_session(std::shared_ptr<wire::ClientSession> session);
   std::unique_ptr<core::Stream> wrap(std::unique_ptr<core::Stream> stream) const;
+  void add_metadata(CallOptions& options) const;
   void connect_failed(Error error);
 
   core::Env& env_;

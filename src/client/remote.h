@@ -1,6 +1,6 @@
 // Why this file exists: a node on whatever wire it is reached: calls by full name with protobuf
-// messages over gRPC, Muxio, JSON-RPC or dRPC, the same for whoever makes them. It connects when it
-// is first needed. What a wire cannot carry is an error that says so: metadata and streamed
+// messages over gRPC, Muxio, HTTP, JSON-RPC or dRPC, the same for whoever makes them. It connects
+// when it is first needed. What a wire cannot carry is an error that says so: metadata and streamed
 // requests do not travel over JSON-RPC and dRPC, and a streamed answer is there all at once at its
 // end; streams() tells beforehand.
 //
@@ -21,7 +21,7 @@
 
 namespace capstan::client {
 
-enum class Wire : std::uint8_t { kGrpc, kMuxio, kJsonRpc, kDrpc };
+enum class Wire : std::uint8_t { kGrpc, kMuxio, kJsonRpc, kDrpc, kHttp };
 
 // A streaming call of any shape. Ends when it is destroyed.
 class RemoteCall : public rpc::MessageSource, public rpc::MessageSink {
@@ -61,6 +61,7 @@ std::unique_ptr<Remote> make_remote(core::Env& env, RemoteOptions options);
 // The parts of it.
 std::unique_ptr<Remote> make_grpc_remote(core::Env& env, ChannelOptions options);
 std::unique_ptr<Remote> make_muxio_remote(core::Env& env, ChannelOptions options);
+std::unique_ptr<Remote> make_http_remote(core::Env& env, ChannelOptions options);
 std::unique_ptr<Remote> make_jsonrpc_remote(core::Env& env, core::Address address);
 std::unique_ptr<Remote> make_drpc_remote(core::Env& env, core::Address address);
 // kUnimplemented when this program knows no such method.

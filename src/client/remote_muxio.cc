@@ -1,8 +1,9 @@
 // Why this file exists: see remote.h. Muxio over a WebSocket (with TLS or without) or over a Unix
 // socket. The wire has no deadlines, so this side cancels a call that is late.
-#include <optional>
 #include <utility>
 
+#include "client/http_headers.h"
+#include "client/patience.h"
 #include "client/remote.h"
 #include "wire/grpc/tls_stream.h"
 #include "wire/muxio/client.h"
@@ -10,20 +11,6 @@
 namespace capstan::client {
 
 namespace {
-
-// The caller's token and deadline as one token.
-class Patience {
- public:
-  explicit Patience(const CallOptions& options)
-      : source_(options.token), timer_([this] { source_.fire(Code::kDeadlineExceeded); }) {
-    if (options.deadline != 0) timer_.arm_at(*core::Reactor::current(), options.deadline);
-  }
-  core::CancelToken token() const { return source_.token(); }
-
- private:
-  core::CancelSource source_;
-  core::Timer timer_;
-};
 
 class MuxioCall final : public RemoteCall {
  public:
@@ -44,10 +31,11 @@ class MuxioCall final : public RemoteCall {
   core::CancelCallback cancelled_;
 };
 
-wire::muxio::ClientOptions client_options(const ChannelOptions& options) {
+wire::muxio::ClientOptions client_options(const ChannelOptions& options, std::string headers) {
   wire::muxio::ClientOptions out;
   out.address = options.address;
   out.host = options.authority;
+  out.headers = std::move(headers);
   if (!options.tls) return out;
   out.wrap = [tls = options.tls,
               host = options.tls_host.empty() ? options.address.host : options.tls_host](
@@ -60,7 +48,9 @@ wire::muxio::ClientOptions client_options(const ChannelOptions& options) {
 class MuxioRemote final : public Remote {
  public:
   MuxioRemote(core::Env& env, const ChannelOptions& options)
-      : client_(env, client_options(options)), address_(options.address.text()) {}
+      : headers_(header_lines(options.metadata)),
+        client_(env, client_options(options, headers_.value_or(""))),
+        address_(options.address.text()) {}
 
   core::Task<Result<void>> unary(std::string full_name, const Message& request, Message& response,
                                  CallOptions options) override {
@@ -89,6 +79,7 @@ class MuxioRemote final : public Remote {
                 "Muxio carries no metadata ('" + options.metadata.front().first + "'); use gRPC");
   }
   core::Task<Result<void>> ready(core::CancelToken token) {
+    if (!headers_) co_return std::unexpected(headers_.error());
     const auto guard = co_await connecting_.lock();
     if (tried_) {
       if (client_.connected()) co_return Result<void>();
@@ -104,6 +95,7 @@ class MuxioRemote final : public Remote {
     co_return done;
   }
 
+  const Result<std::string> headers_;  // of the upgrade request
   wire::muxio::Client client_;
   std::string address_;
   core::Mutex connecting_;

@@ -9,6 +9,7 @@
 #include "wire/grpc/grpc_testing.h"
 #include "wire/jsonrpc/server.h"
 #include "wire/muxio/server.h"
+#include "wire/rest/server.h"
 
 namespace capstan::client {
 namespace {
@@ -17,14 +18,16 @@ using namespace wire::testing;  // NOLINT(google-build-using-namespace)
 using core::kSecond;
 using core::Task;
 
-constexpr char kMuxioSocket[] = "/muxio", kJsonRpcSocket[] = "/jsonrpc", kDrpcSocket[] = "/drpc";
+constexpr char kMuxioSocket[] = "/muxio", kJsonRpcSocket[] = "/jsonrpc", kDrpcSocket[] = "/drpc",
+               kHttpSocket[] = "/http";
 
 struct Node : TestWorld {
   Node()
       : methods(*wire::muxio::MethodTable::make(directory)),
         muxio(server_env, directory, methods, log, {}),
         jsonrpc(server_env, directory, rpc::JsonMethods(directory), lifecycle, log, {}),
-        drpc(server_env, log, kDrpcSocket, {}) {
+        drpc(server_env, log, kDrpcSocket, {}),
+        http(*wire::rest::Server::create(directory, log, {})) {
     EXPECT_TRUE(wire::drpc::register_operations(drpc, directory));
   }
   std::unique_ptr<Remote> remote(Wire wire) {
@@ -33,6 +36,7 @@ struct Node : TestWorld {
     options.channel.address = wire == Wire::kGrpc      ? address()
                               : wire == Wire::kMuxio   ? core::Address::unix_path(kMuxioSocket)
                               : wire == Wire::kJsonRpc ? core::Address::unix_path(kJsonRpcSocket)
+                              : wire == Wire::kHttp    ? core::Address::unix_path(kHttpSocket)
                                                        : core::Address::unix_path(kDrpcSocket);
     return make_remote(server_env, std::move(options));
   }
@@ -41,7 +45,16 @@ struct Node : TestWorld {
   wire::jsonrpc::Lifecycle lifecycle;
   wire::jsonrpc::Server jsonrpc;
   wire::drpc::DomainSocketServer drpc;
+  std::unique_ptr<wire::rest::Server> http;
 };
+
+Task<void> accept_http(Node* node, core::StreamListener* listener) {
+  while (true) {
+    auto stream = co_await listener->accept();
+    if (!stream) co_return;
+    node->http->adopt(*std::move(stream));
+  }
+}
 
 using Body = Task<void> (*)(Node&, Remote&);
 
@@ -52,11 +65,17 @@ Task<void> serve_all(Node* node, Body body, Wire wire) {
   core::Scope scope;
   scope.spawn(node->muxio.run());
   scope.spawn(node->jsonrpc.run());
+  auto http = node->server_env.network().listen(core::Address::unix_path(kHttpSocket));
+  EXPECT_TRUE(http);
+  scope.spawn(node->http->run());
+  scope.spawn(accept_http(node, http->get()));
   const auto remote = node->remote(wire);
   co_await body(*node, *remote);
   co_await remote->close();
   node->muxio.stop(kSecond);
   node->jsonrpc.stop(kSecond);
+  (*http)->cancel();
+  node->http->stop(kSecond);
   co_await node->drpc.shutdown(kSecond);
   co_await scope.join();
 }
@@ -69,11 +88,12 @@ class RemoteTest : public ::testing::TestWithParam<Wire> {
   }
 };
 std::string name_of(const ::testing::TestParamInfo<Wire>& info) {
-  constexpr const char* kNames[] = {"Grpc", "Muxio", "JsonRpc", "Drpc"};
+  constexpr const char* kNames[] = {"Grpc", "Muxio", "JsonRpc", "Drpc", "Http"};
   return kNames[static_cast<int>(info.param)];
 }
 INSTANTIATE_TEST_SUITE_P(Wires, RemoteTest,
-                         ::testing::Values(Wire::kGrpc, Wire::kMuxio, Wire::kJsonRpc, Wire::kDrpc),
+                         ::testing::Values(Wire::kGrpc, Wire::kMuxio, Wire::kJsonRpc, Wire::kDrpc,
+                                           Wire::kHttp),
                          name_of);
 
 template <class T>
@@ -177,11 +197,13 @@ Task<void> upload_body(Node& node, Remote& remote) {
   }
   RemoteStream<ImportImageRequest, ImportImageResponse> upload(*std::move(opened));
   ImportImageRequest part;
+  part.mutable_header()->set_replica("r");
+  EXPECT_TRUE(co_await upload.send(part));
   part.mutable_data()->set_data(std::string(100'000, 'd'));
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(co_await upload.send(part));
   const auto answer = co_await upload.answer();
   EXPECT_TRUE(answer) << text_of(answer);
-  EXPECT_EQ(answer->size_bytes(), 5U);
+  EXPECT_EQ(answer->size_bytes(), 6U);
   EXPECT_EQ(answer->data_bytes(), 500'000U);
 }
 TEST_P(RemoteTest, StreamsOfRequests) {
@@ -190,6 +212,7 @@ TEST_P(RemoteTest, StreamsOfRequests) {
 
 Task<void> download_body(Node&, Remote& remote) {
   ExportImageRequest request;
+  request.set_replica("r");
   request.set_offset(1000);
   request.set_length(7);
   auto opened = co_await remote.open(kServerStream, &request, {});
@@ -210,13 +233,16 @@ TEST_P(RemoteTest, StreamsOfAnswers) {
   run(download_body);
 }
 
-Task<void> metadata_body(Node&, Remote& remote) {
+Task<void> metadata_body(Node& node, Remote& remote) {
   CallOptions options;
   options.metadata = {{"capstan-force", "true"}};
   HealthCheckResponse response;
   const auto request = check_of("x");
   const auto called = co_await remote.unary(kUnary, request, response, options);
-  if (called) co_return;  // gRPC
+  if (called) {  // gRPC and HTTP
+    EXPECT_EQ(node.service.last.metadata.get("capstan-force"), "true");
+    co_return;
+  }
   EXPECT_EQ(code_of(called), Code::kUnimplemented);
   EXPECT_NE(text_of(called).find("capstan-force"), std::string::npos);
 }

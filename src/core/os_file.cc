@@ -47,14 +47,23 @@ Result<void> make_directories_now(const std::string& path) {
   return {};
 }
 
-Terminal stderr_terminal() {
+namespace {
+Terminal terminal_of(int fd) {
   Terminal terminal;
-  terminal.is_terminal = ::isatty(STDERR_FILENO) == 1;
+  terminal.is_terminal = ::isatty(fd) == 1;
   struct winsize size{};
-  if (terminal.is_terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+  if (terminal.is_terminal && ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     terminal.columns = size.ws_col;
   }
   return terminal;
+}
+}  // namespace
+
+Terminal stderr_terminal() {
+  return terminal_of(STDERR_FILENO);
+}
+Terminal stdout_terminal() {
+  return terminal_of(STDOUT_FILENO);
 }
 
 }  // namespace capstan::core

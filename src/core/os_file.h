@@ -22,5 +22,6 @@ struct Terminal {
   unsigned columns = 80;
 };
 Terminal stderr_terminal();
+Terminal stdout_terminal();
 
 }  // namespace capstan::core

@@ -6,13 +6,13 @@ tests are skipped and say so.
 """
 import json
 import os
-import shutil
 import subprocess
 import sys
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+from guest import prepare_guest  # noqa: E402
 from node import BIN, MIB, Node, free_port, sha256, wait_until  # noqa: E402
 
 TOOL = os.path.join(HERE, 'linux-nvme-host')
@@ -21,13 +21,7 @@ SECONDS = 300    # of one command, on a busy machine
 
 
 def setUpModule():
-    if not shutil.which('qemu-system-x86_64'):
-        raise unittest.SkipTest('qemu-system-x86_64 is missing (package qemu-system-x86)')
-    made = subprocess.run([os.path.join(TOOL, 'build.sh')], capture_output=True, text=True,
-                          check=False)
-    if made.returncode != 0:
-        last = (made.stderr.strip() or 'no reason given').splitlines()[-1]
-        raise unittest.SkipTest(f'the guest cannot be prepared: {last}')
+    prepare_guest(TOOL)
 
 
 class KernelTarget(unittest.TestCase):

@@ -6,7 +6,6 @@ packages that go into the guest and a network to fetch them, all are skipped and
 """
 import json
 import os
-import shutil
 import socket
 import socketserver
 import subprocess
@@ -17,6 +16,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+from guest import prepare_guest  # noqa: E402
 from node import MIB, Node, free_port  # noqa: E402
 
 TOOL = os.path.join(HERE, 'linux-nvme-host')
@@ -39,13 +39,7 @@ def rpc_call(path, method, params):
 
 
 def setUpModule():
-    if not shutil.which('qemu-system-x86_64'):
-        raise unittest.SkipTest('qemu-system-x86_64 is missing (package qemu-system-x86)')
-    made = subprocess.run([os.path.join(TOOL, 'build.sh')], capture_output=True, text=True,
-                          check=False)
-    if made.returncode != 0:
-        last = (made.stderr.strip() or 'no reason given').splitlines()[-1]
-        raise unittest.SkipTest(f'the guest cannot be prepared: {last}')
+    prepare_guest(TOOL)
 
 
 class Hook(socketserver.ThreadingUnixStreamServer):

@@ -14,6 +14,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+from limited import last_line, run_limited  # noqa: E402
 from node import BIN, ROOT, Node  # noqa: E402
 
 RUST_VERSIONS = ('0.15.5-alpha', '0.16.3-alpha')     # muxio 0.9 and 0.10
@@ -25,20 +26,6 @@ PROGRAM = 'capstan-datastore-client'
 
 class Broken(Exception):
     """A client that is there and does not work."""
-
-
-def last_line(text):
-    return (text.strip().splitlines() or [''])[-1]
-
-
-def run_limited(command, seconds, **more):
-    """(exit code, output); no code when it took too long."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds,
-                              check=False, stdin=subprocess.DEVNULL, **more)
-    except subprocess.TimeoutExpired:
-        return None, f'took more than {seconds} seconds'
-    return done.returncode, done.stdout + done.stderr
 
 
 def cargo_install(crate, version):

@@ -9,7 +9,8 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
-from muxio_clients_test import SERVERS, TOOLS, last_line, run_limited  # noqa: E402
+from limited import last_line, run_limited  # noqa: E402
+from muxio_clients_test import SERVERS, TOOLS  # noqa: E402
 from node import ROOT, Node  # noqa: E402
 
 EXAMPLES = os.path.join(ROOT, 'examples')

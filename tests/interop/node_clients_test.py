@@ -13,6 +13,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+from limited import last_line, run_limited  # noqa: E402
 from node import BIN, ROOT, Node  # noqa: E402
 
 TOOLS = os.path.join(ROOT, 'build', 'tools')
@@ -20,20 +21,6 @@ API = os.path.join(ROOT, 'api')
 GRPC_JS = '@grpc/grpc-js@1.14.0', '@grpc/proto-loader@0.8.0'
 CASES = ['list', 'error', 'metadata', 'events', 'deadline']
 BUILD_SECONDS = 900
-
-
-def last_line(text):
-    return (text.strip().splitlines() or [''])[-1]
-
-
-def run_limited(command, seconds, **more):
-    """(exit code, output); no code when it took too long."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds,
-                              check=False, stdin=subprocess.DEVNULL, **more)
-    except subprocess.TimeoutExpired:
-        return None, f'took more than {seconds} seconds'
-    return done.returncode, done.stdout + done.stderr
 
 
 def cpp_client():

@@ -7,17 +7,32 @@ namespace capstan::apps {
 
 namespace {
 constexpr std::pair<std::string_view, client::Wire> kSockets[] = {
-    {"unix:", client::Wire::kGrpc},
-    {"muxio:", client::Wire::kMuxio},
-    {"jsonrpc:", client::Wire::kJsonRpc},
+    {"unix:", client::Wire::kGrpc},      {"grpc+unix:", client::Wire::kGrpc},
+    {"http+unix:", client::Wire::kHttp}, {"unix+jsonrpc:", client::Wire::kJsonRpc},
+    {"muxio:", client::Wire::kMuxio},    {"jsonrpc:", client::Wire::kJsonRpc},
     {"drpc:", client::Wire::kDrpc},
 };
+
+// False for an unknown scheme.
+bool take_scheme(std::string_view name, AddressFlag flag, BindUri& uri) {
+  uri.tls = name == "https" || name == "wss" || name == "grpcs";
+  if (name == "ws" || name == "wss") {
+    uri.wire = client::Wire::kMuxio;
+  } else if (name == "http" || name == "https") {
+    if (flag == AddressFlag::kEndpoint) uri.wire = client::Wire::kHttp;
+  } else if (name != "grpc" && name != "grpcs") {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-Result<BindUri> parse_bind_uri(std::string_view text) {
+Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag) {
   const auto bad = [&](std::string_view why) {
     return fail(Code::kInvalidArgument,
-                "--bind: '" + std::string(text) + "' is no address of a node: " + std::string(why) +
+                std::string(flag == AddressFlag::kBind ? "--bind" : "--endpoint") + ": '" +
+                    std::string(text) + "' is no address of a node: " + std::string(why) +
                     ". Write it as in http://127.0.0.1:10124 or unix:/run/capstan.sock");
   };
   BindUri uri;
@@ -32,14 +47,11 @@ Result<BindUri> parse_bind_uri(std::string_view text) {
     return uri;
   }
   const auto scheme = rest.find("://");
-  if (scheme != std::string_view::npos) {
-    const std::string_view name = rest.substr(0, scheme);
-    const bool web_socket = name == "ws" || name == "wss";
-    if (name != "http" && name != "https" && !web_socket) return bad("unknown scheme");
-    uri.tls = name == "https" || name == "wss";
-    if (web_socket) uri.wire = client::Wire::kMuxio;
-    rest = rest.substr(scheme + 3);
+  const bool named = scheme != std::string_view::npos;
+  if (!take_scheme(named ? rest.substr(0, scheme) : "http", flag, uri)) {
+    return bad("unknown scheme");
   }
+  if (named) rest = rest.substr(scheme + 3);
   if (uri.wire == client::Wire::kMuxio && rest.ends_with("/ws")) rest.remove_suffix(3);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   std::string_view port;

@@ -1,7 +1,9 @@
-// Why this file exists: the forms in which users name a node (--bind): http://host:port,
-// https://host:port, unix:/path, or just a host for gRPC; ws://, wss:// and muxio:/path for Muxio,
-// jsonrpc:/path and drpc:/path for the wires of Unix sockets. Missing scheme means http, missing
-// port 10124 (io-engine-behaviour section 21.1). Pure text in, value out.
+// Why this file exists: the forms in which users name a node. --bind is Mayastor's:
+// http://host:port, https://host:port or just a host are gRPC (io-engine-behaviour section 21.1).
+// --endpoint says what it means: there http:// and https:// are HTTP, as in Octez's clients
+// (http-rpc section 14.3), and grpc:// and grpcs:// gRPC. In both: ws://, wss:// and muxio:/path
+// for Muxio, http+unix:/path, unix:/path (gRPC), jsonrpc:/path and drpc:/path. Missing port means
+// 10124. Text in, value out.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +23,8 @@ struct BindUri {
   std::string path;  // Unix socket
 };
 
-Result<BindUri> parse_bind_uri(std::string_view text);
+inline constexpr char kDefaultBind[] = "http://127.0.0.1:10124";
+enum class AddressFlag : std::uint8_t { kBind, kEndpoint };
+Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag = AddressFlag::kBind);
 
 }  // namespace capstan::apps

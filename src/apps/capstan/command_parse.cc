@@ -107,7 +107,7 @@ Result<void> check_text(const std::list<Slot>& slots) {
   for (const Slot& slot : slots) {
     constexpr std::string_view kFree[] = {"FILE", "file", "input", "to", "KEY", "NEW", "VALUE"};
     if (std::ranges::find(kFree, slot.name) != std::end(kFree)) continue;
-    if (slot.name.starts_with("tls-")) continue;
+    if (slot.name.starts_with("tls-") || slot.name == "token") continue;
     for (const std::string& value : slot.values) {
       const std::string shown = rpc::valid_utf8(value);
       if (shown == value) continue;
@@ -120,12 +120,37 @@ Result<void> check_text(const std::list<Slot>& slots) {
 
 constexpr char kVersion[] = "capstan version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
 constexpr char kCommonFooter[] =
-    "\nThe options of 'capstan --help' (--bind, --output, --units, --quiet, --timeout, --tls-…) "
-    "may\n"
+    "\nThe options of 'capstan --help' (--bind, --endpoint, --output, --timeout, --tls-…) may\n"
     "stand here too; where a short one has another meaning here, write the long one.";
 constexpr char kMainFooter[] =
     "\nExit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be\n"
     "reached. With -o json errors still go to standard error as text.";
+
+// The position of the first word from `at` on that is no flag and no flag's value.
+std::size_t next_word(const std::vector<std::string>& words, std::size_t at) {
+  for (; at < words.size(); ++at) {
+    const std::string& word = words[at];
+    if (!word.starts_with('-') || word == "-") return at;
+    if (word.find('=') != std::string::npos) continue;
+    for (const Flag& flag : global_flags()) {
+      const auto names = split(flag.names, ',');
+      if (!flag.value.empty() && std::ranges::find(names, word) != names.end()) ++at;
+    }
+  }
+  return at;
+}
+
+// `rpc OPERATION` is short for `rpc call OPERATION`.
+void complete_rpc(std::vector<std::string>& words) {
+  const std::size_t group = next_word(words, 0);
+  if (group >= words.size() || words[group] != "rpc") return;
+  const std::size_t word = next_word(words, group + 1);
+  if (word >= words.size()) return;
+  const bool known = std::ranges::any_of(commands(), [&](const Command& command) {
+    return command.group == "rpc" && command.name == words[word];
+  });
+  if (!known) words.insert(words.begin() + static_cast<std::ptrdiff_t>(word), "call");
+}
 
 }  // namespace
 
@@ -185,6 +210,7 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
       if (!flag.names.empty()) add_flag(*own, flag, row.slots);
     }
   }
+  complete_rpc(arguments);
   std::ranges::reverse(arguments);  // CLI11 takes them from the back
   Invocation invocation;
   try {

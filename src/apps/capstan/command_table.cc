@@ -1,6 +1,7 @@
 // Why this file exists: the table of all commands (command.h says what for), in the order in which
 // --help shows them. Names and flags follow io-engine-client's (io-engine-behaviour section 21.2)
 // where the command exists there.
+#include "apps/capstan/bind_uri.h"
 #include "apps/capstan/command.h"
 #include "apps/capstan/commands.h"
 
@@ -25,6 +26,11 @@ constexpr Flag kFile{"--file", "PATH", "A store's file that no node has open, in
 constexpr Parameter kRemote{"URI", "nvmf://ADDRESS[:PORT]/NQN, as a share's URI says it"};
 constexpr Flag kHostNqn{"--hostnqn", "NQN", "Name under which this host connects", ""};
 
+constexpr Parameter kMethod{"METHOD", "GET, POST, PUT, PATCH or DELETE"};
+constexpr Parameter kUrl{"URL", "Path, also with a query, as in /pools?name=p"};
+constexpr Parameter kBody{"BODY", "'with' and JSON, or file:PATH", false, true};
+constexpr Flag kInterval{"--interval", "DURATION", "Time between samples", "", "1s"};
+
 constexpr Group kGroups[] = {
     {"node", "The node itself"},
     {"pool", "Pools: formatted disks from which replicas are cut"},
@@ -33,13 +39,17 @@ constexpr Group kGroups[] = {
     {"image", "Whole disk images into and out of replicas"},
     {"kv", "Key/value stores of a node, or a store's file", kFile},
     {"nvme", "Devices that other machines share over NVMe/TCP; no node is asked"},
+    {"rpc", "Any operation by any of its names: capstan rpc OPERATION [JSON]"},
+    {"watch", "What changes on the node, as it changes; reconnects until interrupted"},
 };
 
 constexpr Flag kGlobalFlags[] = {
     {"-b,--bind", "URI",
      "Address of the node: http://, https://, unix: (gRPC), ws://, wss://, muxio: (Muxio), "
-     "jsonrpc: or drpc:",
-     "", "http://127.0.0.1:10124"},
+     "http+unix: (HTTP), jsonrpc: or drpc:",
+     "", kDefaultBind},
+    {"-E,--endpoint", "URI",
+     "The same where http:// and https:// are HTTP, and grpc:// and grpcs:// gRPC", ""},
     {"-o,--output", "FORMAT", "Form of the output", "default|json", "default"},
     {"-u,--units", "UNITS", "Sizes: i = MiB, d = MB, b = bytes", "i|d|b", "i"},
     {"-q,--quiet", "", "No header lines and no remarks", ""},
@@ -48,6 +58,8 @@ constexpr Flag kGlobalFlags[] = {
     {"--tls-ca", "FILE", "Certificates to trust (PEM)", ""},
     {"--tls-cert", "FILE", "Own certificate (PEM)", ""},
     {"--tls-key", "FILE", "Key of the own certificate (PEM)", ""},
+    {"--token", "FILE", "Token that says who is calling; else the variable CAPSTAN_TOKEN", ""},
+    {"-l,--log-requests", "", "Every call and its answer on standard error", ""},
 };
 
 constexpr Command kCommands[] = {
@@ -311,6 +323,77 @@ constexpr Command kCommands[] = {
        {"--depth", "N", "Requests at a time", "", "32"},
        {"--seconds", "N", "How long", "", "5"}}},
      nullptr},
+
+    {"rpc",
+     "call",
+     "Call an operation; answers that are streams print a line each",
+     {{{"OPERATION", "PoolRpc/ListPools, bdev_get_bdevs, 'GET /pools', 100/10001 …"},
+       {"JSON", "Request, bytes in hex; of a stream one for each; - reads lines", false, true}}},
+     {},
+     rpc_call},
+    {"rpc",
+     "list",
+     "Operations that this program knows, with their names on each wire",
+     {{{"PREFIX", "Only what begins so: a name, or a path from /", false}}},
+     {},
+     rpc_list},
+    {"rpc",
+     "describe",
+     "Names, access and fields of an operation",
+     {{{"OPERATION", "By any of its names"}}},
+     {},
+     rpc_describe},
+    {"rpc", "schema", "JSON schemas of a path", {{kMethod, kUrl}}, {}, rpc_schema},
+    {"rpc",
+     "format",
+     "What a path takes and gives, to be read",
+     {{kMethod, kUrl}},
+     {{{"-B,--binary", "", "The binary form, as JSON", ""}}},
+     rpc_format},
+    {"rpc", "get", "Call by path", {{kUrl}}, {}, rpc_get},
+    {"rpc", "delete", "Call by path", {{kUrl}}, {}, rpc_delete},
+    {"rpc", "post", "Call by path, with {} when no body is given", {{kUrl, kBody}}, {}, rpc_post},
+    {"rpc", "put", "Call by path, with {} when no body is given", {{kUrl, kBody}}, {}, rpc_put},
+    {"rpc", "patch", "Call by path, with {} when no body is given", {{kUrl, kBody}}, {}, rpc_patch},
+
+    {"watch",
+     "pools",
+     "Pools: those that exist, then every change",
+     {{{"POOL", "Only these", false, true}}},
+     {},
+     watch_pools},
+    {"watch",
+     "replicas",
+     "Replicas: those that exist, then every change",
+     {{{"REPLICA", "Only these UUIDs", false, true}}},
+     {{{"--pool", "NAME", "Only of these pools", "", "", false, true}}},
+     watch_replicas},
+    {"watch", "state", "The whole model, then what differs from it", {}, {}, watch_state},
+    {"watch",
+     "stats",
+     "I/O counters, again and again",
+     {{{"WHAT", "Only these: pools, replicas", false, true}}},
+     {{kInterval}},
+     watch_stats},
+    {"watch",
+     "events",
+     "What happens",
+     {{{"CATEGORY", "Only these: pool, replica, device, store, node", false, true}}},
+     {},
+     watch_events},
+    {"watch",
+     "kv",
+     "Changes of a store's keys",
+     {},
+     {{{"-s,--store", "NAME", "Store; default: the node's first", ""}}},
+     watch_kv},
+
+    {"",
+     "top",
+     "Rates of calls and I/O, live",
+     {},
+     {{kInterval, {"--once", "", "Measure once, print, and end", ""}}},
+     top},
 
     {"",
      "completion",

@@ -57,9 +57,30 @@ TEST(CommandLine, RepeatedAndOptionalParameters) {
   EXPECT_EQ(parse({"node", "events", "pool", "node"}).arguments.list("CATEGORY").size(), 2U);
 }
 
+TEST(CommandLine, AnOperationMayFollowRpcAtOnce) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"rpc", "ListPools", "{}"},
+        std::vector<std::string>{"rpc", "call", "ListPools", "{}"},
+        std::vector<std::string>{"--bind", "rpc", "-q", "rpc", "--timeout=1s", "ListPools",
+                                 "{}"}}) {
+    const Invocation call = parse(arguments);
+    ASSERT_NE(call.command, nullptr);
+    EXPECT_EQ(call.command->name, "call");
+    EXPECT_EQ(call.arguments.text("OPERATION"), "ListPools");
+    EXPECT_EQ(call.arguments.text("JSON"), "{}");
+  }
+  EXPECT_EQ(parse({"rpc", "list", "/pools"}).command->name, "list");
+  EXPECT_EQ(parse({"rpc", "GET /pools"}).arguments.text("OPERATION"), "GET /pools");
+  EXPECT_EQ(parse({"rpc", "put", "/pools/p", "with", "{}"}).arguments.list("BODY").size(), 2U);
+  EXPECT_TRUE(parse({"rpc", "--help"}).print);
+  EXPECT_EQ(parse({"pool", "create", "rpc", "/dev/a"}).arguments.text("POOL"), "rpc");
+}
+
 TEST(CommandLine, WrongUsageIsExplained) {
-  EXPECT_EQ(error_of({}),
-            "'capstan' needs a command: node, pool, replica, bdev, image, kv, nvme, completion");
+  EXPECT_EQ(
+      error_of({}),
+      "'capstan' needs a command: node, pool, replica, bdev, image, kv, nvme, rpc, watch, top, "
+      "completion");
   EXPECT_EQ(error_of({"image"}), "'capstan image' needs a command: import, export");
   EXPECT_NE(error_of({"pool", "create", "p"}).find("DISK"), std::string::npos);
   EXPECT_NE(error_of({"replica", "create", "r", "p"}).find("--size"), std::string::npos);
@@ -79,7 +100,7 @@ TEST(CommandLine, TheWordThatIsWrongIsNamed) {
   EXPECT_EQ(
       error_of({"frob"}),
       "'frob' is no command of 'capstan'. Known are node, pool, replica, bdev, image, kv, nvme, "
-      "completion");
+      "rpc, watch, top, completion");
   EXPECT_EQ(error_of({"-q", "image", "convert", "a", "b"}),
             "'convert' is no command of 'capstan image'. Known are import, export");
   EXPECT_EQ(error_of({"--bogus"}), "unknown option '--bogus'");

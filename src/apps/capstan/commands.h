@@ -54,4 +54,24 @@ Done kv_info(Session& session, Arguments arguments);
 Done kv_keys(Session& session, Arguments arguments);
 Done kv_watch(Session& session, Arguments arguments);
 
+Done rpc_call(Session& session, Arguments arguments);
+Done rpc_list(Session& session, Arguments arguments);
+Done rpc_describe(Session& session, Arguments arguments);
+Done rpc_schema(Session& session, Arguments arguments);
+Done rpc_format(Session& session, Arguments arguments);
+Done rpc_get(Session& session, Arguments arguments);
+Done rpc_delete(Session& session, Arguments arguments);
+Done rpc_post(Session& session, Arguments arguments);
+Done rpc_put(Session& session, Arguments arguments);
+Done rpc_patch(Session& session, Arguments arguments);
+
+Done watch_pools(Session& session, Arguments arguments);
+Done watch_replicas(Session& session, Arguments arguments);
+Done watch_state(Session& session, Arguments arguments);
+Done watch_stats(Session& session, Arguments arguments);
+Done watch_events(Session& session, Arguments arguments);
+Done watch_kv(Session& session, Arguments arguments);
+
+Done top(Session& session, Arguments arguments);
+
 }  // namespace capstan::apps

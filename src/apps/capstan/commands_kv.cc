@@ -7,6 +7,7 @@
 #include "apps/capstan/image_hash.h"
 #include "apps/capstan/progress.h"
 #include "apps/capstan/session.h"
+#include "apps/capstan/shown.h"
 #include "base/limits.h"
 #include "core/os_stdio.h"
 #include "datastore/datastore.pb.h"
@@ -27,12 +28,6 @@ std::string method(const char* name) {
 Progress make_progress(Session& session, const std::string& what, std::uint64_t total) {
   const bool shown = session.terminal().is_terminal && !session.out().quiet();
   return Progress(what, total, shown, session.terminal().columns, session.out().units());
-}
-
-std::string hash_text(std::uint64_t hash) {
-  std::array<std::uint8_t, 8> bytes{};
-  for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(hash >> (56 - 8 * i));
-  return hex_text(bytes);
 }
 
 Result<void> print_tail(Session& session, const Result<d1::WriteResponse>& answer,
@@ -314,20 +309,7 @@ Done kv_watch(Session& session, Arguments arguments) {
     if (!more) co_return std::unexpected(more.error());
     if (!*more) co_return Result<void>();
     session.heard();
-    if (out.json()) {
-      CO_TRY(out.message(change, true));
-    } else {
-      if (change.missed() > 0) {
-        out.remark("(" + std::to_string(change.missed()) + " changes missed)");
-      }
-      if (change.tail_offset() == 0) {  // tells what was missed, and nothing else
-        CO_TRY(out.flush());
-        continue;
-      }
-      out.line(std::string(change.removed() ? "deleted  " : "written  ") +
-               hash_text(change.key_hash()) + "  " + std::to_string(change.size_bytes()) +
-               (change.key().empty() ? "" : "  " + change.key()));
-    }
+    CO_TRY(print_change(out, change));
     CO_TRY(out.flush());
   }
 }

@@ -1,12 +1,8 @@
 // Why this file exists: the `capstan node` commands over capstan.node.v1.NodeRpc and
 // mayastor.v1.HostRpc.
-#include <array>
-#include <cstdio>
-#include <ctime>
-
 #include "apps/capstan/commands.h"
 #include "apps/capstan/session.h"
-#include "base/duration_text.h"
+#include "apps/capstan/shown.h"
 #include "host.pb.h"
 #include "node/node.pb.h"
 
@@ -15,30 +11,6 @@ namespace {
 
 namespace v1 = ::mayastor::v1;
 namespace node = ::capstan::node::v1;
-
-// "2026-11-21 03:05:13 UTC"
-std::string time_text(const google::protobuf::Timestamp& time, bool millis = false) {
-  const std::time_t seconds = time.seconds();
-  std::tm parts{};
-  if (::gmtime_r(&seconds, &parts) == nullptr) return "-";
-  std::array<char, 40> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts);
-  std::string shown(text.data());
-  if (millis) {
-    std::snprintf(text.data(), text.size(), ".%03d", time.nanos() / 1'000'000);
-    shown += text.data();
-  }
-  return shown + " UTC";
-}
-
-std::string uptime_text(std::uint64_t ms) {
-  const std::uint64_t seconds = ms / 1000;
-  std::string text;
-  if (seconds >= 86400) text += std::to_string(seconds / 86400) + "d ";
-  if (seconds >= 3600) text += std::to_string(seconds / 3600 % 24) + "h ";
-  if (seconds >= 60) text += std::to_string(seconds / 60 % 60) + "m ";
-  return text + std::to_string(seconds % 60) + "s";
-}
 
 // Two columns without a header: names and values of one thing.
 class Facts {
@@ -145,17 +117,7 @@ Done node_events(Session& session, Arguments arguments) {
     if (!more) co_return std::unexpected(more.error());
     if (!*more) co_return Result<void>();
     session.heard();
-    if (out.json()) {
-      CO_TRY(out.message(event, true));
-    } else {
-      if (event.missed() > 0) out.remark("(" + std::to_string(event.missed()) + " events missed)");
-      std::string line = time_text(event.time(), true) + "  " + event.category() + " " +
-                         event.action() + "  " + event.target();
-      const std::map<std::string, std::string> sorted(event.details().begin(),
-                                                      event.details().end());
-      for (const auto& [key, value] : sorted) line += "  " + key + "=" + value;
-      out.line(line);
-    }
+    CO_TRY(print_event(out, event));
     CO_TRY(out.flush());
   }
 }

@@ -1,10 +1,10 @@
 // Why this file exists: the `capstan pool` commands over mayastor.v1.PoolRpc: arguments become
 // messages, answers become tables. What they mean is decided by the node.
 #include <charconv>
-#include <cmath>
 
 #include "apps/capstan/commands.h"
 #include "apps/capstan/session.h"
+#include "apps/capstan/shown.h"
 #include "pool.pb.h"
 
 namespace capstan::apps {
@@ -12,25 +12,8 @@ namespace {
 
 namespace v1 = ::mayastor::v1;
 
-std::string_view state_word(v1::PoolState state) {
-  switch (state) {
-    case v1::POOL_ONLINE: return "online";
-    case v1::POOL_DEGRADED: return "degraded";
-    case v1::POOL_FAULTED: return "faulted";
-    default: return "unknown";
-  }
-}
-
 v1::PoolType type_of(const Arguments& arguments) {
   return arguments.text("type") == "lvm" ? v1::Lvm : v1::Lvs;
-}
-
-std::string percent(std::uint64_t part, std::uint64_t whole) {
-  if (whole == 0) return "-";
-  const auto hundredths = static_cast<std::uint64_t>(
-      std::llround(static_cast<double>(part) * 10000.0 / static_cast<double>(whole)));
-  const std::string fraction = std::to_string(hundredths % 100);
-  return std::to_string(hundredths / 100) + "." + (fraction.size() < 2 ? "0" : "") + fraction + "%";
 }
 
 std::string joined(const google::protobuf::RepeatedPtrField<std::string>& texts) {

@@ -60,6 +60,19 @@ std::string names_in(std::string_view group) {
   return words;
 }
 
+// Commands without a group, in blanks.
+std::string lone_names() {
+  std::string words = " ";
+  for (const Command& command : commands()) {
+    if (command.group.empty()) words += std::string(command.name) + " ";
+  }
+  return words;
+}
+
+bool takes_shell(const Command& command) {
+  return command.parameters[0].name == "SHELL";
+}
+
 std::string path_of(const Command& command) {
   std::string path(command.group);
   return path + (path.empty() ? "" : " ") + std::string(command.name);
@@ -145,7 +158,7 @@ std::string bash_script() {
     bash_values(command.flags, "        ", out);
     bash_values(global_flags(), "        ", out);
     out += "      esac\n";
-    if (command.group.empty()) {
+    if (takes_shell(command)) {
       out += "      COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")); return ;;\n";
       continue;
     }
@@ -217,7 +230,9 @@ std::string zsh_script() {
   out +=
       " ;;\n    rest) _capstan_rest ;;\n  esac\n}\n_capstan_rest() {\n"
       "  local group=$words[1] name=$words[2]\n"
-      "  if [[ $group != completion ]]; then\n"
+      "  if [[ '" +
+      lone_names() +
+      "' != *\" $group \"* ]]; then\n"
       "    if (( CURRENT == 2 )); then\n      case $group in\n";
   for (const Group& group : groups()) {
     out += "        " + std::string(group.name) + ") _values command " + names_in(group.name) +
@@ -261,7 +276,9 @@ std::string fish_script() {
   fish_flags(global_flags(), "true", out);
   std::string all;
   for (const Group& group : groups()) all += std::string(group.name) + " ";
-  all += "completion";
+  all.pop_back();
+  all += lone_names();
+  all.pop_back();
   const auto top = "not __fish_seen_subcommand_from " + all;
   for (const Group& group : groups()) {
     out += "complete -c capstan -n '" + top + "' -a " + std::string(group.name) + " -d '" +
@@ -271,10 +288,12 @@ std::string fish_script() {
     const std::string group(command.group);
     if (group.empty()) {
       out += "complete -c capstan -n '" + top + "' -a " + std::string(command.name) + " -d '" +
-             quoted(command.help) +
-             "'\n"
-             "complete -c capstan -n '__fish_seen_subcommand_from " +
-             std::string(command.name) + "' -a 'bash zsh fish'\n";
+             quoted(command.help) + "'\n";
+      const auto here = "__fish_seen_subcommand_from " + std::string(command.name);
+      fish_flags(command.flags, here, out);
+      if (takes_shell(command)) {
+        out += "complete -c capstan -n '" + here + "' -a 'bash zsh fish'\n";
+      }
       continue;
     }
     const std::string in_group = "__fish_seen_subcommand_from " + group;

@@ -8,9 +8,17 @@
 
 namespace capstan::apps {
 
+// What the environment says about calls.
+struct CallEnvironment {
+  std::string token;        // CAPSTAN_TOKEN: when --token is not given
+  std::string traceparent;  // TRACEPARENT: the trace of which every call is a part (W3C)
+};
 // kUnavailable when the host cannot be found; everything else is a usage error.
-Result<client::RemoteOptions> remote_options(const Arguments& global);
+Result<client::RemoteOptions> remote_options(const Arguments& global,
+                                             const CallEnvironment& environment);
 Result<core::Nanos> call_timeout(const Arguments& global);
+// --interval of a command that looks again and again: at least 100 ms, at most an hour.
+Result<core::Nanos> interval_of(const Arguments& arguments);
 Printer::Options printer_options(const Arguments& global);
 
 }  // namespace capstan::apps

@@ -2,7 +2,9 @@
 // Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be
 // reached.
 #include <cstdio>
+#include <cstdlib>
 
+#include "apps/capstan/call_log.h"
 #include "apps/capstan/command.h"
 #include "apps/capstan/connect.h"
 #include "apps/capstan/session.h"
@@ -45,9 +47,16 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   core::CancelSource interrupt;
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
-  const auto remote = client::make_remote(env, std::move(options));
+  CallLog log;
+  const auto connect = [&env, &options, &invocation, &log] {
+    auto made = client::make_remote(env, options);
+    return invocation.global.on("log-requests") ? logging_remote(std::move(made), log)
+                                                : std::move(made);
+  };
+  const auto remote = connect();
   Printer printer(printer_options(invocation.global));
-  Session session(env, *remote, printer, timeout, interrupt.token(), core::stderr_terminal());
+  Session session(env, *remote, connect, printer, timeout, interrupt.token(),
+                  core::stderr_terminal());
   auto result = co_await invocation.command->run(session, invocation.arguments);
   const bool connected = remote->connected();
   if (interrupt.fired() && !result) result.error() = {Code::kCancelled, 0, "interrupted", {}};
@@ -88,7 +97,12 @@ int main(int argc, char** argv) {
   }
   auto timeout = call_timeout(invocation->global);
   if (!timeout) return report(timeout.error(), kUsage);
-  auto options = remote_options(invocation->global);
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  auto options =
+      remote_options(invocation->global, {variable("CAPSTAN_TOKEN"), variable("TRACEPARENT")});
   if (!options) {
     const bool unknown = options.error().code == Code::kUnavailable;
     return report(options.error(), unknown ? kUnreachable : kUsage);

@@ -106,6 +106,30 @@ TEST(BindUri, AcceptsTheUsualForms) {
   }
 }
 
+TEST(BindUri, AnEndpointSaysWhatItMeans) {
+  using client::Wire;
+  for (const auto& [text, wire] : std::map<std::string, Wire>{{"http://n", Wire::kHttp},
+                                                              {"https://n:1", Wire::kHttp},
+                                                              {"n", Wire::kHttp},
+                                                              {"grpc://n", Wire::kGrpc},
+                                                              {"grpcs://n", Wire::kGrpc},
+                                                              {"http+unix:/x", Wire::kHttp},
+                                                              {"unix:/x", Wire::kGrpc},
+                                                              {"unix+jsonrpc:/x", Wire::kJsonRpc},
+                                                              {"wss://n", Wire::kMuxio}}) {
+    const auto uri = parse_bind_uri(text, AddressFlag::kEndpoint);
+    ASSERT_TRUE(uri) << text << uri.error().text();
+    EXPECT_EQ(uri->wire, wire) << text;
+    EXPECT_EQ(uri->tls, text.find("s:") != text.npos) << text;
+    if (!text.starts_with("n") && !text.starts_with("http:") && !text.starts_with("https:")) {
+      EXPECT_EQ(parse_bind_uri(text)->wire, wire) << "the same as --bind: " << text;
+    }
+  }
+  const auto wrong = parse_bind_uri("ftp://n", AddressFlag::kEndpoint);
+  ASSERT_FALSE(wrong);
+  EXPECT_TRUE(wrong.error().text().starts_with("--endpoint: ")) << wrong.error().text();
+}
+
 TEST(ImageHash, HashesWhatIsAdded) {
   ImageHash hash;
   hash.add(as_bytes("abc"));

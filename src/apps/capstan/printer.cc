@@ -54,7 +54,7 @@ std::string pretty_json(std::string_view compact) {
   return out;
 }
 
-Result<void> Printer::message(const google::protobuf::Message& message, bool compact) {
+Result<std::string> message_json(const google::protobuf::Message& message, bool compact) {
   rpc::JsonStyle style;
   style.wide = rpc::JsonStyle::Wide::kNumber;
   style.names = rpc::JsonStyle::Names::kDeclared;
@@ -62,7 +62,12 @@ Result<void> Printer::message(const google::protobuf::Message& message, bool com
   style.show_defaults = true;
   std::string text;
   TRY(rpc::write_json(message, style, text));
-  out_ += (compact ? text : pretty_json(text)) + "\n";
+  return compact ? text : pretty_json(text);
+}
+
+Result<void> Printer::message(const google::protobuf::Message& message, bool compact) {
+  TRY_SET(const std::string text, message_json(message, compact));
+  out_ += text + "\n";
   return {};
 }
 

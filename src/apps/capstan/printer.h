@@ -38,6 +38,7 @@ class Printer {
   // The table, or "No <things> found" when it is empty (not with -q).
   void table(const Table& table, std::string_view things);
   void line(std::string_view text);
+  void raw(std::string_view bytes) { out_ += bytes; }
   // With -q nothing.
   void remark(std::string_view text);
 
@@ -50,6 +51,8 @@ class Printer {
   std::string out_;
 };
 
+// A message as this program shows it: 64-bit numbers as numbers, bytes in hex, defaults too.
+Result<std::string> message_json(const google::protobuf::Message& message, bool compact = false);
 // Compact JSON to two-space indented JSON.
 std::string pretty_json(std::string_view compact);
 

@@ -6,6 +6,7 @@
 
 #include <google/protobuf/empty.pb.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,10 +24,13 @@ inline constexpr int kUsageErrno = -2;
 
 class Session {
  public:
-  Session(core::Env& env, client::Remote& remote, Printer& out, core::Nanos timeout,
-          core::CancelToken token, core::Terminal terminal)
+  // A new way to the same node.
+  using Connect = std::function<std::unique_ptr<client::Remote>()>;
+  Session(core::Env& env, client::Remote& remote, Connect connect, Printer& out,
+          core::Nanos timeout, core::CancelToken token, core::Terminal terminal)
       : env_(env),
         remote_(remote),
+        connect_(std::move(connect)),
         out_(out),
         timeout_(timeout),
         token_(std::move(token)),
@@ -36,6 +40,9 @@ class Session {
   Printer& out() { return out_; }
   const core::CancelToken& token() const { return token_; }
   core::Terminal terminal() const { return terminal_; }
+  client::Remote& remote() { return remote_; }
+  // For commands that outlive a connection. Closed by its user.
+  std::unique_ptr<client::Remote> connect_again() const { return connect_(); }
 
   // One unary call, "mayastor.v1.PoolRpc/ListPools", within the user's timeout. `metadata` says
   // what the API's message has no field for.
@@ -75,6 +82,12 @@ class Session {
   // The server has answered something.
   void heard() { heard_ = true; }
   bool has_heard() const { return heard_; }
+  bool quiet() const { return out_.quiet(); }
+
+  client::CallOptions within_timeout() const;
+  client::CallOptions without_timeout() const;
+  // Names what ran out of time; any other error stays what it is.
+  Error timed_out(Error error) const;
 
   // The sentence that ends an order; `null` as JSON, nothing with -q.
   void done(std::string_view sentence);
@@ -94,13 +107,9 @@ class Session {
   }
 
  private:
-  client::CallOptions within_timeout() const;
-  // Names what ran out of time; any other error stays what it is.
-  Error timed_out(Error error) const;
-  client::CallOptions without_timeout() const;
-
   core::Env& env_;
   client::Remote& remote_;
+  Connect connect_;
   Printer& out_;
   core::Nanos timeout_;
   core::CancelToken token_;

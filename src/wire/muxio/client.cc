@@ -46,7 +46,7 @@ core::Task<Result<std::string>> Client::upgrade(core::Stream& stream) {
   env_.fill_random(random);
   const std::string key = websocket_key(random);
   const std::string host = options_.host.empty() ? options_.address.text() : options_.host;
-  const std::string request = websocket_request(host, options_.path, key);
+  const std::string request = websocket_request(host, options_.path, key, options_.headers);
   // Beside the reading: a stream that encrypts writes nothing before its handshake, which is read.
   core::Scope writing;
   Result<void> written;

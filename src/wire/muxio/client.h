@@ -30,6 +30,7 @@ struct ClientOptions {
   core::Address address = {};
   std::string path = "/ws";  // of the WebSocket
   std::string host = {};     // as the server is to hear it; empty: the address
+  std::string headers = {};  // of the upgrade request besides its own, as whole lines
   // What is spoken below the WebSocket, as TLS is; null: nothing.
   std::function<std::unique_ptr<core::Stream>(std::unique_ptr<core::Stream>)> wrap = {};
   std::size_t header_bytes = kLongHeaderBytes;

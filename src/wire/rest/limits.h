@@ -24,6 +24,10 @@ inline constexpr std::uint64_t kRestStalledNanos = 120'000'000'000;  // an answe
 inline constexpr std::uint64_t kRestLingerNanos = 1'000'000'000;     // until the client closes too
 // An endless answer shows that it has begun when nothing happened for that long.
 inline constexpr std::uint64_t kRestAnnounceNanos = 20'000'000;
+// Of a client's connection.
+inline constexpr std::size_t kRestClientReadBytes = 32U << 10;
+inline constexpr std::size_t kRestClientBufferBytes = 256U << 10;   // of an answer nobody takes
+inline constexpr std::size_t kRestClientQueuedBytes = 256U << 10;   // of a request nobody reads
 inline constexpr std::uint64_t kRestTimeoutMillisMax = 86'400'000;  // of x-timeout-ms
 
 }  // namespace capstan::limits

@@ -4,23 +4,11 @@
 #include <utility>
 
 #include "wire/rest/refusal.h"
+#include "wire/rest/request_writer.h"
 
 namespace capstan::wire::rest {
 
 namespace {
-
-rpc::HttpBinding generic_binding(const rpc::Operation& operation) {
-  rpc::HttpBinding binding;
-  binding.method = "POST";
-  binding.path = "/rpc/" + operation.full_name();
-  const auto literal = [&](std::string_view name) {
-    binding.steps.push_back({rpc::HttpStep::Kind::kLiteral, std::string(name), {}});
-  };
-  literal("rpc");
-  literal(operation.service());
-  literal(operation.name());
-  return binding;
-}
 
 // "{string...}" and literals, for views.
 std::vector<rpc::HttpStep> steps_of(std::string_view path) {

@@ -151,11 +151,13 @@ std::string websocket_key(const std::array<std::uint8_t, 16>& random) {
   return base64(random.data(), random.size());
 }
 
-std::string websocket_request(std::string_view host, std::string_view path, std::string_view key) {
+std::string websocket_request(std::string_view host, std::string_view path, std::string_view key,
+                              std::string_view headers) {
   std::string text = "GET ";
   text.append(path).append(" HTTP/1.1\r\nHost: ").append(host);
   text.append("\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-  return text.append("Sec-WebSocket-Key: ").append(key).append("\r\n\r\n");
+  text.append("Sec-WebSocket-Key: ").append(key).append("\r\n");
+  return text.append(headers).append("\r\n");
 }
 
 Result<void> websocket_check_response(std::string_view head, std::string_view key) {

@@ -55,7 +55,9 @@ std::string websocket_accept_response(std::string_view key);
 
 // A client's key from 16 random bytes, and its request.
 std::string websocket_key(const std::array<std::uint8_t, 16>& random);
-std::string websocket_request(std::string_view host, std::string_view path, std::string_view key);
+// `headers`: further ones, as whole lines.
+std::string websocket_request(std::string_view host, std::string_view path, std::string_view key,
+                              std::string_view headers = {});
 
 // Whether `head` (everything up to and with the empty line) accepts the request made with `key`.
 // kUnavailable, naming what the server said, when it does not.

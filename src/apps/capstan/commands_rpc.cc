@@ -1,0 +1,346 @@
+// Why this file exists: the `capstan rpc` commands: any operation by any of its names over any
+// wire, and by path as Octez's client does it (http-rpc section 14). Paths are names here, too:
+// they say which operation is called with what, not how it travels.
+#include "apps/capstan/catalogue.h"
+#include "apps/capstan/commands.h"
+#include "apps/capstan/image_files.h"
+#include "apps/capstan/session.h"
+#include "apps/capstan/type_text.h"
+#include "base/limits.h"
+#include "core/os_stdio.h"
+#include "rpc/describe.h"
+#include "rpc/json_reader.h"
+#include "rpc/media.h"
+#include "rpc/schema.h"
+
+namespace capstan::apps {
+namespace {
+
+using rpc::Message;
+using Messages = std::vector<std::unique_ptr<Message>>;
+
+constexpr std::size_t kReadBytes = 64U << 10;
+
+Result<std::unique_ptr<Message>> read_request(const rpc::Directory::Entry& entry,
+                                              std::string_view text) {
+  rpc::JsonReader reader;
+  rpc::JsonReadOptions options;
+  options.bytes = rpc::JsonStyle::Bytes::kHex;
+  auto message = entry.new_request();
+  auto read = reader.read(text, *message, options);
+  if (read) return message;
+  return std::unexpected(std::move(read).error().within(
+      "read the request " + std::string(entry.operation.method().input_type()->full_name())));
+}
+
+// Standard input line by line.
+class Lines {
+ public:
+  // Nothing at the end.
+  core::Task<Result<std::optional<std::string>>> next(core::CancelToken token) {
+    while (true) {
+      const auto end = text_.find('\n', at_);
+      if (end != std::string::npos || (ended_ && at_ < text_.size())) {
+        std::string line = text_.substr(at_, end == std::string::npos ? end : end - at_);
+        at_ = end == std::string::npos ? text_.size() : end + 1;
+        if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+        co_return line;
+      }
+      if (ended_) co_return std::nullopt;
+      text_.erase(0, std::exchange(at_, 0));
+      if (text_.size() > limits::kJsonBytes) {
+        co_return fail(Code::kInvalidArgument, "a line of standard input is longer than " +
+                                                   std::to_string(limits::kJsonBytes) + " bytes");
+      }
+      std::string piece(kReadBytes, '\0');
+      const MutableBytes into(reinterpret_cast<std::uint8_t*>(piece.data()), piece.size());
+      CO_TRY_SET(const std::size_t got, co_await core::read_standard_input(into, token));
+      ended_ = got < piece.size();
+      text_.append(piece, 0, got);
+    }
+  }
+
+ private:
+  std::string text_;
+  std::size_t at_ = 0;
+  bool ended_ = false;
+};
+
+// What the answer looks like: the whole message, or what a path's binding makes of it.
+using Show = std::function<Result<void>(Printer&, const Message&, bool line)>;
+
+Result<void> show_message(Printer& out, const Message& message, bool line) {
+  return out.message(message, line);
+}
+
+Show by_path(const wire::rest::Route* route) {
+  return [route](Printer& out, const Message& message, bool line) -> Result<void> {
+    const auto& binding = route->binding;
+    const auto* field = binding.result;
+    const bool text = field && !field->is_repeated() &&
+                      field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
+    if (text && (binding.json_text || binding.answer == rpc::HttpAnswer::kRaw)) {
+      out.line(message.GetReflection()->GetString(message, field));
+      return {};
+    }
+    if (binding.answer == rpc::HttpAnswer::kNoContent) return {};
+    if (binding.only && message.GetReflection()->FieldSize(message, field) == 0) {
+      return fail(Code::kNotFound, "no service found at this URL with these arguments");
+    }
+    TRY_SET(std::string json, rpc::encode_json(message, route->response, route->style));
+    json.pop_back();
+    out.line(line ? json : pretty_json(json));
+    return {};
+  };
+}
+
+struct Sending {
+  client::RemoteCall* call;
+  const rpc::Directory::Entry* entry;
+  std::vector<std::string> texts;
+  core::CancelToken token;
+  Result<void> done;
+};
+
+core::Task<Result<void>> send_lines(Sending* sending) {
+  Lines lines;
+  while (true) {
+    CO_TRY_SET(const auto line, co_await lines.next(sending->token));
+    if (!line) co_return Result<void>();
+    CO_TRY_SET(const auto request, Session::usage(read_request(*sending->entry, *line)));
+    if (!co_await sending->call->send(*request)) co_return Result<void>();  // the answer says why
+  }
+}
+
+core::Task<Result<void>> send_requests(Sending* sending) {
+  if (sending->texts.size() == 1 && sending->texts.front() == "-") {
+    co_return co_await send_lines(sending);
+  }
+  for (const auto& text : sending->texts) {
+    CO_TRY_SET(const auto request, Session::usage(read_request(*sending->entry, text)));
+    if (!co_await sending->call->send(*request)) break;
+  }
+  co_return Result<void>();
+}
+
+core::Task<void> send_all(Sending* sending) {
+  sending->done = co_await send_requests(sending);
+  if (sending->done) {
+    sending->call->finish_sending();
+  } else {
+    sending->call->cancel(Code::kCancelled);
+  }
+}
+
+// Every answer until the end.
+Done print_answers(Session& session, client::RemoteCall& call, const rpc::Directory::Entry& entry,
+                   Show show) {
+  const bool endless = entry.operation.kind == rpc::Kind::kEndless;
+  const bool stream = entry.operation.method().server_streaming();
+  const auto answer = entry.new_response();
+  while (true) {
+    const auto more = co_await call.next(*answer);
+    if (endless && session.token().fired()) co_return Result<void>();  // the usual end
+    if (!more) co_return std::unexpected(more.error());
+    session.heard();
+    if (!*more) co_return Result<void>();
+    CO_TRY(show(session.out(), *answer, stream));
+    CO_TRY(session.out().flush());
+  }
+}
+
+Done call_stream(Session& session, const rpc::Directory::Entry& entry, Sending sending, Show show) {
+  auto opened = co_await session.remote().open(entry.operation.full_name(), nullptr,
+                                               session.without_timeout());
+  if (!opened) co_return std::unexpected(std::move(opened).error());
+  sending.call = opened->get();
+  sending.token = session.token();
+  core::Scope scope;
+  scope.spawn(send_all(&sending));
+  auto printed = co_await print_answers(session, **opened, entry, std::move(show));
+  if (!printed) (*opened)->cancel(Code::kCancelled);
+  co_await scope.join();
+  if (!sending.done) co_return std::move(sending.done);
+  co_return printed;
+}
+
+Done call_once(Session& session, const rpc::Directory::Entry& entry, const Message& request,
+               Show show) {
+  if (entry.operation.kind != rpc::Kind::kUnary) {
+    auto opened = co_await session.remote().open(entry.operation.full_name(), &request,
+                                                 session.without_timeout());
+    if (!opened) co_return std::unexpected(std::move(opened).error());
+    co_return co_await print_answers(session, **opened, entry, std::move(show));
+  }
+  const auto answer = entry.new_response();
+  auto done = co_await session.remote().unary(entry.operation.full_name(), request, *answer,
+                                              session.within_timeout());
+  if (!done) co_return std::unexpected(session.timed_out(std::move(done).error()));
+  session.heard();
+  co_return show(session.out(), *answer, false);
+}
+
+bool reads_stream(const rpc::Operation& operation) {
+  return operation.method().client_streaming();
+}
+
+std::string all_names(const rpc::Operation& operation, bool http) {
+  node::v1::OperationInfo info;
+  rpc::describe(operation, info);
+  if (!http) return info.jsonrpc();
+  return info.http().empty() ? "POST /rpc/" + operation.full_name() : info.http();
+}
+
+std::string drpc_name(const rpc::Operation& operation) {
+  if (operation.drpc_module == 0) return {};
+  return std::to_string(operation.drpc_module) + "/" + std::to_string(operation.drpc_method);
+}
+
+// "with JSON", "JSON", "file:PATH"; nothing is {}.
+core::Task<Result<std::string>> body_of(Session& session, const Arguments& arguments) {
+  auto words = arguments.list("BODY");
+  if (!words.empty() && words.front() == "with") words.erase(words.begin());
+  if (words.empty()) co_return std::string("{}");
+  if (words.size() > 1) co_return Session::usage_error("the body is one word. Put it in quotes");
+  constexpr std::string_view kFile = "file:";
+  if (!words.front().starts_with(kFile)) co_return words.front();
+  co_return Session::usage(co_await session.env().files().read_file(
+      words.front().substr(kFile.size()), limits::kJsonBytes));
+}
+
+Done call_path(Session& session, std::string method, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  std::string body;
+  if (method != "GET" && method != "DELETE") {
+    CO_TRY_SET(body, co_await body_of(session, arguments));
+  }
+  CO_TRY_SET(const auto call, Session::usage(catalogue->call(method, arguments.text("URL"), body)));
+  const auto& entry = *call.route->entry;
+  if (!reads_stream(entry.operation)) {
+    co_return co_await call_once(session, entry, *call.request, by_path(call.route));
+  }
+  co_return Session::usage_error(entry.operation.full_name() +
+                                 " takes a stream of requests. Use: capstan rpc call");
+}
+
+}  // namespace
+
+Done rpc_call(Session& session, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  CO_TRY_SET(const auto* operation, Session::usage(catalogue->find(arguments.text("OPERATION"))));
+  const auto& entry = catalogue->entry(*operation);
+  auto texts = arguments.list("JSON");
+  if (reads_stream(*operation)) {
+    co_return co_await call_stream(session, entry, {nullptr, &entry, std::move(texts), {}, {}},
+                                   show_message);
+  }
+  if (texts.size() > 1) {
+    co_return Session::usage_error(operation->full_name() +
+                                   " takes one request. Put the JSON in quotes");
+  }
+  std::string text = texts.empty() ? "{}" : texts.front();
+  if (text == "-") {
+    Lines lines;
+    CO_TRY_SET(auto line, co_await lines.next(session.token()));
+    text = line.value_or("{}");
+  }
+  CO_TRY_SET(const auto request, Session::usage(read_request(entry, text)));
+  co_return co_await call_once(session, entry, *request, show_message);
+}
+
+Done rpc_list(Session& session, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  const std::string prefix = arguments.text("PREFIX");
+  node::v1::DescribeOperationsResponse listed;
+  Table table({"OPERATION", "KIND", "ACCESS", "HTTP", "JSON-RPC", "DRPC", "MUXIO"});
+  for (const auto* operation : catalogue->operations()) {
+    const std::string http = all_names(*operation, true);
+    const bool fits = prefix.starts_with('/') ? http.find(" " + prefix) != std::string::npos
+                                              : operation->full_name().starts_with(prefix);
+    if (!fits) continue;
+    rpc::describe(*operation, *listed.add_operations());
+    table.add({operation->full_name(), std::string(rpc::kind_name(operation->kind)),
+               std::string(rpc::access_name(operation->access)), http, all_names(*operation, false),
+               drpc_name(*operation), operation->muxio_name});
+  }
+  if (session.out().json()) co_return session.out().message(listed);
+  session.out().table(table, "operations");
+  co_return Result<void>();
+}
+
+Done rpc_describe(Session& session, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  CO_TRY_SET(const auto* operation, Session::usage(catalogue->find(arguments.text("OPERATION"))));
+  const auto request = rpc::BodyShape::whole(*operation->method().input_type());
+  const auto response = rpc::BodyShape::whole(*operation->method().output_type());
+  Printer& out = session.out();
+  if (out.json()) {
+    node::v1::OperationInfo info;
+    rpc::describe(*operation, info);
+    CO_TRY_SET(const std::string names, message_json(info, true));
+    out.line(pretty_json(R"({"operation":)" + names + R"(,"request":)" + rpc::json_schema(request) +
+                         R"(,"response":)" + rpc::json_schema(response) + "}"));
+    co_return Result<void>();
+  }
+  Table names({"NAME", "VALUE"});
+  names.add({"operation", operation->full_name()});
+  names.add({"kind", std::string(rpc::kind_name(operation->kind))});
+  names.add({"access", std::string(rpc::access_name(operation->access))});
+  names.add({"repeatable", operation->idempotent ? "yes" : "no"});
+  names.add({"http", all_names(*operation, true)});
+  names.add({"json-rpc", operation->jsonrpc_name});
+  names.add({"drpc", drpc_name(*operation)});
+  names.add({"muxio", operation->muxio_name});
+  out.line(names.text(false) + "\nrequest " + std::string(request.type->full_name()) + "\n" +
+           shape_text(request) + "\nresponse " + std::string(response.type->full_name()));
+  std::string last = shape_text(response);
+  last.pop_back();
+  out.line(last);
+  co_return Result<void>();
+}
+
+Done rpc_schema(Session& session, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  CO_TRY_SET(const auto* route,
+             Session::usage(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+  std::string json = "{";
+  if (route->binding.has_body()) json += R"("input":)" + rpc::json_schema(route->request) + ",";
+  json += R"("output":)" + rpc::json_schema(route->response) + "}";
+  session.out().line(pretty_json(json));
+  co_return Result<void>();
+}
+
+Done rpc_format(Session& session, Arguments arguments) {
+  CO_TRY_SET(const auto catalogue, Catalogue::make());
+  CO_TRY_SET(const auto* route,
+             Session::usage(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+  const bool binary = arguments.on("binary");
+  const auto text = [&](const rpc::BodyShape& shape) {
+    if (binary) return pretty_json(rpc::binary_schema(shape));
+    std::string lines = shape_text(shape);
+    lines.pop_back();
+    return lines;
+  };
+  Printer& out = session.out();
+  if (route->binding.has_body()) out.line("Input format:\n" + text(route->request) + "\n");
+  out.line("Output format:\n" + text(route->response));
+  co_return Result<void>();
+}
+
+Done rpc_get(Session& session, Arguments arguments) {
+  return call_path(session, "GET", std::move(arguments));
+}
+Done rpc_delete(Session& session, Arguments arguments) {
+  return call_path(session, "DELETE", std::move(arguments));
+}
+Done rpc_post(Session& session, Arguments arguments) {
+  return call_path(session, "POST", std::move(arguments));
+}
+Done rpc_put(Session& session, Arguments arguments) {
+  return call_path(session, "PUT", std::move(arguments));
+}
+Done rpc_patch(Session& session, Arguments arguments) {
+  return call_path(session, "PATCH", std::move(arguments));
+}
+
+}  // namespace capstan::apps

@@ -1,0 +1,81 @@
+// Why this file exists: see http_headers.h.
+#include "client/http_headers.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "wire/rest/limits.h"
+
+namespace capstan::client {
+
+namespace {
+
+// As Octez's clients say it (http-rpc section 15.1).
+constexpr char kAccept[] =
+    "application/json;q=1,application/bson;q=0.100,application/octet-stream;q=0.200";
+
+// What this side says itself, or what is about the connection.
+constexpr std::array<std::string_view, 14> kOwn = {
+    "accept",       "accept-encoding", "connection", "content-length",
+    "content-type", "expect",          "host",       "keep-alive",
+    "te",           "trailer",         "upgrade",    "transfer-encoding",
+    "user-agent",   "x-timeout-ms"};
+
+bool is_token(unsigned char c) {
+  return std::isalnum(c) != 0 || std::string_view("!#$%&'*+-.^_`|~").contains(static_cast<char>(c));
+}
+
+Result<void> append_header(const std::string& name, std::string_view value, std::string& out) {
+  const auto refuse = [&](std::string_view why) {
+    return fail(Code::kUnimplemented,
+                "'" + name + "' cannot be a header over HTTP: " + std::string(why));
+  };
+  if (name.empty() || !std::ranges::all_of(name, is_token)) return refuse("its name");
+  if (name.ends_with("-bin")) return refuse("it is binary. Use gRPC");
+  if (std::ranges::find(kOwn, name) != kOwn.end()) return refuse("it belongs to the connection");
+  const bool clean = std::ranges::all_of(
+      value, [](unsigned char c) { return c == '\t' || (c >= 0x20 && c != 0x7f); });
+  if (!clean) return refuse("its value has control characters");
+  out.append(name).append(": ").append(value).append("\r\n");
+  return {};
+}
+
+std::string_view body_type(const wire::rest::OutgoingRequest& request) {
+  return request.media ? rpc::media_name(*request.media) : "application/octet-stream";
+}
+
+}  // namespace
+
+Result<std::string> header_lines(const MetadataList& metadata) {
+  std::string lines;
+  for (const auto& [name, value] : metadata) TRY(append_header(name, value, lines));
+  return lines;
+}
+
+Result<std::string> http_head(const ChannelOptions& channel, const CallOptions& call,
+                              const wire::rest::OutgoingRequest& request, bool stream) {
+  std::string out = request.method + " " + request.target + " HTTP/1.1\r\nhost: ";
+  out.append(channel.authority).append("\r\naccept: ").append(kAccept);
+  out.append("\r\nuser-agent: ").append(channel.user_agent).append("\r\n");
+  if (request.has_body) {
+    out.append("content-type: ").append(body_type(request)).append("\r\n");
+    out += stream ? "transfer-encoding: chunked\r\n"
+                  : "content-length: " + std::to_string(request.body.size()) + "\r\n";
+  }
+  if (call.deadline != 0) {
+    const core::Nanos now = core::Reactor::current()->now();
+    const core::Nanos left = call.deadline > now ? call.deadline - now : 0;
+    const std::uint64_t millis = (left + core::kMillisecond - 1) / core::kMillisecond;
+    out += "x-timeout-ms: " +
+           std::to_string(std::clamp<std::uint64_t>(millis, 1, limits::kRestTimeoutMillisMax)) +
+           "\r\n";
+  }
+  for (const auto* list : {&call.metadata, &channel.metadata}) {
+    TRY_SET(const std::string lines, header_lines(*list));
+    out += lines;
+  }
+  return out += "\r\n";
+}
+
+}  // namespace capstan::client

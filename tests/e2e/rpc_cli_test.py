@@ -1,0 +1,368 @@
+#!/usr/bin/python3
+"""capstan rpc, watch and top as people use them: names and paths, a node that goes away and comes
+back, rates on a pipe and on a terminal, tokens, certificates, traces, the log of calls."""
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+sys.path.insert(0, os.path.join(HERE, '..', 'conformance'))
+from interceptors_test import Signer  # noqa: E402
+from node import BIN, Node, wait_until  # noqa: E402
+
+POOLS = 'mayastor.v1.PoolRpc/ListPools'
+
+
+class Follower:
+    """A capstan that goes on until it is interrupted; its lines as they come."""
+
+    def __init__(self, command, environment=None):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL, text=True, env=environment)
+        self.lines, self.said = [], []
+        self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True) for pair in
+                        ((self.process.stdout, self.lines), (self.process.stderr, self.said))]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def collect(stream, into):
+        for line in stream:
+            into.append(line.rstrip('\n'))
+
+    def wait_for(self, text, where=None, seconds=60):
+        where = self.lines if where is None else where
+        return wait_until(lambda: next((line for line in list(where) if text in line), None),
+                          seconds, f'{text!r} among {where} (standard error: {self.said})')
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(60)
+        for reader in self.readers:
+            reader.join(60)
+        return code
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for reader in self.readers:
+            reader.join(60)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def run(*words, environment=None):
+    return subprocess.run([os.path.join(BIN, 'capstan'), *words], capture_output=True, text=True,
+                          timeout=120, check=False, stdin=subprocess.DEVNULL,
+                          env={**os.environ, **(environment or {})})
+
+
+class Rpc(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.addClassCleanup(cls.node.close)
+        cls.node.start()
+        cls.node.cli('pool', 'create', 'p', cls.node.disk(mebibytes=64))
+        cls.http = ('--endpoint', f'http://127.0.0.1:{cls.node.port}')
+
+    def ok(self, *words, environment=None):
+        done = run(*self.http, *words, environment=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def refused(self, *words, code, says):
+        done = run(*self.http, *words)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertIn(says, done.stderr)
+        self.assertEqual(done.stdout, '')
+
+    def test_every_name_of_an_operation(self):
+        for name in (POOLS, 'PoolRpc.ListPools', 'ListPools', 'GET /pools',
+                     'mayastor_v1_pool_list_pools'):
+            pools = json.loads(self.ok('rpc', name))['pools']
+            self.assertEqual([pool['name'] for pool in pools], ['p'], name)
+        self.refused('rpc', 'ListNothing', code=2, says='capstan rpc list')
+        self.refused('rpc', 'ListPools', '{"nam":1}', code=2, says='$.nam')
+        self.refused('rpc', 'ListPools', '{}', '{}', code=2, says='takes one request')
+        self.refused('rpc', 'CreatePool', '{"name":"q","disks":["relative"]}', code=1,
+                     says='INVALID_ARGUMENT')
+
+    def test_requests_from_standard_input(self):
+        done = subprocess.run([os.path.join(BIN, 'capstan'), *self.http, 'rpc', 'ListPools', '-'],
+                              input='\n{"name": "absent"}\n', capture_output=True, text=True,
+                              timeout=60, check=True)
+        self.assertEqual(json.loads(done.stdout), {'pools': []})
+
+    def test_listing_and_describing_need_no_node(self):
+        nowhere = ('--endpoint', 'http://127.0.0.1:1')
+        listed = run(*nowhere, 'rpc', 'list', '/pools')
+        self.assertIn('DELETE /pools/{pool_id}', listed.stdout)
+        self.assertNotIn('bdev_get_bdevs', listed.stdout)
+        everything = json.loads(run(*nowhere, '-o', 'json', 'rpc', 'list').stdout)['operations']
+        served = self.node.json('node', 'operations')['operations']
+        self.assertLessEqual({one['full_name'] for one in served},
+                             {one['full_name'] for one in everything})
+        shown = run(*nowhere, 'rpc', 'describe', 'CreatePool').stdout
+        for text in ('PUT /pools/{pool_id}', 'disks: [ string … ]', 'Lvs|Lvm', 'access'):
+            self.assertIn(text, shown)
+        shown = json.loads(run(*nowhere, '-o', 'json', 'rpc', 'describe', 'CreatePool').stdout)
+        self.assertIn('disks', shown['request']['properties'])
+        schema = json.loads(run(*nowhere, 'rpc', 'schema', 'put', '/pools/p').stdout)
+        self.assertNotIn('name', schema['input']['properties'], 'the path has it')
+        self.assertIn('Output format:', run(*nowhere, 'rpc', 'format', 'GET', '/pools').stdout)
+        binary = run(*nowhere, 'rpc', 'format', '-B', 'get', '/version').stdout
+        self.assertIn('"toplevel"', binary)
+        self.assertEqual(run(*nowhere, 'rpc', 'ListPools').returncode, 3)
+
+    def test_paths_over_any_wire(self):
+        for address in (self.http, ('--bind', f'127.0.0.1:{self.node.port}'),
+                        ('--bind', 'jsonrpc:' + self.node.path('rpc.sock'))):
+            done = run(*address, 'rpc', 'get', '/pools/p')
+            self.assertEqual(json.loads(done.stdout)['name'], 'p', done.stderr)
+            self.assertEqual([p['name'] for p in json.loads(
+                run(*address, 'rpc', 'get', '/pools?name=p').stdout)], ['p'])
+            missing = run(*address, 'rpc', 'get', '/pools/q')
+            self.assertEqual(missing.returncode, 1, missing.stdout)
+            self.assertIn('NOT_FOUND', missing.stderr)
+        disk = self.node.disk('put.img', 64)
+        body = self.node.path('body.json')
+        with open(body, 'w', encoding='ascii') as file:
+            json.dump({'disks': [disk]}, file)
+        made = json.loads(self.ok('rpc', 'put', '/pools/put', 'with', 'file:' + body))
+        self.assertEqual(made['name'], 'put')
+        self.assertEqual(self.ok('rpc', 'delete', '/pools/put'), '')
+        metrics = run('--bind', f'127.0.0.1:{self.node.port}', 'rpc', 'get', '/metrics')
+        self.assertIn('capstan_calls_started_total', metrics.stdout)
+        self.refused('rpc', 'get', '/nowhere', code=2, says='capstan rpc list /')
+        self.refused('rpc', 'post', '/pools', code=2, says='It takes GET')
+        self.refused('rpc', 'put', '/pools/x', 'with', 'file:/no/such', code=2, says='/no/such')
+
+    def test_the_log_of_calls(self):
+        done = run(*self.http, '-l', 'rpc', 'ListPools', '{"name":"p"}')
+        self.assertIn(f'>>>>0: {POOLS}\n', done.stderr)
+        self.assertIn('"name": "p"', done.stderr)
+        self.assertIn('<<<<0: OK\n', done.stderr)
+        self.assertNotIn('>>>>1', done.stderr)
+        json.loads(done.stdout)
+        failed = run(*self.http, '-l', 'rpc', 'DestroyPool', '{"name":"none"}',
+                     environment={'CAPSTAN_TOKEN': 'secret.of.mine'})
+        self.assertIn('<<<<0: NOT_FOUND', failed.stderr)
+        self.assertNotIn('secret', failed.stderr)
+
+    def test_wrong_addresses_and_flags(self):
+        self.refused('--bind', 'http://127.0.0.1:2', 'rpc', 'ListPools', code=2,
+                     says='--bind and --endpoint')
+        done = run('--endpoint', 'ftp://x', 'rpc', 'ListPools')
+        self.assertEqual((done.returncode, '--endpoint' in done.stderr), (2, True))
+        self.refused('--token', '/no/such/file', 'rpc', 'ListPools', code=2, says='--token')
+        self.refused('top', '--interval', '1us', code=2, says='--interval')
+
+    def test_every_command_over_http(self):
+        """The commands know nothing of wires."""
+        self.node.cli('replica', 'create', 'over http', 'p', '--size', '8MiB', '--thin')
+        self.assertIn('over http', self.ok('replica', 'list'))
+        self.ok('replica', 'destroy', 'over http')
+        self.assertIn('p', self.ok('pool', 'list', '-q'))
+        image = self.node.path('image')
+        with open(image, 'wb') as file:
+            file.write(os.urandom(3 << 20))
+        self.ok('replica', 'create', 'image', 'p', '--size', '4MiB')
+        self.ok('image', 'import', 'image', image)
+        self.ok('image', 'export', 'image', image + '.back', '--length', '3MiB')
+        with open(image, 'rb') as one, open(image + '.back', 'rb') as other:
+            self.assertEqual(one.read(), other.read())
+        self.ok('replica', 'destroy', 'image')
+
+
+class Watch(unittest.TestCase):
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+        self.node.start('--kv', 'main=' + self.node.path('main.kv'))
+        self.node.cli('pool', 'create', 'p', self.node.disk(mebibytes=64))
+
+    def follow(self, *words):
+        follower = Follower([os.path.join(BIN, 'capstan'), *words])
+        self.addCleanup(follower.close)
+        return follower
+
+    def addresses(self):
+        return ((f'--endpoint=http://127.0.0.1:{self.node.port}',),
+                (f'--endpoint=grpc://127.0.0.1:{self.node.port}',),
+                (f'--endpoint=ws://127.0.0.1:{self.node.port}',))
+
+    def test_pools_through_the_death_of_the_node(self):
+        watchers = [self.follow(*address, 'watch', 'pools') for address in self.addresses()]
+        for watcher in watchers:
+            watcher.wait_for('snapshot  p  online')
+        self.node.cli('pool', 'create', 'q', self.node.disk('q.img', 64))
+        for watcher in watchers:
+            watcher.wait_for('created  q')
+        self.node.kill()
+        for watcher in watchers:
+            watcher.wait_for('lost sync', watcher.said)
+        self.node.start()
+        for watcher in watchers:
+            watcher.wait_for('in sync again', watcher.said)
+            wait_until(lambda w=watcher: sum('snapshot  q' in line for line in w.lines) == 1, 60,
+                       f'the second snapshot in {watcher.lines}')
+            self.assertEqual(len([line for line in watcher.said if 'lost sync' in line]), 1)
+            self.assertEqual(watcher.interrupt(), 0, watcher.said)
+
+    def test_keys_and_events_as_json(self):
+        keys = self.follow('--bind', f'127.0.0.1:{self.node.port}', '-o', 'json', 'watch', 'kv')
+        events = self.follow('--endpoint', f'http://127.0.0.1:{self.node.port}', '-o', 'json',
+                             'watch', 'events', 'pool')
+        wait_until(lambda: self.watching() == 2, 60, 'both to be there')
+        self.node.cli('kv', 'write', 'k', 'value')
+        self.node.cli('pool', 'create', 'q', self.node.disk('q.img', 64))
+        keys.wait_for('size_bytes')
+        self.assertEqual(json.loads(keys.lines[0])['key'], b'k'.hex())
+        events.wait_for('create')
+        self.assertEqual(json.loads(events.lines[0])['target'], 'q')
+        for follower in (keys, events):
+            self.assertEqual(follower.interrupt(), 0)
+
+    def watching(self):
+        metrics = self.node.cli('node', 'metrics').stdout
+        return sum(float(line.rsplit(' ', 1)[1]) for line in metrics.splitlines()
+                   if line.startswith('capstan_calls_in_flight{')
+                   and ('/Watch"' in line or 'MonitorEvents' in line))
+
+    def test_what_can_never_work_is_an_error(self):
+        def watch(*words):
+            return subprocess.run([os.path.join(BIN, 'capstan'), *words], capture_output=True,
+                                  text=True, timeout=60, check=False)
+        nobody = watch('--endpoint', 'http://127.0.0.1:1', 'watch', 'pools')
+        self.assertEqual(nobody.returncode, 3, nobody.stderr)
+        wrong = watch('--bind', f'127.0.0.1:{self.node.port}', 'watch', 'events', 'nothing')
+        self.assertEqual(wrong.returncode, 1, wrong.stderr)
+        self.assertIn('INVALID_ARGUMENT', wrong.stderr)
+        unix = watch('--bind', 'jsonrpc:' + self.node.path('rpc.sock'), 'watch', 'pools')
+        self.assertEqual(unix.returncode, 1)
+        self.assertIn('has no streams', unix.stderr)
+
+    def test_top(self):
+        address = ('--bind', f'127.0.0.1:{self.node.port}')
+        once = run(*address, 'top', '--once', '--interval', '200ms')
+        self.assertEqual(once.returncode, 0, once.stderr)
+        for text in ('WIRE', 'grpc', 'POOL', 'online', 'No replicas found'):
+            self.assertIn(text, once.stdout)
+        self.assertNotIn('\x1b', once.stdout)
+        http = run('--endpoint', f'http://127.0.0.1:{self.node.port}', 'top', '--once')
+        self.assertIn('serves no metrics', http.stdout, http.stderr)
+        measured = json.loads(run(*address, '-o', 'json', 'top', '--once').stdout)
+        grpc = next(wire for wire in measured['wires'] if wire['wire'] == 'grpc')
+        self.assertGreater(grpc['calls_s'], 0)
+        self.assertEqual([pool['name'] for pool in measured['pools']], ['p'])
+        piped = self.follow(*address, '-o', 'json', 'top', '--interval', '100ms')
+        wait_until(lambda: len(piped.lines) > 2, 60, 'three measurements')
+        self.assertEqual(piped.interrupt(), 0, piped.said)
+
+    def test_top_draws_on_a_terminal(self):
+        command = [os.path.join(BIN, 'capstan'), '--bind', f'127.0.0.1:{self.node.port}', 'top',
+                   '--interval', '100ms']
+        process, terminal = pty.fork()
+        if process == 0:
+            os.execv(command[0], command)
+        shown = b''
+        end = time.monotonic() + 60
+        while shown.count(b'\x1b[H') < 2 and time.monotonic() < end:
+            if select.select([terminal], [], [], 1)[0]:
+                shown += os.read(terminal, 65536)
+        os.kill(process, signal.SIGINT)
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                if not os.read(terminal, 65536):
+                    break
+            except OSError:
+                break
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), 0)
+        os.close(terminal)
+        self.assertGreaterEqual(shown.count(b'\x1b[H'), 2, shown)
+        self.assertIn(b'WIRE', shown)
+
+
+class Caller(unittest.TestCase):
+    """What says who is calling and of which trace a call is a part."""
+
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+
+    def test_a_token_on_every_wire_that_carries_one(self):
+        signer = Signer(self.node.folder, 'signer')
+        token = signer.token(sub='operator', exp=int(time.time()) + 600)
+        file = self.node.path('token')
+        with open(file, 'w', encoding='ascii') as out:
+            out.write(token + '\n')
+        self.node.bind = 'jsonrpc:' + self.node.path('rpc.sock')   # asks for none
+        self.node.start('--jwk', signer.jwk, '--access', 'jwt:operator=read', '--access',
+                        'unix=all')
+        for scheme in ('http', 'grpc', 'ws'):
+            address = ('--endpoint', f'{scheme}://127.0.0.1:{self.node.port}')
+            with self.subTest(scheme):
+                bare = run(*address, 'pool', 'list')
+                self.assertEqual(bare.returncode, 1, bare.stderr)
+                self.assertIn('UNAUTHENTICATED', bare.stderr)
+                for given in ({'environment': {'CAPSTAN_TOKEN': token}}, {'flag': file}):
+                    flags = ('--token', given['flag']) if 'flag' in given else ()
+                    done = run(*address, *flags, 'pool', 'list',
+                               environment=given.get('environment'))
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                denied = run(*address, '--token', file, 'pool', 'destroy', 'p')
+                self.assertIn('PERMISSION_DENIED', denied.stderr)
+        local = run('--bind', self.node.bind, '--token', file, 'pool', 'list')
+        self.assertEqual(local.returncode, 0, 'the kernel says who is there: ' + local.stderr)
+        broken = run(*address, 'pool', 'list', environment={'CAPSTAN_TOKEN': 'a\nb'})
+        self.assertEqual(broken.returncode, 2)
+        self.assertIn('CAPSTAN_TOKEN', broken.stderr)
+
+    def test_a_trace_goes_on(self):
+        self.node.start()
+        for index, scheme in enumerate(('http', 'grpc', 'ws')):
+            trace = f'{index + 1:032x}'
+            run('--endpoint', f'{scheme}://127.0.0.1:{self.node.port}', 'pool', 'destroy', 'none',
+                environment={'TRACEPARENT': f'00-{trace}-00f067aa0ba902b7-01'})
+            wait_until(lambda t=trace: t in self.node.log(), 30, f'{scheme}: the trace in the log')
+        done = run('--endpoint', f'http://127.0.0.1:{self.node.port}', 'pool', 'list',
+                   environment={'TRACEPARENT': 'nonsense'})
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_certificates(self):
+        folder = self.node.folder
+
+        def openssl(*words):
+            subprocess.run(['openssl', *words], cwd=folder, check=True, capture_output=True)
+        for name in ('ca', 'client'):
+            openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+                    '-nodes', '-subj', f'/CN={name}', '-days', '2', '-addext',
+                    'subjectAltName=IP:127.0.0.1', '-keyout', f'{name}.key', '-out', f'{name}.pem')
+        self.node.bind = 'jsonrpc:' + self.node.path('rpc.sock')
+        self.node.start('--tls-cert', self.node.path('ca.pem'), '--tls-key',
+                        self.node.path('ca.key'), '--tls-client-ca', self.node.path('client.pem'))
+        trust = ('--tls-ca', self.node.path('ca.pem'))
+        mine = ('--tls-cert', self.node.path('client.pem'), '--tls-key',
+                self.node.path('client.key'))
+        address = ('--endpoint', f'https://127.0.0.1:{self.node.port}')
+        self.assertEqual(run(*address, *trust, *mine, 'pool', 'list').returncode, 0)
+        for flags in (mine, trust):
+            done = run(*address, *flags, '--timeout', '20s', 'pool', 'list')
+            self.assertEqual(done.returncode, 3, done.stderr)
+        plain = run('--endpoint', f'http://127.0.0.1:{self.node.port}', '--timeout', '20s', 'pool',
+                    'list')
+        self.assertEqual(plain.returncode, 3, plain.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main()
