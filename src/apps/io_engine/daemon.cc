@@ -240,25 +240,9 @@ core::Task<Result<void>> Daemon::start_engine() {
   co_return Result<void>();
 }
 
-core::Task<Result<wire::TlsServerConfig>> Daemon::read_certificates() {
-  constexpr std::size_t kPemBytesMax = 1U << 20;
-  const TlsFiles& files = config_.tls_files;
-  wire::TlsServerConfig tls;
-  tls.http1 = true;
-  CO_TRY_SET(tls.certificate_pem, co_await env_.files().read_file(files.certificate, kPemBytesMax));
-  CO_TRY_SET(tls.private_key_pem, co_await env_.files().read_file(files.key, kPemBytesMax));
-  if (files.client_ca.empty()) co_return tls;
-  CO_TRY_SET(tls.client_ca_pem, co_await env_.files().read_file(files.client_ca, kPemBytesMax));
-  // An empty file must not turn the check of clients off.
-  if (tls.client_ca_pem.empty()) {
-    co_return fail(Code::kInvalidArgument, "'" + files.client_ca + "' is empty");
-  }
-  co_return tls;
-}
-
 core::Task<void> Daemon::reload_certificates() {
   core::name_task("reload of certificates");
-  auto read = co_await read_certificates();
+  auto read = co_await read_certificates(env_.files(), config_.tls_files);
   Result<void> renewed;
   if (read) {
     renewed = config_.tls->renew(*read);

@@ -7,11 +7,11 @@
 #include <memory>
 
 #include "apps/io_engine/config.h"
-#include "apps/io_engine/door.h"
 #include "apps/io_engine/drpc_service.h"
-#include "apps/io_engine/gate.h"
-#include "apps/io_engine/http_wire.h"
 #include "apps/io_engine/jsonrpc.h"
+#include "apps/serving/door.h"
+#include "apps/serving/gate.h"
+#include "apps/serving/http_wire.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -59,7 +59,6 @@ class Daemon {
 
  private:
   Result<void> bind_services();
-  core::Task<Result<wire::TlsServerConfig>> read_certificates();
   core::Task<Result<void>> start_engine();
   core::Task<void> open_pool_file();
   Result<void> open_target();

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/io_engine/config_gate.h"
-#include "apps/io_engine/span_exporter.h"
+#include "apps/serving/config_gate.h"
+#include "apps/serving/span_exporter.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"

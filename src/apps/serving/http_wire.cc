@@ -1,5 +1,5 @@
 // Why this file exists: see http_wire.h.
-#include "apps/io_engine/http_wire.h"
+#include "apps/serving/http_wire.h"
 
 #include <utility>
 

@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "apps/io_engine/config_http.h"
+#include "apps/serving/config_http.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "rpc/acl_operation.h"

@@ -1,5 +1,5 @@
 // Why this file exists: see gate.h.
-#include "apps/io_engine/gate.h"
+#include "apps/serving/gate.h"
 
 #include <utility>
 
