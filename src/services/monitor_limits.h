@@ -9,6 +9,5 @@ namespace capstan::limits {
 inline constexpr std::size_t kStateSubscribers = 12'000;  // on the node itself
 inline constexpr std::uint32_t kStatsIntervalMsMin = 100;
 inline constexpr std::uint32_t kStatsIntervalMs = 1000;  // when none is given
-inline constexpr std::uint32_t kHeartbeatMsMin = 100;
 
 }  // namespace capstan::limits
