@@ -1,6 +1,6 @@
 // Why this file exists: how programs of ours call a node: a Channel names an address, connects when
 // it is first needed, reconnects with growing pauses, and carries any number of calls over one
-// connection. As forward_handler() it is a service itself, which is all a gateway is made of.
+// connection. With client/forward.h it is a service itself, which is what a gateway is made of.
 //
 //     Channel channel(env, {.address = core::Address::tcp("127.0.0.1", 10124)});
 //     ListPoolsResponse pools;
@@ -35,6 +35,14 @@ struct ChannelOptions {
   std::shared_ptr<const wire::TlsContext> tls = nullptr;  // null: plain text
   std::string tls_host = {};  // what the certificate must name; empty: the address's host
   std::size_t receive_message_bytes = limits::kGrpcClientReceiveMessageBytes;
+  core::Nanos backoff_max = limits::kChannelBackoffNanosMax;  // between attempts to connect
+};
+
+// What came with an answer.
+struct CallEnd {
+  MetadataList headers, trailers;
+  bool reached = false;    // there was a connection to send the call on
+  bool by_server = false;  // the server ended the call, well or with an error of its own
 };
 
 // A streaming call of any shape: what its kind does not stream is used once. Ends when destroyed.
@@ -67,6 +75,9 @@ class Channel {
   // The messages must outlive the call.
   core::Task<Result<void>> unary(std::string full_name, const Message& request, Message& response,
                                  CallOptions options, MetadataList* trailers = nullptr);
+  // The same with all that came with the answer, also on errors.
+  core::Task<Result<void>> unary_call(std::string full_name, const Message& request,
+                                      Message& response, CallOptions options, CallEnd& end);
   // A streaming call whose requests are sent one by one.
   core::Task<Result<std::unique_ptr<wire::ClientCall>>> open(std::string full_name,
                                                              CallOptions options);
@@ -104,9 +115,6 @@ class Channel {
   core::Nanos retry_at_ = 0, backoff_;
   Error last_error_;
 };
-
-// Serves calls by making them on `channel`, which outlives the handler. Works for every kind.
-rpc::Handler forward_handler(Channel& channel);
 
 // --- templates ----------------------------------------------------------------------------------
 

@@ -121,7 +121,8 @@ Result<void> Daemon::assemble() {
   engine_.shares().target().publish(metrics_);
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name});
-  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_.acl()));
+  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_.acl(),
+                                  {.title = "Capstan storage node"}));
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();

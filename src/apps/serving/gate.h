@@ -42,9 +42,12 @@ class Gate {
   void listening(const core::Address& address, bool http);
   // The same for an address where metrics are served, and nothing else, to whoever connects.
   void listening_metrics(const core::Address& address);
+  // The same for the address of a node's gateways, which ask their callers themselves.
+  void listening_trusted(const core::Address& address);
   rpc::Acl& acl() { return acl_; }
 
  private:
+  void log_policy(const std::string& address, bool tokens);
   core::Task<Result<void>> reload_acl();
   core::Task<Result<void>> reload_keys();
   void report(std::string_view what, const std::string& file, const Result<void>& result);

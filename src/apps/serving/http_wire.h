@@ -1,8 +1,9 @@
-// Why this file exists: the node's HTTP wire as one part: the server of wire/rest with the node's
+// Why this file exists: the HTTP wire of a program as one part: the server of wire/rest with the
 // access list, the documents about the node, and which addresses serve metrics.
 // Thread-safety: core 0. Everything given outlives it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -20,10 +21,15 @@ namespace capstan::apps {
 
 class HttpWire {
  public:
+  // What the documents say about the program.
+  struct About {
+    std::string title;
+    std::function<std::string()> missing = {};  // Documents::Options::missing
+  };
   // The directory is complete. Fails when paths of operations conflict.
   static Result<std::unique_ptr<HttpWire>> create(const rpc::Directory& directory,
                                                   const core::Log& log, const HttpConfig& config,
-                                                  const rpc::Acl& acl);
+                                                  const rpc::Acl& acl, About about);
   // Somebody listens at `address` from now on.
   void listening(const core::Address& address, bool http_only);
   void listening_metrics(const core::Address& address) { metrics_only_.insert(address.text()); }

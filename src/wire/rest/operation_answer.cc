@@ -1,5 +1,6 @@
 // Why this file exists: the way out of rest/operation_call.h: whole answers, large values in
 // pieces, streams of elements, and errors.
+#include <algorithm>
 #include <utility>
 
 #include "rpc/json_pieces.h"
@@ -27,6 +28,16 @@ bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response) {
   const auto* r = response.GetReflection();
   if (binding.only) return r->FieldSize(response, binding.result) == 0;
   return binding.result->has_presence() && !r->HasField(response, binding.result);
+}
+
+// Metadata that is a header over HTTP, too: "x-rev".
+bool is_extra_header(std::string_view name, std::string_view value) {
+  const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+  const auto token = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  };
+  return name.starts_with("x-") && !name.ends_with("-bin") && std::ranges::all_of(name, token) &&
+         std::ranges::all_of(value, printable);
 }
 
 // In whole seconds, as the header has it; 0: nothing is known.
@@ -63,13 +74,17 @@ Reply OperationCall::reply(unsigned status) const {
   if (!origin_.empty() && status != 201 && status != 204) {
     made.headers.emplace_back("Access-Control-Allow-Origin", origin_);
   }
+  // What the handler says beside its answer, as far as it is meant for HTTP.
+  for (const auto& [name, value] : call_.metadata.initial) {
+    if (is_extra_header(name, value)) made.headers.emplace_back(name, value);
+  }
   return made;
 }
 
 core::Task<void> OperationCall::answer_error(const Error& error) {
   // Nobody is there to read it.
   if (exchange_.gone().fired()) co_return;
-  Reply made = reply(native_status(error.code).status);
+  Reply made = reply(status_of(error));
   made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
   made.body =
       rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));
