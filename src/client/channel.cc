@@ -29,6 +29,12 @@ core::Nanos Channel::deadline_in(core::Nanos duration) const {
   return reactor_.now() + duration;
 }
 
+void Channel::retry_now() {
+  retry_at_ = 0;
+  backoff_ = limits::kChannelBackoffNanosMin;
+  changed_.notify_all();
+}
+
 core::Task<void> Channel::close() {
   closed_ = true;
   scope_.cancel();

@@ -94,6 +94,8 @@ class Channel {
   // `duration` from now, for CallOptions::deadline.
   core::Nanos deadline_in(core::Nanos duration) const;
   bool connected() const { return session_ && session_->usable(); }
+  // The server is known to be there (again): the next call connects without waiting.
+  void retry_now();
   const ChannelOptions& options() const { return options_; }
   core::Task<void> close();
 

@@ -6,6 +6,7 @@
 
 #include "apps/io_engine/config_shares.h"
 #include "apps/io_engine/config_stores.h"
+#include "apps/serving/serving_options.h"
 #include "base/limits.h"
 
 namespace capstan::apps {
@@ -61,6 +62,56 @@ Result<void> read_json_rpc(const Settings& settings, NodeConfig& config) {
   if (settings.given("rpcs-allowed") && config.rpcs_allowed.empty()) {
     return fail(Code::kInvalidArgument,
                 "option --rpcs-allowed: it names no method. Name at least one, or leave it out");
+  }
+  return {};
+}
+
+// A flag of the option, as a command line has it; empty: there is none.
+std::string flag_of(const OptionSpec& option) {
+  const auto first = option.flags.find('-');
+  if (first == std::string_view::npos) return {};
+  const auto flags = option.flags.substr(first);
+  return std::string(flags.substr(0, flags.find(',')));
+}
+
+// What was set here and means the same there. Metrics are each process's own.
+void add_gateway_arguments(std::span<const OptionSpec> shared, const Settings& settings,
+                           std::vector<std::string>& arguments) {
+  for (const OptionSpec& option : shared) {
+    const Setting& setting = settings.at(option.name);
+    const std::string flag = flag_of(option);
+    if (setting.source == Source::kDefault || flag.empty() || option.name == "metrics-addr") {
+      continue;
+    }
+    if (option.type == OptionType::kSwitch) {
+      if (settings.on(option.name)) arguments.push_back(flag);
+      continue;
+    }
+    for (const std::string& value : setting.values) {
+      arguments.push_back(flag);
+      arguments.push_back(value);
+    }
+  }
+}
+
+Result<void> read_gateways(const Settings& settings, NodeConfig& config) {
+  TRY_SET(config.gateways, read_listen_list(settings, "gateway"));
+  config.gateway_socket = settings.text("gateway-socket");
+  if (config.gateway_socket.empty() && !config.gateways.empty()) {
+    config.gateway_socket = config.state_dir + "/gateway.sock";
+  }
+  if (config.gateway_socket.size() > core::kSocketPathBytesMax) {
+    return fail(Code::kInvalidArgument,
+                "option --gateway-socket: '" + config.gateway_socket + "' has " +
+                    std::to_string(config.gateway_socket.size()) +
+                    " bytes. The path of a socket has 1 to " +
+                    std::to_string(core::kSocketPathBytesMax) + "; give a shorter one");
+  }
+  for (const auto shared : {std::span<const OptionSpec>(serving_options::kTls),
+                            std::span<const OptionSpec>(serving_options::kHttp),
+                            std::span<const OptionSpec>(serving_options::kGate),
+                            std::span<const OptionSpec>(serving_options::kLog)}) {
+    add_gateway_arguments(shared, settings, config.gateway_arguments);
   }
   return {};
 }
@@ -275,6 +326,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
     settings.set("state-dir", std::move(dir), Source::kDefault);
   }
   config.state_dir = settings.text("state-dir");
+  TRY(read_gateways(settings, config));
   if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
   config.ana = settings.text("nexus-ana") == "1";
   config.lvm = settings.on("enable-lvm");

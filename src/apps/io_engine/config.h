@@ -43,6 +43,10 @@ struct NodeConfig : ServingConfig {
   bool api_v0 = true, api_v1 = true;
   std::vector<core::Address> http_listen;  // HTTP only; IP addresses with `tls`
 
+  std::string gateway_socket;                  // where gateways are answered; empty: nowhere
+  std::vector<core::Address> gateways;         // to be started
+  std::vector<std::string> gateway_arguments;  // what they have from this node's settings
+
   std::string drpc_socket;
   bool drpc_hello = false;
   std::optional<std::string> muxio_socket;

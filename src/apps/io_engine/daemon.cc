@@ -78,7 +78,8 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
       health_(engine_, directory_),
       reflection_(directory_),
       spdk_(engine_, log_, info_, directory_, config.rpcs_allowed, spdk_options()),
-      jsonrpc_(env, log, directory_, config, [this] { return start_engine(); }) {}
+      jsonrpc_(env, log, directory_, config, [this] { return start_engine(); }),
+      gateways_(log, config) {}
 
 services::SpdkOptions Daemon::spdk_options() {
   services::SpdkOptions options;
@@ -205,6 +206,14 @@ Result<void> Daemon::listen_http() {
   return {};
 }
 
+Result<void> Daemon::listen_for_gateways() {
+  if (config_.gateway_socket.empty()) return {};
+  TRY_SET(const core::Address bound,
+          door_->listen(core::Address::unix_path(config_.gateway_socket)));
+  gate_.listening_trusted(bound);
+  return {};
+}
+
 core::Task<Result<void>> Daemon::start() {
   core::name_task("start of the node");
   CO_TRY(jsonrpc_.reserve());
@@ -231,6 +240,7 @@ core::Task<Result<void>> Daemon::start_engine() {
   gate_.listening(address, false);
   scope_.spawn(server_->run());  // listen() has logged the address
   CO_TRY(listen_http());
+  CO_TRY(listen_for_gateways());
   if (config_.muxio_socket) {
     CO_TRY(muxio_->listen(core::Address::unix_path(*config_.muxio_socket)));
   }
@@ -238,6 +248,7 @@ core::Task<Result<void>> Daemon::start_engine() {
   scope_.spawn(http_->server().run());
   scope_.spawn(door_->run());
   CO_TRY(drpc_->start());
+  gateways_.start();
   co_return Result<void>();
 }
 
@@ -265,6 +276,7 @@ core::Task<void> Daemon::reload() {
 
 core::Task<void> Daemon::stop() {
   core::name_task("stop of the node");
+  co_await gateways_.stop();  // first, so that their streams end in order
   gate_.stop();
   door_->stop();
   server_->stop(limits::kShutdownNanos);

@@ -8,6 +8,7 @@
 
 #include "apps/io_engine/config.h"
 #include "apps/io_engine/drpc_service.h"
+#include "apps/io_engine/gateways.h"
 #include "apps/io_engine/jsonrpc.h"
 #include "apps/serving/door.h"
 #include "apps/serving/gate.h"
@@ -65,6 +66,7 @@ class Daemon {
   services::SpdkOptions spdk_options();
   Result<core::Address> listen();
   Result<void> listen_http();
+  Result<void> listen_for_gateways();
 
   core::Env& env_;
   core::Log log_;
@@ -96,6 +98,7 @@ class Daemon {
   std::unique_ptr<wire::muxio::Server> muxio_;
   std::unique_ptr<Door> door_;
   std::unique_ptr<DrpcService> drpc_;
+  Gateways gateways_;
   core::Scope scope_;  // runs the servers
 };
 

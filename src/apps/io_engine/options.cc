@@ -43,6 +43,16 @@ constexpr OptionSpec kListen[] = {
 };
 
 constexpr OptionSpec kWires[] = {
+    {"gateway-socket", "--gateway-socket", "CAPSTAN_GATEWAY_SOCKET", kText, "PATH", "", 0, 0, kActs,
+     true,
+     "Unix socket (mode 0600) for gateways: every operation over gRPC and HTTP, whatever the "
+     "access "
+     "rules and lists say, because a gateway asks its callers itself; with --gateway else "
+     "gateway.sock in the state directory"},
+    {"gateway", "--gateway", "CAPSTAN_GATEWAY", kList, "ADDRESS", "", 0, 0, kActs, true,
+     "Start a gateway (capstan-gateway) at IP:PORT or unix:PATH, which answers readers without the "
+     "node's help. It has this node's options for HTTP, certificates, access and the log, is "
+     "started again when it ends and ends with the node; repeatable"},
     {"muxio-header", "--muxio-frame-header", "CAPSTAN_MUXIO_FRAME_HEADER", kText, "BYTES", "auto",
      0, 0, kActs, true,
      "Size of Muxio's frame headers: 21 (Muxio up to 0.14), 13 (from 0.15 on), or auto, which is "

@@ -37,6 +37,8 @@ class Gate {
   // Reads the access list and the keys again. A file that cannot be used is logged, and what was
   // read before stays in force.
   core::Task<void> reload();
+  // Logs how that went, for files of others, too.
+  void report(std::string_view what, const std::string& file, const Result<void>& result);
   // Somebody listens at `address` from now on; with `http` under the HTTP defaults. Logs the
   // policy.
   void listening(const core::Address& address, bool http);
@@ -50,7 +52,6 @@ class Gate {
   void log_policy(const std::string& address, bool tokens);
   core::Task<Result<void>> reload_acl();
   core::Task<Result<void>> reload_keys();
-  void report(std::string_view what, const std::string& file, const Result<void>& result);
 
   core::Env& env_;
   core::Log log_;
