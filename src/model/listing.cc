@@ -22,14 +22,14 @@ Result<void> check_listing(const v1::ListPoolOptions& request) {
 }
 
 Result<bool> check_listing(const v1::ListReplicaOptions& request) {
-  bool lvs = request.pooltypes().empty();
+  bool any = request.pooltypes().empty();
   for (const int type : request.pooltypes()) {
     if (!v1::PoolType_IsValid(type)) {
       return fail_field("pooltypes", "Unknown pool type " + std::to_string(type));
     }
-    lvs = lvs || type == v1::Lvs;
+    any = any || type != v1::Lvm;  // nothing here is on LVM
   }
-  return lvs;
+  return any;
 }
 
 }  // namespace capstan::model

@@ -174,7 +174,7 @@ class WhoAnswers(Case):
         self.assertEqual(status, 200)
         epoch, _, rev = headers['x-rev'].partition('-')
         before = self.gateway.calls('forwarded', '/pools')
-        # As new as asked for; newer than there is; of another start of the node; no revision at all.
+        # As new as asked for; newer than there is; of another start of the node; no revision.
         for wanted, asked_the_node in ((headers['x-rev'], 0), (f'{epoch}-{int(rev) + 1000}', 1),
                                        (f'{int(epoch) ^ 1}-0', 1), ('nonsense', 1)):
             with self.subTest(wanted):
@@ -488,7 +488,7 @@ class Start(unittest.TestCase):
         gateway = Gateway(node)
         self.addCleanup(gateway.close)
         gateway.start(ready=False)
-        wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for the node')
+        wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for it')
         node.start()
         gateway.wait_for('ready')
         begun = time.monotonic()
@@ -501,7 +501,7 @@ class Start(unittest.TestCase):
         gateway = Gateway(node)
         self.addCleanup(gateway.close)
         gateway.start(ready=False)
-        wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for the node')
+        wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for it')
         self.assertEqual(gateway.stop(), 0)
 
 

@@ -149,7 +149,7 @@ core::Task<void> watch(Mirror* mirror) {
   EXPECT_EQ(mirror->model().watchers(), 0U);
 }
 TEST(Mirror, WatchersHearChangesAndAreBrokenOff) {
-  core::SimWorld world;
+  core::SimWorld world(1);
   Mirror mirror;
   world.run(watch(&mirror));
 }
