@@ -5,7 +5,7 @@ import signal
 import subprocess
 import urllib.request
 
-from node import BIN, STOP_SECONDS, START_SECONDS, Node, free_port, wait_until
+from node import START_SECONDS, STOP_SECONDS, Node, free_port, wait_until
 
 
 def metric(port, name, **labels):
@@ -41,7 +41,8 @@ class Gateway:
     def start(self, ready=True):
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(
-                [os.path.join(BIN, 'capstan-gateway'), '--node', f'unix:{self.node.gateway_socket}',
+                [os.path.join(self.node.bin, 'capstan-gateway'),
+                 '--node', f'unix:{self.node.gateway_socket}',
                  '--listen', f'127.0.0.1:{self.port}',
                  '--metrics-addr', f'127.0.0.1:{self.metrics_port}', *self.flags],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -93,8 +94,8 @@ class Gateway:
 class GatewayNode(Node):
     """A node with a socket for gateways; behind_gateway() makes its port that of one."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options):
+        super().__init__(**options)
         self.gateway_socket = self.path('gw.sock')
         self.gateway = None
 
