@@ -142,10 +142,13 @@ core::Task<Result<void>> Router::unary(Route& route, rpc::Call& call, const rpc:
   const core::Nanos begun = core::Reactor::current()->read_clock();
   const bool ours = answers(route, call);
   log_.debug(ours ? "locally_handled" : "forwarding", {{"operation", call.operation->full_name()}});
-  auto result =
-      ours ? co_await route.local->handler.unary(call, request, response)
-           : co_await client::forward_unary(link_.calls(), forwarding_, call, request, response);
-  if (!ours && changes_state(*call.operation)) link_.mirror().expect_change();
+  Result<void> result;
+  if (ours) {
+    result = co_await route.local->handler.unary(call, request, response);
+  } else {
+    result = co_await client::forward_unary(link_.calls(), forwarding_, call, request, response);
+    if (changes_state(*call.operation)) link_.mirror().expect_change();
+  }
   Count& count = ours ? route.by_us : route.by_node;
   ++count.ended;
   count.total += core::Reactor::current()->read_clock() - begun;
@@ -170,10 +173,14 @@ core::Task<Result<void>> Router::stream(Route& route, rpc::Call& call, rpc::Mess
   const bool ours = answers(route, call);
   log_.debug(ours ? "locally_handled" : "forwarding", {{"operation", call.operation->full_name()}});
   ++streams_;
-  auto result = ours ? co_await route.local->handler.stream(call, source, sink)
-                     : co_await forwarded_stream(call, source, sink);
+  Result<void> result;
+  if (ours) {
+    result = co_await route.local->handler.stream(call, source, sink);
+  } else {
+    result = co_await forwarded_stream(call, source, sink);
+    if (changes_state(*call.operation)) link_.mirror().expect_change();
+  }
   --streams_;
-  if (!ours && changes_state(*call.operation)) link_.mirror().expect_change();
   Count& count = ours ? route.by_us : route.by_node;
   ++count.ended;
   count.total += core::Reactor::current()->read_clock() - begun;
