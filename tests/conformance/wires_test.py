@@ -34,6 +34,8 @@ VOLATILE = {'uptime_ms', 'started', 'instance_uuid', 'text', 'grpc_endpoint', 't
 DERIVED_UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}')
 # The port of the NVMe target, which the node chose itself.
 LISTENS = re.compile(r'listening on [0-9.]+:[0-9]+')
+# How often other programs on this machine held its core up.
+STALLS = re.compile(r'^[0-9]+ stalls$')
 
 
 def story(node):
@@ -166,6 +168,7 @@ def same_everywhere(value, node):
         return [same_everywhere(v, node) for v in value]
     if isinstance(value, str):
         value = LISTENS.sub('listening on PORT', DERIVED_UUID.sub('DERIVED', value))
+        value = STALLS.sub('STALLS', value)
         return value.replace(node.folder, 'FOLDER').replace(str(node.port), 'PORT')
     return value
 
