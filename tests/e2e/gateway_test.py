@@ -234,6 +234,27 @@ class WhoAnswers(Case):
                    'watchers to go')
 
 
+class AnotherNode(Case):
+    def test_a_node_that_comes_back_with_other_operations(self):
+        known = {one['full_name'] for one in self.get('/operations')[2]}
+        self.assertIn('mayastor.Mayastor/ListPools', known)
+        self.node.kill()
+        self.node_flags = ('--api-versions', 'V1')
+        self.start_node()
+
+        def same():
+            try:
+                here = self.get('/operations')[2]
+            except OSError:              # it starts over
+                return False
+            return here == ask(self.node.port, 'GET', '/operations')[2]
+        wait_until(same, 60, 'the operations of the new node; the log:\n' + self.gateway.log())
+        self.gateway.wait_for('ready')
+        self.assertEqual(self.get('/openapi')[2], ask(self.node.port, 'GET', '/openapi')[2])
+        self.assertEqual(self.make_pool()[0], 200)
+        self.assertIsNone(self.gateway.process.poll())
+
+
 class Limits(Case):
     gateway_flags = ('--max-streams', '2')
 
