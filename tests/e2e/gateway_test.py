@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -448,6 +449,33 @@ class Deaths(Case):
             self.assertLess(int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE'), 1500 * MIB)
         for one in slow:
             one.close()
+
+
+class Encrypted(unittest.TestCase):
+    def test_both_versions_of_http(self):
+        node = GatewayNode()
+        self.addCleanup(node.close)
+        node.start()
+        key, certificate = node.path('key.pem'), node.path('certificate.pem')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key,
+                        '-out', certificate, '-days', '2', '-subj', '/CN=gateway',
+                        '-addext', 'subjectAltName=IP:127.0.0.1'], check=True, capture_output=True)
+        gateway = Gateway(node, '--tls-cert', certificate, '--tls-key', key)
+        self.addCleanup(gateway.close)
+        gateway.start(ready=False)
+
+        def curl(path, *flags):
+            return subprocess.run(['curl', '-sS', '-i', '--cacert', certificate, *flags,
+                                   f'https://127.0.0.1:{gateway.port}{path}'],
+                                  capture_output=True, text=True, check=False).stdout
+        wait_until(lambda: '"ready":true' in curl('/health/ready'), 60, 'the gateway')
+        for version in ('--http1.1', '--http2'):
+            answer = curl('/pools', version)
+            self.assertRegex(answer, r'^HTTP/\S+ 200')
+            self.assertIn('x-rev: ', answer)
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: 'reloaded what=certificates' in gateway.log(), 30, 'the reload')
+        self.assertRegex(curl('/pools'), r'^HTTP/\S+ 200')
 
 
 class Supervised(unittest.TestCase):
