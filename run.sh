@@ -52,10 +52,10 @@ fi
 echo "==> [1/3] packages"
 tools/install-deps.sh
 echo "==> [2/3] build (preset release; about ten minutes the first time on two cores, then seconds)"
-tools/build.sh release io-engine capstan capstan-kv capstan-pool capstan-nvme
+tools/build.sh release io-engine capstan capstan-gateway capstan-kv capstan-pool capstan-nvme
 bin=$PWD/build/release/bin
 if $build_only; then
-  echo "==> built: io-engine, capstan, capstan-kv, capstan-pool and capstan-nvme in $bin"
+  echo "==> built: io-engine, capstan and capstan-{gateway,kv,pool,nvme} in $bin"
   exit 0
 fi
 
@@ -70,7 +70,7 @@ fi
 
 capstan=("$bin/capstan" --bind "127.0.0.1:$port")
 "$bin/io-engine" --grpc-ip 127.0.0.1 --grpc-port "$port" --state-dir "$data/state" \
-  -r "$data/rpc.sock" --kv "main=$data/main.kv" &
+  -r "$data/rpc.sock" --kv "main=$data/main.kv" --gateway-socket "$data/gateway.sock" &
 node=$!
 # Others may kill the process that this file names: it names a node that runs, and only as long.
 pid_file=$data/io-engine.pid

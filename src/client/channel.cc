@@ -29,6 +29,12 @@ core::Nanos Channel::deadline_in(core::Nanos duration) const {
   return reactor_.now() + duration;
 }
 
+void Channel::retry_now() {
+  retry_at_ = 0;
+  backoff_ = limits::kChannelBackoffNanosMin;
+  changed_.notify_all();
+}
+
 core::Task<void> Channel::close() {
   closed_ = true;
   scope_.cancel();
@@ -55,7 +61,7 @@ void Channel::connect_failed(Error error) {
   env_.fill_random(random);
   const core::Nanos jitter = backoff_ / 5 * load_le<std::uint32_t>(random.data()) / 0xFFFFFFFFU;
   retry_at_ = reactor_.now() + backoff_ + jitter;
-  backoff_ = std::min<core::Nanos>(backoff_ * 2, limits::kChannelBackoffNanosMax);
+  backoff_ = std::min(backoff_ * 2, options_.backoff_max);
 }
 
 core::Task<void> Channel::connect() {
@@ -136,11 +142,22 @@ void Channel::add_metadata(CallOptions& options) const {
 core::Task<Result<void>> Channel::unary(std::string full_name, const Message& request,
                                         Message& response, CallOptions options,
                                         MetadataList* trailers) {
+  CallEnd end;
+  auto result =
+      co_await unary_call(std::move(full_name), request, response, std::move(options), end);
+  if (trailers) *trailers = std::move(end.trailers);
+  co_return result;
+}
+
+core::Task<Result<void>> Channel::unary_call(std::string full_name, const Message& request,
+                                             Message& response, CallOptions options, CallEnd& end) {
   add_metadata(options);
   for (bool again = false;; again = true) {
+    end.reached = false;
     CO_TRY_SET(auto session, co_await ready(options));
     wire::ClientCall call(std::move(session));
     Result<bool> got = false;
+    end.reached = true;
     if (auto begun = call.begin(full_name, options, &request); !begun) {
       got = std::unexpected(std::move(begun).error());
     } else {
@@ -155,7 +172,7 @@ core::Task<Result<void>> Channel::unary(std::string full_name, const Message& re
     } else {
       result = co_await call.finish();
     }
-    if (trailers) *trailers = call.trailers();
+    end = {call.headers(), call.trailers(), true, call.ended_by_server()};
     co_return result;
   }
 }

@@ -1,6 +1,6 @@
 // Why this file exists: how programs of ours call a node: a Channel names an address, connects when
 // it is first needed, reconnects with growing pauses, and carries any number of calls over one
-// connection. As forward_handler() it is a service itself, which is all a gateway is made of.
+// connection. With client/forward.h it is a service itself, which is what a gateway is made of.
 //
 //     Channel channel(env, {.address = core::Address::tcp("127.0.0.1", 10124)});
 //     ListPoolsResponse pools;
@@ -38,6 +38,14 @@ struct ChannelOptions {
   // Said with every call: authorization, traceparent. Over Muxio with the upgrade request, whose
   // headers hold for all calls; wires of Unix sockets that have no headers leave it out.
   MetadataList metadata = {};
+  core::Nanos backoff_max = limits::kChannelBackoffNanosMax;  // between attempts to connect
+};
+
+// What came with an answer.
+struct CallEnd {
+  MetadataList headers, trailers;
+  bool reached = false;    // there was a connection to send the call on
+  bool by_server = false;  // the server ended the call, well or with an error of its own
 };
 
 // A streaming call of any shape: what its kind does not stream is used once. Ends when destroyed.
@@ -70,6 +78,9 @@ class Channel {
   // The messages must outlive the call.
   core::Task<Result<void>> unary(std::string full_name, const Message& request, Message& response,
                                  CallOptions options, MetadataList* trailers = nullptr);
+  // The same with all that came with the answer, also on errors.
+  core::Task<Result<void>> unary_call(std::string full_name, const Message& request,
+                                      Message& response, CallOptions options, CallEnd& end);
   // A streaming call whose requests are sent one by one.
   core::Task<Result<std::unique_ptr<wire::ClientCall>>> open(std::string full_name,
                                                              CallOptions options);
@@ -86,6 +97,8 @@ class Channel {
   // `duration` from now, for CallOptions::deadline.
   core::Nanos deadline_in(core::Nanos duration) const;
   bool connected() const { return session_ && session_->usable(); }
+  // The server is known to be there (again): the next call connects without waiting.
+  void retry_now();
   const ChannelOptions& options() const { return options_; }
   core::Task<void> close();
 
@@ -108,9 +121,6 @@ class Channel {
   core::Nanos retry_at_ = 0, backoff_;
   Error last_error_;
 };
-
-// Serves calls by making them on `channel`, which outlives the handler. Works for every kind.
-rpc::Handler forward_handler(Channel& channel);
 
 // --- templates ----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "client/forward.h"
 #include "wire/grpc/grpc_testing.h"
 #include "wire/tls/tls_testing.h"
 
@@ -535,6 +536,7 @@ Task<void> gateway_body(TestWorld& world, Channel& channel) {
 Task<void> through_gateway(TestWorld& world) {
   core::SimEnv gateway_env(world.world);
   Channel backend(world.client_env, {.address = world.address()});
+  const ForwardOptions forwarding;
   rpc::Directory directory;
   for (const char* name : {"grpc.health.v1.Health", "capstan.node.v1.ImageRpc",
                            "grpc.reflection.v1.ServerReflection"}) {
@@ -543,7 +545,7 @@ Task<void> through_gateway(TestWorld& world) {
     EXPECT_TRUE(directory.declare(service));
     for (int i = 0; i < service->method_count(); ++i) {
       EXPECT_TRUE(directory.bind_raw(std::string(name) + "/" + service->method(i)->name(),
-                                     forward_handler(backend)));
+                                     forward_handler(backend, forwarding)));
     }
   }
   wire::GrpcServer server(gateway_env, directory, world.log, {});

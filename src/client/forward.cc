@@ -1,12 +1,13 @@
-// Why this file exists: a call that came in on any wire goes out on a channel: requests one way,
-// answers the other, both at once. A side that dies ends the other: the incoming call's token
-// cancels the outgoing call; an outgoing call that ends stops the reading of further requests. A
-// stream that broke is never passed on as one that ended.
+// Why this file exists: see forward.h: requests go one way, answers the other, both at once. The
+// incoming call's token cancels the outgoing call; an outgoing call that ends stops the reading of
+// further requests.
+#include "client/forward.h"
+
+#include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <utility>
-
-#include "client/channel.h"
 
 namespace capstan::client {
 
@@ -18,12 +19,44 @@ std::unique_ptr<Message> new_message(const google::protobuf::Descriptor* type) {
   return std::unique_ptr<Message>(prototype->New());
 }
 
+// The time from the end of the requests to the first answer.
+class Patience {
+ public:
+  Patience(const ForwardOptions& options, const rpc::Call& call, wire::ClientCall& onward)
+      : limit_(call.operation->kind == rpc::Kind::kEndless ? 0 : options.answer_timeout),
+        timer_([this, &onward] {
+          late_ = true;
+          onward.cancel(Code::kDeadlineExceeded);
+        }) {}
+  void begin() {
+    auto& reactor = *core::Reactor::current();
+    if (limit_ != 0 && !answered_) timer_.arm_at(reactor, reactor.now() + limit_);
+  }
+  void end() {
+    answered_ = true;
+    timer_.disarm();
+  }
+  bool late() const { return late_; }
+
+ private:
+  core::Nanos limit_;
+  bool answered_ = false, late_ = false;
+  core::Timer timer_;
+};
+
+// What went wrong on the client's side, which is not the node's fault.
+struct ClientSide {
+  std::optional<Error> source_error;
+  bool sink_failed = false;
+};
+
 core::Task<void> pump_requests(const rpc::Call* call, rpc::MessageSource* source,
-                               wire::ClientCall* onward) {
+                               wire::ClientCall* onward, Patience* patience, ClientSide* client) {
   const auto request = new_message(call->operation->method().input_type());
   while (true) {
     const auto got = co_await source->next(*request);
     if (!got) {
+      client->source_error = got.error();
       onward->cancel(got.error().code);
       co_return;
     }
@@ -31,54 +64,161 @@ core::Task<void> pump_requests(const rpc::Call* call, rpc::MessageSource* source
     if (!co_await onward->send(*request)) co_return;  // the answers' side tells why
   }
   onward->finish_sending();
+  patience->begin();
 }
 
-core::Task<Result<void>> pump_answers(const rpc::Call* call, rpc::MessageSink* sink,
-                                      wire::ClientCall* onward) {
+core::Task<Result<void>> pump_answers(rpc::Call* call, rpc::MessageSink* sink,
+                                      wire::ClientCall* onward, Patience* patience,
+                                      ClientSide* client) {
   const auto answer = new_message(call->operation->method().output_type());
+  bool first = true;
   while (true) {
     CO_TRY_SET(const bool got, co_await onward->next(*answer));
+    patience->end();
+    if (std::exchange(first, false)) {
+      for (const auto& header : onward->headers()) call->metadata.initial.push_back(header);
+    }
     if (!got) co_return Result<void>();
-    CO_TRY(co_await sink->send(*answer));
+    auto sent = co_await sink->send(*answer);
+    client->sink_failed = !sent;
+    if (!sent) co_return sent;
   }
 }
 
 // What belongs to this hop only stays here.
-MetadataList onward_metadata(const MetadataList& incoming) {
-  static constexpr std::array<std::string_view, 5> kHop = {"user-agent", "host", "connection",
-                                                           "accept-encoding", "accept"};
+MetadataList onward_metadata(const rpc::Call& call, const ForwardOptions& options) {
+  static constexpr std::array<std::string_view, 9> kHop = {
+      "user-agent",     "host",         "connection", "accept-encoding", "accept",
+      "content-length", "x-timeout-ms", "x-min-rev",  "origin"};
   MetadataList out;
-  for (const auto& [name, value] : incoming) {
+  for (const auto& [name, value] : call.metadata.request) {
     if (std::ranges::find(kHop, name) == kHop.end()) out.emplace_back(name, value);
   }
+  if (options.add_metadata) options.add_metadata(call, out);
   return out;
 }
 
-core::Task<Result<void>> forward(Channel* channel, rpc::Call& call, rpc::MessageSource& source,
-                                 rpc::MessageSink& sink) {
-  CallOptions options;
-  options.deadline = call.deadline;
-  options.token = call.token;
-  options.metadata = onward_metadata(call.metadata.request);
-  CO_TRY_SET(const auto onward,
-             co_await channel->open(call.operation->full_name(), std::move(options)));
-  core::Scope scope;
-  scope.spawn(pump_requests(&call, &source, onward.get()));
-  auto result = co_await pump_answers(&call, &sink, onward.get());
-  if (!result) onward->cancel(Code::kCancelled);
-  source.interrupt();
-  co_await scope.join();
-  for (const auto& trailer : onward->trailers()) call.metadata.trailers.push_back(trailer);
-  co_return result;
+CallOptions onward_options(const rpc::Call& call, const ForwardOptions& options) {
+  CallOptions onward;
+  onward.deadline = call.deadline;
+  onward.token = call.token;
+  onward.metadata = onward_metadata(call, options);
+  return onward;
+}
+
+// An error of the way to the node, with its reason; the client's own doing has none.
+Error on_the_way(const ForwardOptions& options, const rpc::Call& call, std::string_view reason,
+                 Error error) {
+  if (call.token.fired()) return error;
+  auto details = std::make_shared<ErrorDetails>();
+  details->domain = kGatewayDomain;
+  details->reason = reason;
+  error.code = reason == kUpstreamTimeout ? Code::kDeadlineExceeded : Code::kUnavailable;
+  error.details = std::move(details);
+  if (options.on_trouble) options.on_trouble(call, reason, error);
+  return error;
+}
+
+// Nobody was reached: not while the client would have waited.
+Error not_reached(const ForwardOptions& options, const rpc::Call& call, Error error) {
+  if (error.code != Code::kUnavailable) return error;
+  return on_the_way(options, call, kUpstreamRefused, std::move(error));
+}
+
+// The node's own errors are as a client of the node has them: what its wire added about the call
+// (wire/grpc/status_details.h) this side's wires add again.
+Error ended_early(const ForwardOptions& options, const rpc::Call& call, bool by_server,
+                  Error error) {
+  if (by_server) {
+    if (error.details && !error.details->facts.empty()) {
+      auto details = std::make_shared<ErrorDetails>(*error.details);
+      details->facts.clear();
+      error.details = std::move(details);
+    }
+    return error;
+  }
+  // A message that is too large or broken says so itself.
+  if (error.code == Code::kResourceExhausted || error.code == Code::kDeadlineExceeded) return error;
+  return on_the_way(options, call, kUpstreamClosed, std::move(error));
+}
+
+Error late_error(const ForwardOptions& options, const rpc::Call& call) {
+  return on_the_way(options, call, kUpstreamTimeout,
+                    {Code::kDeadlineExceeded,
+                     0,
+                     "the node did not begin to answer within " +
+                         std::to_string(options.answer_timeout / core::kSecond) + " s",
+                     {}});
+}
+
+void take_end(rpc::Call& call, const MetadataList& trailers) {
+  for (const auto& trailer : trailers) call.metadata.trailers.push_back(trailer);
 }
 
 }  // namespace
 
-rpc::Handler forward_handler(Channel& channel) {
+core::Task<Result<void>> forward(Channel& channel, const ForwardOptions& options, rpc::Call& call,
+                                 rpc::MessageSource& source, rpc::MessageSink& sink) {
+  auto opened = co_await channel.open(call.operation->full_name(), onward_options(call, options));
+  if (!opened) {
+    co_return std::unexpected(not_reached(options, call, std::move(opened).error()));
+  }
+  auto& onward = **opened;
+  Patience patience(options, call, onward);
+  core::Scope scope;
+  ClientSide client;
+  scope.spawn(pump_requests(&call, &source, &onward, &patience, &client));
+  auto result = co_await pump_answers(&call, &sink, &onward, &patience, &client);
+  // The source ends with an error of its own when it is interrupted.
+  const auto source_error = std::exchange(client.source_error, std::nullopt);
+  const bool by_server = onward.ended_by_server();
+  if (!result) onward.cancel(Code::kCancelled);
+  source.interrupt();
+  co_await scope.join();
+  patience.end();
+  take_end(call, onward.trailers());
+  if (result || client.sink_failed) co_return result;
+  if (source_error && !by_server) co_return std::unexpected(*source_error);
+  if (patience.late()) co_return std::unexpected(late_error(options, call));
+  co_return std::unexpected(ended_early(options, call, by_server, std::move(result).error()));
+}
+
+core::Task<Result<void>> forward_unary(Channel& channel, const ForwardOptions& options,
+                                       rpc::Call& call, const Message& request, Message& response) {
+  CallOptions onward = onward_options(call, options);
+  const core::Nanos limit =
+      options.answer_timeout == 0 ? 0 : channel.deadline_in(options.answer_timeout);
+  const bool ours = limit != 0 && (onward.deadline == 0 || limit < onward.deadline);
+  if (ours) onward.deadline = limit;
+  CallEnd end;
+  auto result = co_await channel.unary_call(call.operation->full_name(), request, response,
+                                            std::move(onward), end);
+  for (auto& header : end.headers) call.metadata.initial.push_back(std::move(header));
+  take_end(call, end.trailers);
+  if (result) co_return result;
+  Error error = std::move(result).error();
+  if (ours && error.code == Code::kDeadlineExceeded) {
+    co_return std::unexpected(late_error(options, call));
+  }
+  if (!end.reached) {
+    co_return std::unexpected(not_reached(options, call, std::move(error)));
+  }
+  co_return std::unexpected(ended_early(options, call, end.by_server, std::move(error)));
+}
+
+rpc::Handler forward_handler(Channel& channel, const ForwardOptions& options) {
   rpc::Handler handler;
-  handler.stream = [channel = &channel](rpc::Call& call, rpc::MessageSource& source,
+  handler.stream = [&channel, &options](rpc::Call& call, rpc::MessageSource& source,
                                         rpc::MessageSink& sink) {
-    return forward(channel, call, source, sink);
+    return forward(channel, options, call, source, sink);
+  };
+  return handler;
+}
+
+rpc::Handler forward_unary_handler(Channel& channel, const ForwardOptions& options) {
+  rpc::Handler handler;
+  handler.unary = [&channel, &options](rpc::Call& call, const Message& request, Message& response) {
+    return forward_unary(channel, options, call, request, response);
   };
   return handler;
 }

@@ -1,12 +1,22 @@
 // Why this file exists: see os_process.h.
 #include "core/os_process.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
+#include <csignal>
+
+#include "base/assert.h"
+#include "core/uring_reactor.h"
 
 namespace capstan::core {
 
@@ -27,19 +37,114 @@ Result<ProcessUsage> process_usage() {
   return out;
 }
 
-Error become_sibling(const std::string& name, const std::vector<std::string>& arguments) {
+namespace {
+
+Result<std::string> sibling_path(const std::string& name) {
   char self[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  if (length <= 0) return fail_errno(errno, "find the folder of this program").error();
-  std::string path(self, static_cast<std::size_t>(length));
-  path = path.substr(0, path.rfind('/') + 1) + name;
-  std::vector<std::string> words = {path};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+  if (length <= 0) return fail_errno(errno, "find the folder of this program");
+  const std::string path(self, static_cast<std::size_t>(length));
+  return path.substr(0, path.rfind('/') + 1) + name;
+}
+
+// As exec takes them; `words` outlives it.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  ::execv(path.c_str(), pointers.data());
-  return fail_errno(errno, "run '" + path + "', which belongs beside this program").error();
+  return pointers;
+}
+
+std::unexpected<Error> cannot_run(int number, const std::string& path) {
+  return fail_errno(number, "run '" + path + "', which belongs beside this program");
+}
+
+}  // namespace
+
+Error become_sibling(const std::string& name, const std::vector<std::string>& arguments) {
+  auto path = sibling_path(name);
+  if (!path) return path.error();
+  std::vector<std::string> words = {*path};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  ::execv(path->c_str(), pointers_to(words).data());
+  return cannot_run(errno, *path).error();
+}
+
+// --- children -----------------------------------------------------------------------------------
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::start(
+    const std::string& name, const std::vector<std::string>& arguments,
+    const std::vector<std::string>& variables) {
+  TRY_SET(const std::string path, sibling_path(name));
+  std::vector<std::string> words = {path}, names = variables;
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  pid_t pid = 0;
+  const int failed = ::posix_spawn(&pid, path.c_str(), nullptr, &attributes,
+                                   pointers_to(words).data(), pointers_to(names).data());
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed != 0) return cannot_run(failed, path);
+  const auto descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (descriptor < 0) {
+    const int number = errno;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return fail_errno(number, "watch process " + std::to_string(pid));
+  }
+  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, descriptor));
+}
+
+ChildProcess::~ChildProcess() {
+  if (!ended_) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  ::close(descriptor_);
+}
+
+void ChildProcess::signal(int number) {
+  if (!ended_) ::kill(pid_, number);  // not reaped, so the number is still its own
+}
+
+Task<Result<std::string>> ChildProcess::wait() {
+  auto& reactor = static_cast<UringReactor&>(*Reactor::current());
+  int status = 0;
+  while (true) {
+    const pid_t reaped = ::waitpid(pid_, &status, WNOHANG);
+    if (reaped == pid_) break;
+    if (reaped < 0) co_return fail_errno(errno, "wait for process " + std::to_string(pid_));
+    UringOp ready;
+    io_uring_prep_poll_add(reactor.prepare(ready), descriptor_, POLLIN);
+    const int result = co_await ready;
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+      co_return fail_errno(-result, "wait for process " + std::to_string(pid_));
+    }
+  }
+  ended_ = true;
+  if (WIFSIGNALED(status)) co_return "signal " + std::to_string(WTERMSIG(status));
+  co_return "exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+std::vector<std::string> environment_variables() {
+  std::vector<std::string> all;
+  for (char** variable = ::environ; *variable; ++variable) all.emplace_back(*variable);
+  return all;
+}
+
+int own_pid() {
+  return ::getpid();
+}
+
+Result<void> end_with_parent(int parent) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail_errno(errno, "prctl(PR_SET_PDEATHSIG)");
+  if (::getppid() == parent) return {};
+  return fail(Code::kFailedPrecondition, "process " + std::to_string(parent) +
+                                             ", with which this one was to end, is not its parent");
 }
 
 void yield_thread() {

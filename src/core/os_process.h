@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "core/task.h"
 
 namespace capstan::core {
 
@@ -26,6 +28,39 @@ Result<std::uint64_t> raise_descriptor_limit();
 // Goes on as the program `name` in the folder of this one, with these arguments behind its name;
 // returns only when that fails. Before reactors and threads exist.
 Error become_sibling(const std::string& name, const std::vector<std::string>& arguments);
+
+// A program in the folder of this one, running as a child of this process. Only the process that
+// started it hears of its end. Needs reactors of the real Env.
+class ChildProcess {
+ public:
+  // `arguments` stand behind its name; of the environment it gets `variables` ("NAME=value") alone.
+  // It blocks no signals and has this process's standard streams.
+  static Result<std::unique_ptr<ChildProcess>> start(const std::string& name,
+                                                     const std::vector<std::string>& arguments,
+                                                     const std::vector<std::string>& variables);
+  // Kills it if it still runs.
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+  int pid() const { return pid_; }
+  void signal(int number);
+  // How it ended, in words: "exit code 1", "signal 9".
+  Task<Result<std::string>> wait();
+
+ private:
+  ChildProcess(int pid, int descriptor) : pid_(pid), descriptor_(descriptor) {}
+  int pid_, descriptor_;
+  bool ended_ = false;
+};
+
+// The environment of this process, as ChildProcess takes it.
+std::vector<std::string> environment_variables();
+
+int own_pid();
+
+// From now on SIGTERM comes when `parent`, the process that started this one, ends.
+// kFailedPrecondition: it has ended already.
+Result<void> end_with_parent(int parent);
 
 // Lets another thread of this core run: for the rare short wait on a thread that was interrupted.
 void yield_thread();

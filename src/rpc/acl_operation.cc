@@ -177,6 +177,11 @@ void Acl::add_metrics_listener(std::string listener) {
   metrics_.insert(std::move(listener));
 }
 
+void Acl::add_trusted_listener(std::string listener) {
+  listeners_.erase(listener);
+  trusted_.insert(std::move(listener));
+}
+
 AclPolicy Acl::default_policy(std::string_view host, bool is_unix, bool http) const {
   if (settings_.secure) return AclPolicy::secure();
   if (!http || is_unix || scope_of(host) == AddressScope::kInterface) return AclPolicy::allow_all();
@@ -187,6 +192,10 @@ Acl::Listener& Acl::listener(std::string_view text) const {
   const auto known = listeners_.find(text);
   if (known != listeners_.end()) return *known->second;
   auto made = std::make_unique<Listener>();
+  if (trusted(text)) {
+    made->http.policy = made->other.policy = AclPolicy::allow_all();
+    return *listeners_.emplace(text, std::move(made)).first->second;
+  }
   if (metrics_.contains(text)) {
     AclPolicy only{AclPolicy::Kind::kDenyAll, {AclMatcher{"GET", {"metrics"}, false}}};
     made->http.policy = made->other.policy = std::move(only);

@@ -52,6 +52,13 @@ class Acl {
   void add_metrics_listener(std::string listener);
   bool is_metrics_listener(std::string_view listener) const { return metrics_.contains(listener); }
 
+  // An address whose callers have been asked elsewhere (a node's gateways): everything is let
+  // through there, whatever the list and the access rules say.
+  void add_trusted_listener(std::string listener);
+  bool trusted(std::string_view listener) const {
+    return !trusted_.empty() && trusted_.contains(listener);
+  }
+
   // The policy for what arrives at `listener`. Valid until replace().
   const AclPolicy& policy(std::string_view listener, std::string_view wire) const;
   // For a wire that has method and decoded path segments.
@@ -77,7 +84,7 @@ class Acl {
   AclPolicy default_policy(std::string_view host, bool is_unix, bool http) const;
 
   AclSettings settings_;
-  std::set<std::string, std::less<>> http_, metrics_;
+  std::set<std::string, std::less<>> http_, metrics_, trusted_;
   // As they are asked for; there are as many as addresses the node listens on.
   mutable std::map<std::string, std::unique_ptr<Listener>, std::less<>> listeners_;
 };

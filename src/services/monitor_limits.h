@@ -9,7 +9,6 @@ namespace capstan::limits {
 inline constexpr std::size_t kStateSubscribers = 12'000;  // on the node itself
 inline constexpr std::uint32_t kStatsIntervalMsMin = 100;
 inline constexpr std::uint32_t kStatsIntervalMs = 1000;  // when none is given
-inline constexpr std::uint32_t kHeartbeatMsMin = 100;
 
 // More objects than these are not looked at within a call: 20 ms of the core.
 inline constexpr std::size_t kStateSettleObjects = 10'000;

@@ -15,7 +15,7 @@ namespace capstan::services {
 
 class MonitorService {
  public:
-  explicit MonitorService(Engine& engine) : engine_(engine), feed_(engine) {}
+  explicit MonitorService(Engine& engine) : engine_(engine), feed_(engine), state_(feed_) {}
 
   template <class Message>
   using Sink = rpc::Sink<Message>;
@@ -23,15 +23,9 @@ class MonitorService {
 
   Done bootstrapped(rpc::Call& call, const monitor::v1::MonitorBootstrappedRequest& request,
                     Sink<monitor::v1::Bootstrapped> sink);
-  Done pools(rpc::Call& call, const monitor::v1::MonitorPoolsRequest& request,
-             Sink<monitor::v1::PoolChange> sink);
-  Done replicas(rpc::Call& call, const monitor::v1::MonitorReplicasRequest& request,
-                Sink<monitor::v1::ReplicaChange> sink);
   Done stats(rpc::Call& call, const monitor::v1::MonitorStatsRequest& request,
              Sink<monitor::v1::StatsSample> sink);
-  Done state(rpc::Call& call, const monitor::v1::MonitorStateRequest& request,
-             Sink<monitor::v1::StateChange> sink);
-
+  model::StateMonitors& state() { return state_; }  // pools, replicas, state
   StateFeed& feed() { return feed_; }
 
  private:
@@ -40,6 +34,7 @@ class MonitorService {
 
   Engine& engine_;
   StateFeed feed_;
+  model::StateMonitors state_;
 };
 
 Result<void> bind_monitor(rpc::Directory& directory, MonitorService& service);

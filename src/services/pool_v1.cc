@@ -2,6 +2,7 @@
 // this API's messages and stand here; the rest is in pool_open.cc.
 #include "services/pool_v1.h"
 
+#include "model/listing.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
 
@@ -19,7 +20,7 @@ Result<void> check_type(v1::PoolType type) {
   if (!v1::PoolType_IsValid(type)) {
     return fail_field("pooltype", "invalid pool type " + std::to_string(type));
   }
-  if (type == v1::Lvm) return fail(Code::kFailedPrecondition, "lvm support not enabled");
+  if (type == v1::Lvm) return model::lvm_refused();
   return {};
 }
 
@@ -82,6 +83,14 @@ v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
   return pool;
 }
 
+// A pool as list requests ask for it.
+struct Listed {
+  const std::string& pool_name;
+  const LoadedPool& loaded;
+  const std::string& name() const { return pool_name; }
+  std::string uuid() const { return loaded.pool->uuid().text(); }
+};
+
 }  // namespace
 
 v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
@@ -143,21 +152,10 @@ core::Task<Result<v1::GrowPoolResponse>> PoolServiceV1::grow_pool(
 core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
     rpc::Call&, const v1::ListPoolOptions& request) {
   const auto guard = co_await engine_.pool_calls().lock();
-  if (request.has_pooltype()) {
-    const auto type = request.pooltype().value();
-    if (!v1::PoolType_IsValid(type)) {
-      co_return fail_field("pooltype", "Unknown pool type " + std::to_string(type));
-    }
-    CO_TRY(check_type(type));
-  }
+  CO_TRY(model::check_listing(request));
   v1::ListPoolsResponse response;
   for (const auto& [name, loaded] : engine_.pools()) {
-    if (request.has_name()) {
-      if (request.name().value() != name) continue;
-    } else if (request.has_uuid() && request.uuid().value() != loaded.pool->uuid().text()) {
-      continue;
-    }
-    *response.add_pools() = message(loaded);
+    if (model::is_listed(request, Listed{name, loaded})) *response.add_pools() = message(loaded);
   }
   co_return response;
 }

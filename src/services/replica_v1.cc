@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model/listing.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
 
@@ -52,20 +53,16 @@ v1::Replica message(const Shares& shares, const storage::Replica& replica) {
   return out;
 }
 
-bool selected(const v1::ListReplicaOptions& options, const storage::Replica& replica) {
-  if (options.has_name() && options.name().value() != replica.name()) return false;
-  if (options.has_uuid() && options.uuid().value() != replica.uuid().text()) return false;
-  if (options.has_poolname() && options.poolname().value() != replica.pool_name()) return false;
-  if (options.has_pooluuid() && options.pooluuid().value() != replica.pool_uuid().text()) {
-    return false;
-  }
-  if (!options.has_query()) return true;
-  const auto& query = options.query();
-  const bool snapshot = replica.is_snapshot();
-  const bool clone = replica.is_clone();
-  return (query.snapshot() && snapshot) || (query.clone() && clone) ||
-         (query.replica() && !snapshot && !clone);
-}
+// A replica as list requests ask for it.
+struct Listed {
+  const storage::Replica& replica;
+  const auto& name() const { return replica.name(); }
+  std::string uuid() const { return replica.uuid().text(); }
+  const auto& poolname() const { return replica.pool_name(); }
+  std::string pooluuid() const { return replica.pool_uuid().text(); }
+  bool is_snapshot() const { return replica.is_snapshot(); }
+  bool is_clone() const { return replica.is_clone(); }
+};
 
 Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   if (!found) return std::unexpected(std::move(found).error());
@@ -111,18 +108,12 @@ core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
 core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
     rpc::Call&, const v1::ListReplicaOptions& request) {
   const auto guard = co_await engine_.replica_calls().lock_shared();
-  bool lvs = request.pooltypes().empty();
-  for (const int type : request.pooltypes()) {
-    if (!v1::PoolType_IsValid(type)) {
-      co_return fail_field("pooltypes", "Unknown pool type " + std::to_string(type));
-    }
-    lvs = lvs || type == v1::Lvs;
-  }
+  CO_TRY_SET(const bool any, model::check_listing(request));
   v1::ListReplicasResponse response;
-  if (!lvs) co_return response;
+  if (!any) co_return response;
   for (const auto& [name, loaded] : engine_.pools()) {
     for (const auto& replica : loaded.pool->replicas()) {
-      if (selected(request, *replica))
+      if (model::is_listed(request, Listed{*replica}))
         *response.add_replicas() = message(engine_.shares(), *replica);
     }
   }

@@ -5,7 +5,7 @@
 #include "memory_store.h"
 #include <csignal>
 #include <cstdio>
-#include "apps/io_engine/door.h"
+#include "apps/serving/door.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 

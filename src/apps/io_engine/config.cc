@@ -6,21 +6,11 @@
 
 #include "apps/io_engine/config_shares.h"
 #include "apps/io_engine/config_stores.h"
+#include "apps/serving/serving_options.h"
 #include "base/limits.h"
-#include "wire/websocket/websocket_handshake.h"
 
 namespace capstan::apps {
 namespace {
-
-// "option -m" or "environment variable X" or "<file>, eal_opts.reactor_mask" before a message.
-template <class T>
-Result<T> named(Result<T> result, std::string_view option, const Setting& setting) {
-  if (result) return result;
-  std::string from = "option " + std::string(option);
-  if (setting.source == Source::kEnvironment) from = "environment variable for " + from;
-  if (setting.source == Source::kFile) from = "configuration file, value of " + from;
-  return std::unexpected(std::move(result).error().within(std::move(from)));
-}
 
 Result<void> read_listen(const Settings& settings, NodeConfig& config) {
   const auto port = static_cast<std::uint16_t>(settings.integer("grpc-port"));
@@ -32,64 +22,6 @@ Result<void> read_listen(const Settings& settings, NodeConfig& config) {
     config.listen_is_default = false;
   }
   if (settings.given("grpc-max-age")) config.grpc_max_age = settings.nanos("grpc-max-age");
-  return {};
-}
-
-Result<void> read_http_listen(const Settings& settings, NodeConfig& config) {
-  const Setting& setting = settings.at("http-listen");
-  if (setting.values.empty()) return {};
-  const std::string text = setting.text();  // joined by commas, as the variable has them
-  std::set<std::string> known;
-  for (std::string_view rest = text;;) {
-    const auto comma = rest.find(',');
-    TRY_SET(core::Address address,
-            named(parse_http_address(rest.substr(0, comma)), "--http-listen", setting));
-    const bool any_port = address.kind == core::Address::Kind::kTcp && address.port == 0;
-    if (!any_port && !known.insert(address.text()).second) {
-      return fail(Code::kInvalidArgument,
-                  "option --http-listen: '" + address.text() + "' is given twice. Leave one out");
-    }
-    config.http_listen.push_back(std::move(address));
-    if (comma == std::string_view::npos) return {};
-    rest = rest.substr(comma + 1);
-  }
-}
-
-Result<std::string> read_pem(const Surroundings& surroundings, const Settings& settings,
-                             std::string_view name) {
-  if (!settings.given(name)) return std::string();
-  auto text = surroundings.read_file(settings.text(name));
-  return named(std::move(text), "--" + std::string(name), settings.at(name));
-}
-
-Result<void> read_tls(const Surroundings& surroundings, const Settings& settings,
-                      NodeConfig& config) {
-  if (settings.given("tls-cert") != settings.given("tls-key")) {
-    return fail(Code::kInvalidArgument, "--tls-cert and --tls-key belong together. Give both");
-  }
-  if (!settings.given("tls-cert")) {
-    if (!settings.given("tls-client-ca")) return {};
-    return fail(Code::kInvalidArgument,
-                "--tls-client-ca needs an encrypted server. Give --tls-cert and --tls-key too");
-  }
-  config.tls_files = {settings.text("tls-cert"), settings.text("tls-key"),
-                      settings.given("tls-client-ca") ? settings.text("tls-client-ca") : ""};
-  wire::TlsServerConfig tls;
-  tls.http1 = true;  // WebSockets come to the same port
-  TRY_SET(tls.certificate_pem, read_pem(surroundings, settings, "tls-cert"));
-  TRY_SET(tls.private_key_pem, read_pem(surroundings, settings, "tls-key"));
-  TRY_SET(tls.client_ca_pem, read_pem(surroundings, settings, "tls-client-ca"));
-  // An empty file must not turn the check of clients off.
-  if (settings.given("tls-client-ca") && tls.client_ca_pem.empty()) {
-    return fail(Code::kInvalidArgument,
-                "option --tls-client-ca: '" + settings.text("tls-client-ca") + "' is empty");
-  }
-  auto context = wire::TlsContext::server(tls);
-  if (!context) {
-    return std::unexpected(
-        std::move(context).error().within("options --tls-cert, --tls-key and --tls-client-ca"));
-  }
-  config.tls = *std::move(context);
   return {};
 }
 
@@ -134,11 +66,53 @@ Result<void> read_json_rpc(const Settings& settings, NodeConfig& config) {
   return {};
 }
 
-Result<void> read_access(const Settings& settings, NodeConfig& config) {
-  const Setting& setting = settings.at("access");
-  if (setting.values.empty()) return {};
-  // Rules joined by commas, as the variable has them.
-  TRY_SET(config.access, named(rpc::AccessRule::parse_list(setting.text()), "--access", setting));
+// A flag of the option, as a command line has it; empty: there is none.
+std::string flag_of(const OptionSpec& option) {
+  const auto first = option.flags.find('-');
+  if (first == std::string_view::npos) return {};
+  const auto flags = option.flags.substr(first);
+  return std::string(flags.substr(0, flags.find(',')));
+}
+
+// What was set here and means the same there. Metrics are each process's own.
+void add_gateway_arguments(std::span<const OptionSpec> shared, const Settings& settings,
+                           std::vector<std::string>& arguments) {
+  for (const OptionSpec& option : shared) {
+    const Setting& setting = settings.at(option.name);
+    const std::string flag = flag_of(option);
+    if (setting.source == Source::kDefault || flag.empty() || option.name == "metrics-addr") {
+      continue;
+    }
+    if (option.type == OptionType::kSwitch) {
+      if (settings.on(option.name)) arguments.push_back(flag);
+      continue;
+    }
+    for (const std::string& value : setting.values) {
+      arguments.push_back(flag);
+      arguments.push_back(value);
+    }
+  }
+}
+
+Result<void> read_gateways(const Settings& settings, NodeConfig& config) {
+  TRY_SET(config.gateways, read_listen_list(settings, "gateway"));
+  config.gateway_socket = settings.text("gateway-socket");
+  if (config.gateway_socket.empty() && !config.gateways.empty()) {
+    config.gateway_socket = config.state_dir + "/gateway.sock";
+  }
+  if (config.gateway_socket.size() > core::kSocketPathBytesMax) {
+    return fail(Code::kInvalidArgument,
+                "option --gateway-socket: '" + config.gateway_socket + "' has " +
+                    std::to_string(config.gateway_socket.size()) +
+                    " bytes. The path of a socket has 1 to " +
+                    std::to_string(core::kSocketPathBytesMax) + "; give a shorter one");
+  }
+  for (const auto shared : {std::span<const OptionSpec>(serving_options::kTls),
+                            std::span<const OptionSpec>(serving_options::kHttp),
+                            std::span<const OptionSpec>(serving_options::kGate),
+                            std::span<const OptionSpec>(serving_options::kLog)}) {
+    add_gateway_arguments(shared, settings, config.gateway_arguments);
+  }
   return {};
 }
 
@@ -162,14 +136,6 @@ void read_drpc(Settings& settings, NodeConfig& config) {
 
 Result<void> read_muxio(const Settings& settings, NodeConfig& config) {
   if (!settings.text("muxio-socket").empty()) config.muxio_socket = settings.text("muxio-socket");
-  const Setting& origins = settings.at("ws-origin");
-  const std::string listed = origins.text();  // joined by commas, as the variable has them
-  for (std::string_view rest = listed; !rest.empty();) {
-    const std::string_view origin = rest.substr(0, rest.find(','));
-    TRY(named(wire::websocket_check_origin(origin), "--ws-origin", origins));
-    config.ws_origins.emplace_back(origin);
-    rest.remove_prefix(std::min(rest.size(), origin.size() + 1));
-  }
   const std::string header = settings.text("muxio-header");
   if (header != "auto" && header != "21" && header != "13") {
     return fail(Code::kInvalidArgument,
@@ -205,35 +171,6 @@ Result<void> read_cores(const Settings& settings, NodeConfig& config) {
     config.reactors = static_cast<unsigned>(settings.integer("reactors"));
   }
   config.poll_us = static_cast<int>(settings.integer("poll-us"));
-  return {};
-}
-
-// RUST_LOG is a list of "level" and "module=level"; the last bare level counts here.
-Result<void> read_log(const Settings& settings, NodeConfig& config) {
-  TRY_SET(config.log_format,
-          named(parse_log_format(settings.text("log-format")), "-F", settings.at("log-format")));
-  if (settings.given("log-components")) config.log_level = core::LogLevel::kTrace;
-  std::string_view rest;
-  const std::string text = settings.text("log-level");
-  for (rest = text; !rest.empty();) {
-    const auto comma = rest.find(',');
-    std::string word(rest.substr(0, comma));
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-    std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (word == "trace")
-      config.log_level = core::LogLevel::kTrace;
-    else if (word == "debug")
-      config.log_level = core::LogLevel::kDebug;
-    else if (word == "info")
-      config.log_level = core::LogLevel::kInfo;
-    else if (word == "warn")
-      config.log_level = core::LogLevel::kWarn;
-    else if (word == "error" || word == "off")
-      config.log_level = core::LogLevel::kError;
-    else if (word.find('=') == std::string::npos) {
-      config.warnings.push_back("RUST_LOG: '" + word + "' is no log level and is ignored");
-    }
-  }
   return {};
 }
 
@@ -374,25 +311,22 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   config.warnings = config.engine.warnings();
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
-  TRY(read_http_listen(settings, config));
-  TRY_SET(config.http, read_http(settings));
+  TRY_SET(config.http_listen, read_listen_list(settings, "http-listen"));
+  TRY(read_serving(settings, surroundings, config));
   TRY(read_muxio(settings, config));
   TRY(read_api_versions(settings, config));
   TRY(read_json_rpc(settings, config));
-  TRY(read_access(settings, config));
-  TRY_SET(config.gate, read_gate(settings, surroundings, config.warnings));
   read_drpc(settings, config);
   TRY(read_cores(settings, config));
-  TRY(read_log(settings, config));
   TRY(read_names(settings, config));
   TRY_SET(config.stores, read_stores(settings));
   TRY(read_shares(surroundings, settings, config));
-  TRY(read_tls(surroundings, settings, config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));
     settings.set("state-dir", std::move(dir), Source::kDefault);
   }
   config.state_dir = settings.text("state-dir");
+  TRY(read_gateways(settings, config));
   if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
   config.ana = settings.text("nexus-ana") == "1";
   config.lvm = settings.on("enable-lvm");

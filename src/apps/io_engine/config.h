@@ -11,38 +11,19 @@
 #include <string>
 #include <vector>
 
-#include "apps/io_engine/config_gate.h"
-#include "apps/io_engine/config_http.h"
 #include "apps/io_engine/engine_config.h"
 #include "apps/io_engine/options.h"
 #include "apps/io_engine/pool_file.h"
+#include "apps/serving/config.h"
 #include "base/limits.h"
 #include "base/result.h"
 #include "base/uuid.h"
 #include "core/env.h"
-#include "core/log.h"
 #include "core/os_interfaces.h"
-#include "rpc/interceptors/access.h"
 #include "services/shares.h"
 #include "services/store_config.h"
-#include "wire/tls/tls_engine.h"
 
 namespace capstan::apps {
-
-// What configuration may ask the system for; tests give their own.
-struct Surroundings {
-  Variables variables;
-  std::function<Result<std::string>(const std::string& path)> read_file;
-  bool root = false;
-  std::function<Result<std::vector<core::InterfaceAddress>>()> interfaces = {};
-  // The addresses of a host name; may take its time.
-  std::function<Result<std::vector<std::string>>(const std::string& host)> resolve = {};
-};
-
-// Where the certificates of the TCP port are; empty: not given.
-struct TlsFiles {
-  std::string certificate, key, client_ca;
-};
 
 // One row of NodeRpc/GetConfig.
 struct ConfigRow {
@@ -51,24 +32,24 @@ struct ConfigRow {
   bool restart_needed = true;
 };
 
-struct NodeConfig {
+struct NodeConfig : ServingConfig {
   explicit NodeConfig(const Variables& variables) : engine(variables) {}
 
   core::Address listen;
-  bool listen_is_default = true;                // nobody asked for this address
-  std::shared_ptr<const wire::TlsContext> tls;  // null: clear text
-  TlsFiles tls_files;
-  core::Nanos grpc_max_age = 0;  // of a connection; 0 = never ended for its age
+  bool listen_is_default = true;  // nobody asked for this address
+  core::Nanos grpc_max_age = 0;   // of a connection; 0 = never ended for its age
   std::size_t connections_max =
       limits::kConnectionsMax;  // gRPC, Muxio, HTTP; fewer descriptors: fewer
   bool api_v0 = true, api_v1 = true;
   std::vector<core::Address> http_listen;  // HTTP only; IP addresses with `tls`
-  HttpConfig http;
+
+  std::string gateway_socket;                  // where gateways are answered; empty: nowhere
+  std::vector<core::Address> gateways;         // to be started
+  std::vector<std::string> gateway_arguments;  // what they have from this node's settings
 
   std::string drpc_socket;
   bool drpc_hello = false;
   std::optional<std::string> muxio_socket;
-  std::vector<std::string> ws_origins;    // whose web pages may connect
   std::size_t muxio_header_bytes = 0;     // of a frame; 0: as the client has them
   std::uint64_t muxio_timeout_ns = 0;     // of silence; 0: never
   std::uint64_t muxio_request_bytes = 0;  // of one call, at most
@@ -83,9 +64,6 @@ struct NodeConfig {
 
   std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 
-  std::vector<rpc::AccessRule> access;  // empty: whoever connects may call what the list allows
-  GateConfig gate;
-
   std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
   std::optional<std::string> registration_name;  // -N only
   std::optional<std::string> host_nqn;           // $HOSTNQN
@@ -96,26 +74,19 @@ struct NodeConfig {
   unsigned reactors = 1;
   int poll_us = 20;
 
-  core::LogFormat log_format;
-  core::LogLevel log_level = core::LogLevel::kInfo;
-
   bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // asked for
   std::optional<std::string> ptpl_dir;
 
   EngineConfig engine;
   std::string config_file;  // -y; empty: none was given
   std::vector<PoolFileEntry> pools;
-  std::vector<std::string> warnings;  // to be logged once there is a log
-  std::vector<ConfigRow> rows;        // every value with its source
+  std::vector<ConfigRow> rows;  // every value with its source
 };
 
 // Errors are usage errors: the message names option, value and remedy.
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings);
 
 // The single parts, for tests.
-Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port);
-Result<core::Address> parse_http_address(std::string_view text);  // IP:PORT or unix:PATH
-Result<core::LogFormat> parse_log_format(std::string_view text);
 Result<unsigned> count_mask(std::string_view mask);  // "0x3" → 2, "[0,2-3]" → 3
 Result<unsigned> count_list(std::string_view list);  // "0,2-4" → 4
 Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);

@@ -1,6 +1,6 @@
 // Why this file exists: the flags about who may call, as users give them: what they become, what is
 // refused and in which words, and that names are resolved once.
-#include "apps/io_engine/config_gate.h"
+#include "apps/serving/config_gate.h"
 
 #include <gtest/gtest.h>
 

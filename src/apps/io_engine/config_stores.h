@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "apps/io_engine/options.h"
+#include "apps/serving/options.h"
 #include "services/store_config.h"
 
 namespace capstan::apps {

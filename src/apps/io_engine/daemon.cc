@@ -79,7 +79,8 @@ Daemon::Daemon(core::Env& env, const core::Log& log, const NodeConfig& config)
       health_(engine_, directory_),
       reflection_(directory_),
       spdk_(engine_, log_, info_, directory_, config.rpcs_allowed, spdk_options()),
-      jsonrpc_(env, log, directory_, config, [this] { return start_engine(); }) {}
+      jsonrpc_(env, log, directory_, config, [this] { return start_engine(); }),
+      gateways_(log, config) {}
 
 services::SpdkOptions Daemon::spdk_options() {
   services::SpdkOptions options;
@@ -124,7 +125,8 @@ Result<void> Daemon::assemble() {
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},
                [this] { return monitors_.feed().settle(); });
-  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_));
+  TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_,
+                                  {.title = "Capstan storage node"}));
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
@@ -207,6 +209,14 @@ Result<void> Daemon::listen_http() {
   return {};
 }
 
+Result<void> Daemon::listen_for_gateways() {
+  if (config_.gateway_socket.empty()) return {};
+  TRY_SET(const core::Address bound,
+          door_->listen(core::Address::unix_path(config_.gateway_socket)));
+  gate_.listening_trusted(bound);
+  return {};
+}
+
 core::Task<Result<void>> Daemon::start() {
   core::name_task("start of the node");
   CO_TRY(jsonrpc_.reserve());
@@ -233,6 +243,7 @@ core::Task<Result<void>> Daemon::start_engine() {
   gate_.listening(address, false);
   scope_.spawn(server_->run());  // listen() has logged the address
   CO_TRY(listen_http());
+  CO_TRY(listen_for_gateways());
   if (config_.muxio_socket) {
     CO_TRY(muxio_->listen(core::Address::unix_path(*config_.muxio_socket)));
   }
@@ -240,28 +251,13 @@ core::Task<Result<void>> Daemon::start_engine() {
   scope_.spawn(http_->server().run());
   scope_.spawn(door_->run());
   CO_TRY(drpc_->start());
+  gateways_.start();
   co_return Result<void>();
-}
-
-core::Task<Result<wire::TlsServerConfig>> Daemon::read_certificates() {
-  constexpr std::size_t kPemBytesMax = 1U << 20;
-  const TlsFiles& files = config_.tls_files;
-  wire::TlsServerConfig tls;
-  tls.http1 = true;
-  CO_TRY_SET(tls.certificate_pem, co_await env_.files().read_file(files.certificate, kPemBytesMax));
-  CO_TRY_SET(tls.private_key_pem, co_await env_.files().read_file(files.key, kPemBytesMax));
-  if (files.client_ca.empty()) co_return tls;
-  CO_TRY_SET(tls.client_ca_pem, co_await env_.files().read_file(files.client_ca, kPemBytesMax));
-  // An empty file must not turn the check of clients off.
-  if (tls.client_ca_pem.empty()) {
-    co_return fail(Code::kInvalidArgument, "'" + files.client_ca + "' is empty");
-  }
-  co_return tls;
 }
 
 core::Task<void> Daemon::reload_certificates() {
   core::name_task("reload of certificates");
-  auto read = co_await read_certificates();
+  auto read = co_await read_certificates(env_.files(), config_.tls_files);
   Result<void> renewed;
   if (read) {
     renewed = config_.tls->renew(*read);
@@ -283,6 +279,7 @@ core::Task<void> Daemon::reload() {
 
 core::Task<void> Daemon::stop() {
   core::name_task("stop of the node");
+  co_await gateways_.stop();  // first, so that their streams end in order
   gate_.stop();
   door_->stop();
   server_->stop(limits::kShutdownNanos);

@@ -7,11 +7,12 @@
 #include <memory>
 
 #include "apps/io_engine/config.h"
-#include "apps/io_engine/door.h"
 #include "apps/io_engine/drpc_service.h"
-#include "apps/io_engine/gate.h"
-#include "apps/io_engine/http_wire.h"
+#include "apps/io_engine/gateways.h"
 #include "apps/io_engine/jsonrpc.h"
+#include "apps/serving/door.h"
+#include "apps/serving/gate.h"
+#include "apps/serving/http_wire.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -60,13 +61,13 @@ class Daemon {
 
  private:
   Result<void> bind_services();
-  core::Task<Result<wire::TlsServerConfig>> read_certificates();
   core::Task<Result<void>> start_engine();
   core::Task<void> open_pool_file();
   Result<void> open_target();
   services::SpdkOptions spdk_options();
   Result<core::Address> listen();
   Result<void> listen_http();
+  Result<void> listen_for_gateways();
 
   core::Env& env_;
   core::Log log_;
@@ -99,6 +100,7 @@ class Daemon {
   std::unique_ptr<wire::muxio::Server> muxio_;
   std::unique_ptr<Door> door_;
   std::unique_ptr<DrpcService> drpc_;
+  Gateways gateways_;
   core::Scope scope_;  // runs the servers
 };
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/io_engine/options.h"
+#include "apps/serving/options.h"
 #include "base/result.h"
 
 namespace capstan::apps {

@@ -1,19 +1,14 @@
 // Why this file exists: the storage node as a program: configuration, then the parts in order, then
 // waiting for a signal. Exit codes: 0 done, 1 something is in the way, 2 wrong usage.
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 
 #include "apps/io_engine/config.h"
 #include "apps/io_engine/daemon.h"
+#include "apps/serving/process.h"
 #include "capstan_version.h"
 #include "core/os_file.h"
-#include "core/os_interfaces.h"
 #include "core/os_lock.h"
-#include "core/os_process.h"
-#include "core/os_resolve.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 #include "rpc/describe.h"
@@ -21,30 +16,6 @@
 
 namespace capstan::apps {
 namespace {
-
-enum Exit { kDone = 0, kFailed = 1, kUsage = 2 };
-constexpr std::size_t kConfigFileBytesMax = 1U << 20;
-constexpr std::size_t kOtherFiles = 1024;  // descriptors that connections leave to others
-
-int report(const Error& error, Exit exit) {
-  const char* help = exit == kUsage ? "\n\nFor more information try --help" : "";
-  std::fprintf(stderr, "error: %s%s\n", error.text().c_str(), help);
-  return exit;
-}
-
-int print(const std::string& text) {
-  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kDone : kFailed;
-}
-
-Surroundings system_surroundings() {
-  return {[](std::string_view name) -> std::optional<std::string> {
-            const char* value = std::getenv(std::string(name).c_str());
-            if (!value) return std::nullopt;
-            return std::string(value);
-          },
-          [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
-          ::geteuid() == 0, &core::ipv4_addresses, &core::resolve_all};
-}
 
 Result<core::FileLock> lock_state(const std::string& directory) {
   auto made = core::make_directories_now(directory);
@@ -59,16 +30,6 @@ Result<core::FileLock> lock_state(const std::string& directory) {
         "another --state-dir";
   }
   return lock;
-}
-
-core::Reactor::StallObserver stall_log(core::LogSink& sink) {
-  return [&sink](const core::Reactor::Stall& stall) {  // called on the reactor that stalled
-    core::Log log(sink, core::LogLevel::kInfo, &core::UringEnv::wall_clock, nullptr, "reactor");
-    log.warn(stall.preempted ? "preempted" : "stall",
-             {{"task", stall.task},
-              {"held_ms", stall.held_ns / core::kMillisecond},
-              {"cpu_ms", stall.cpu_ns / core::kMillisecond}});
-  };
 }
 
 // The next signal that ends the node. A terminal that closes is one, except for a node with
@@ -93,20 +54,6 @@ core::Task<void> serve(Daemon& daemon, core::SignalSet& signals, core::Log& log,
   exit_code = started ? kDone : report(started.error(), kFailed);  // the last line says why
 }
 
-// Every connection is a descriptor, and so are disks, stores and logs: a node that may have few
-// takes fewer connections, and says so.
-void count_descriptors(NodeConfig& config, core::Log& log) {
-  const auto files = core::raise_descriptor_limit();
-  if (!files) return log.warn("descriptor_limit", {{"error", files.error().text()}});
-  if (*files >= limits::kConnectionsMax + kOtherFiles) return;
-  config.connections_max = *files > 2 * kOtherFiles ? *files - kOtherFiles : *files / 2;
-  log.warn("descriptor_limit",
-           {{"files", *files},
-            {"wanted", limits::kConnectionsMax + kOtherFiles},
-            {"connections", config.connections_max},
-            {"remedy", "raise the hard limit: LimitNOFILE= of systemd, ulimit -Hn of a shell"}});
-}
-
 int run(NodeConfig config, bool print_operations) {
   auto signals = core::SignalSet::create();  // before any other thread exists
   if (!signals) return report(signals.error(), kFailed);
@@ -115,7 +62,7 @@ int run(NodeConfig config, bool print_operations) {
   if (!env) return report(env.error(), kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
 
-  if (!print_operations) count_descriptors(config, log);
+  if (!print_operations) config.connections_max = connections_by_descriptors(log);
   Daemon daemon(**env, log, config);
   if (auto assembled = daemon.assemble(); !assembled) return report(assembled.error(), kFailed);
   if (print_operations) return print(rpc::operations_page(daemon.directory().operations()));

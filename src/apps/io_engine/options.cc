@@ -3,6 +3,7 @@
 // io-engine-behaviour sections 1.1 and 1.2.
 #include "apps/io_engine/options.h"
 
+#include "apps/serving/serving_options.h"
 #include "base/limits.h"
 
 namespace capstan::apps {
@@ -16,7 +17,7 @@ constexpr std::int64_t kU32 = UINT32_MAX;
 constexpr auto kCores = static_cast<std::int64_t>(limits::kReactorsMax);
 
 // name, flags, variable, type, unit, default, min, max, use, restart needed, help
-constexpr OptionSpec kOptions[] = {
+constexpr OptionSpec kListen[] = {
     // --- where the node listens ---
     {"grpc-ip", "grpc_ip,--grpc-ip", "", kAddress, "IP", "::", 0, 0, kActs, true,
      "Address the gRPC server binds to"},
@@ -30,13 +31,6 @@ constexpr OptionSpec kOptions[] = {
      "that still run on it have 30 s. Not given: never"},
     {"api-versions", "--api-versions", "API_VERSIONS", kText, "LIST", "V0,V1", 0, 0, kActs, true,
      "API versions to serve"},
-    {"tls-cert", "--tls-cert", "CAPSTAN_TLS_CERT", kPath, "FILE", "", 0, 0, kActs, true,
-     "Certificate of the TCP port with its chain (PEM): it then speaks TLS only. SIGHUP reads "
-     "this file and those of the next two options again"},
-    {"tls-key", "--tls-key", "CAPSTAN_TLS_KEY", kPath, "FILE", "", 0, 0, kActs, true,
-     "Key of that certificate (PEM)"},
-    {"tls-client-ca", "--tls-client-ca", "CAPSTAN_TLS_CLIENT_CA", kPath, "FILE", "", 0, 0, kActs,
-     true, "Only clients with a certificate of one of these authorities (PEM) may connect"},
     {"drpc-socket", "--drpc-socket", "CAPSTAN_DRPC_SOCKET", kPath, "PATH", "", 0, 0, kActs, true,
      "Unix socket (SOCK_SEQPACKET) for dRPC; else beside that of -r: x-drpc.sock for x.sock"},
     {"muxio-socket", "--muxio-socket", "CAPSTAN_MUXIO_SOCKET", kText, "PATH", "", 0, 0, kActs, true,
@@ -46,40 +40,19 @@ constexpr OptionSpec kOptions[] = {
      "Further address for HTTP alone, which is every operation by its path, and Muxio over a "
      "WebSocket at /ws: IP:PORT (with TLS when the TCP port has it) or unix:PATH (mode 0600); "
      "repeatable"},
-    {"cors-origin", "--cors-origin", "CAPSTAN_CORS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
-     "Origin of web pages that may call the node over HTTP, as in https://console.example; * "
-     "allows any; repeatable"},
-    {"cors-header", "--cors-header", "CAPSTAN_CORS_HEADER", kList, "NAME", "", 0, 0, kActs, true,
-     "Header that such pages may send, beside Content-Type; repeatable"},
-    {"cors-any-host", "--cors-any-host", "CAPSTAN_CORS_ANY_HOST", kSwitch, "", "", 0, 0, kActs,
+};
+
+constexpr OptionSpec kWires[] = {
+    {"gateway-socket", "--gateway-socket", "CAPSTAN_GATEWAY_SOCKET", kText, "PATH", "", 0, 0, kActs,
      true,
-     "With --cors-origin: also serves requests whose Host header is no such origin, as Octez's "
-     "nodes do not"},
-    {"media-type", "--media-type", "CAPSTAN_MEDIA_TYPE", kText, "TYPE", "any", 0, 0, kActs, true,
-     "Media types over HTTP: any, json (and BSON) or binary; the first is that of requests which "
-     "name none"},
-    {"rest-max-connections", "--rest-max-connections", "CAPSTAN_REST_MAX_CONNECTIONS", kText, "N",
-     "100", 0, 0, kActs, true,
-     "HTTP connections per address, or unlimited; further ones wait until one ends"},
-    {"rest-max-body", "--rest-max-body", "CAPSTAN_REST_MAX_BODY", kMebibytes, "SIZE", "64", 1, 512,
-     kActs, true,
-     "Largest body of one HTTP request, in MiB or with a unit; bytes that are streamed into a "
-     "store have no limit"},
-    {"metrics-addr", "--metrics-addr", "CAPSTAN_METRICS_ADDR", kList, "ADDR[:PORT]", "", 0, 0,
-     kActs, true,
-     "Address that serves GET /metrics for Prometheus and nothing else, to whoever connects; port "
-     "9932 when none is given; repeatable"},
-    {"http-metrics", "--http-metrics", "CAPSTAN_HTTP_METRICS", kSwitch, "", "", 0, 0, kActs, true,
-     "Serves /metrics on --http-listen addresses, too, under their access list"},
-    {"acl-late", "--acl-late", "CAPSTAN_ACL_LATE", kSwitch, "", "", 0, 0, kActs, true,
-     "Over HTTP the access list is asked after path, media types and query, as in Octez; else "
-     "before them, so that who is denied learns nothing"},
-    {"enable-http-cache-headers", "--enable-http-cache-headers", "CAPSTAN_HTTP_CACHE_HEADERS",
-     kSwitch, "", "", 0, 0, kActs, true,
-     "Answers to GET carry an ETag, and If-None-Match is answered 304 while nothing changed"},
-    {"ws-origin", "--ws-origin", "CAPSTAN_WS_ORIGIN", kList, "ORIGIN", "", 0, 0, kActs, true,
-     "Origin of web pages that may open a WebSocket, as in https://console.example, beside those "
-     "of the node's own host and of loopback addresses; * allows any; repeatable"},
+     "Unix socket (mode 0600) for gateways: every operation over gRPC and HTTP, whatever the "
+     "access "
+     "rules and lists say, because a gateway asks its callers itself; with --gateway else "
+     "gateway.sock in the state directory"},
+    {"gateway", "--gateway", "CAPSTAN_GATEWAY", kList, "ADDRESS", "", 0, 0, kActs, true,
+     "Start a gateway (capstan-gateway) at IP:PORT or unix:PATH, which answers readers without the "
+     "node's help. It has this node's options for HTTP, certificates, access and the log, is "
+     "started again when it ends and ends with the node; repeatable"},
     {"muxio-header", "--muxio-frame-header", "CAPSTAN_MUXIO_FRAME_HEADER", kText, "BYTES", "auto",
      0, 0, kActs, true,
      "Size of Muxio's frame headers: 21 (Muxio up to 0.14), 13 (from 0.15 on), or auto, which is "
@@ -91,50 +64,6 @@ constexpr OptionSpec kOptions[] = {
      1, 1024, kActs, true, "Largest request of one Muxio call, in MiB or with a unit"},
     {"drpc-hello", "--drpc-hello", "", kSwitch, "", "false", 0, 0, kActs, true,
      "Serve the greeting of DAOS's dRPC test tools (module 0, method 0)"},
-
-    {"access", "--access", "CAPSTAN_ACCESS", kList, "RULE", "", 0, 0, kActs, true,
-     "Who may call what: uid:N, gid:N, tls:SUBJECT (as in tls:CN=node-1), jwt:SUBJECT, tls, jwt, "
-     "unix, tcp or any, then '=', then all, none or some of "
-     "read, monitor, write, data, admin joined by '+'. The first rule that names the caller "
-     "decides, with rules but none for the caller it may nothing; without rules everybody may "
-     "everything"},
-    {"acl", "--acl", "CAPSTAN_ACL", kPath, "FILE", "", 0, 0, kActs, true,
-     "Access list by listening address (JSON): {\"acl\": [{\"address\": \"10.0.0.1:8080\", "
-     "\"whitelist\": [\"GET /pools/**\"]}]}, or a blacklist. Holds for every wire. SIGHUP reads "
-     "it again. Addresses that it does not name: see --secure"},
-    {"allow-all-rpc", "--allow-all-rpc", "CAPSTAN_ALLOW_ALL_RPC", kList, "ADDR[:PORT]", "", 0, 0,
-     kActs, true,
-     "Everything is allowed at this listening address (or unix:PATH), whatever --acl and --secure "
-     "say; repeatable"},
-    {"secure", "--secure", "CAPSTAN_SECURE", kSwitch, "", "false", 0, 0, kActs, true,
-     "At every address that --acl does not name, Unix sockets and loopback included, only what "
-     "shows the state of the node is allowed, on all wires. Without it that is so for HTTP at "
-     "addresses that others can reach"},
-    {"jwk", "--jwk", "CAPSTAN_JWK", kPath, "FILE", "", 0, 0, kActs, true,
-     "JSON Web Key (or set) that signs the tokens of callers: over TCP without a verified "
-     "certificate nobody may call without 'authorization: Bearer TOKEN'. RS256, RS384, RS512, "
-     "ES256. SIGHUP reads it again"},
-    {"no-auth", "--no-auth", "CAPSTAN_NO_AUTH", kSwitch, "", "false", 0, 0, kActs, true,
-     "Ask nobody for a token, which is what happens without --jwk; the two exclude each other"},
-    {"rate-limit", "--rate-limit", "CAPSTAN_RATE_LIMIT", kList, "CLASS=RATE[/BURST]", "", 0, 0,
-     kActs, true,
-     "Calls of an access class (read, monitor, write, data, admin) in a second, by all clients "
-     "together, and how many may come at once after a pause; repeatable"},
-    {"rate-limit-client", "--rate-limit-client", "CAPSTAN_RATE_LIMIT_CLIENT", kText, "RATE[/BURST]",
-     "", 0, 0, kActs, true,
-     "Calls of one client in a second. A client is the subject of its token or certificate, the "
-     "user of a Unix socket, or an IP address"},
-    {"rate-limit-spare-admin", "--rate-limit-spare-admin", "CAPSTAN_RATE_LIMIT_SPARE_ADMIN",
-     kSwitch, "", "false", 0, 0, kActs, true,
-     "No rate limit for root and the node's own user on Unix sockets"},
-    {"otlp-endpoint", "--otlp-endpoint", "CAPSTAN_OTLP_ENDPOINT", kText, "URL", "", 0, 0, kActs,
-     true,
-     "Collector that gets a span of every sampled call, OTLP/JSON over HTTP: "
-     "http://HOST:4318/v1/traces"},
-    {"trace-sample", "--trace-sample", "CAPSTAN_TRACE_SAMPLE", kText, "RATIO", "1", 0, 0, kActs,
-     true,
-     "Share of calls without a traceparent that are sampled, from 0 to 1; with one its flag "
-     "decides"},
 
     {"rpc-socket", "-r,--rpc-socket", "", kPath, "PATH", "/var/tmp/mayastor.sock", 0, 0, kActs,
      true, "JSON-RPC Unix socket; PATH.lock beside it says that it is taken"},
@@ -201,15 +130,9 @@ constexpr OptionSpec kOptions[] = {
     {"poll-us", "--poll-us", "", kInteger, "MICROSECONDS", "20", -1, 1'000'000, kActs, true,
      "How long a busy reactor looks for work before it sleeps; -1 polls without end"},
 
-    // --- what it says ---
-    {"log-format", "-F", "", kText, "FORMAT", "default", 0, 0, kActs, true,
-     "Log style (default, compact, json) and options ([no]color, [no]date, [no]host), "
-     "comma-separated"},
-    {"log-components", "-L", "", kList, "COMPONENT", "", 0, 0, kActs, true,
-     "Log everything; may be given several times"},
-    {"log-level", "", "RUST_LOG", kText, "LEVEL", "", 0, 0, kActs, true,
-     "Log level: error, warn, info, debug, trace; wins over -L"},
+};
 
+constexpr OptionSpec kRest[] = {
     // --- features shown to the control plane ---
     {"enable-lvm", "--enable-lvm", "ENABLE_LVM", kSwitch, "", "false", 0, 0, kCompatible, true,
      "Pools on LVM volume groups; announced once they exist here"},
@@ -282,20 +205,24 @@ constexpr OptionSpec kOptions[] = {
      kCompatible, true, "Registration timeout"},
 };
 
+constexpr auto kOptions =
+    joined_options(kListen, serving_options::kTls, serving_options::kHttp, kWires,
+                   serving_options::kGate, serving_options::kLog, kRest);
+
+constexpr Program kProgram = {
+    "io-engine", "Capstan io-engine", "a storage node serving pools and replicas", kOptions,
+    "  Every key of the engine configuration (-y) that Mayastor lets the environment override,\n"
+    "  such as NVMF_TCP_MAX_QUEUE_DEPTH or NVME_TIMEOUT, is read too."};
+
 }  // namespace
 
 std::span<const OptionSpec> options() {
   return kOptions;
 }
 
-std::string_view source_name(Source source) {
-  switch (source) {
-    case Source::kDefault: return "default";
-    case Source::kFlag: return "flag";
-    case Source::kEnvironment: return "environment";
-    case Source::kFile: return "file";
-  }
-  return "default";
+Result<CommandLine> parse_command_line(std::vector<std::string> arguments,
+                                       const Variables& variables) {
+  return parse_command_line(kProgram, std::move(arguments), variables);
 }
 
 }  // namespace capstan::apps

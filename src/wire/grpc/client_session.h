@@ -90,6 +90,8 @@ class ClientCall final : public rpc::MessageSource, public rpc::MessageSink {
   const MetadataList& trailers() const { return trailers_; }  // after the end
   // The server has certainly not seen the call: it may be repeated elsewhere.
   bool unprocessed() const { return unprocessed_; }
+  // The server has said how the call ended; else its end is this side's doing or the connection's.
+  bool ended_by_server() const { return has_status_; }
 
  private:
   friend class ClientSession;

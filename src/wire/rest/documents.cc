@@ -73,8 +73,11 @@ Result<void> Documents::build() {
 
 // The node opens its doors once it is ready.
 Reply Documents::ready() const {
-  return server_.stopping() ? json("{\"ready\":false,\"state\":\"draining\"}")
-                            : json("{\"ready\":true,\"state\":\"ready\"}");
+  std::string missing = server_.stopping() ? "draining" : "";
+  if (missing.empty() && options_.missing) missing = options_.missing();
+  const bool ready = missing.empty();
+  return json(std::string("{\"ready\":") + (ready ? "true" : "false") + ",\"state\":\"" +
+              (ready ? "ready" : missing) + "\"}");
 }
 
 Reply Documents::describe(const ViewRequest& request) const {

@@ -8,6 +8,7 @@
 // Source: http-rpc sections 6.1, 13 and 20.4. Thread-safety: core 0. Outlives the server's run().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ class Documents {
   struct Options {
     std::string title, version;                     // of the OpenAPI document
     const rpc::Directory::Entry* access = nullptr;  // whose access rules hold; null: anybody may
+    // What is missing until calls are taken, as /health/ready names it; empty: nothing. Not set:
+    // never anything.
+    std::function<std::string()> missing = {};
   };
   // Adds the documents to a server that does not run yet. Both outlive them.
   static Result<std::unique_ptr<Documents>> add_to(Server& server, Options options);

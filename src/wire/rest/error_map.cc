@@ -55,6 +55,27 @@ NativeStatus native_status(Code code) {
   return {500, "permanent", "unknown"};
 }
 
+namespace {
+
+// "gateway.upstream_closed" of an error that a gateway made; empty: the error is the node's.
+std::string gateway_id(const Error& error) {
+  constexpr std::string_view kGateway = "gateway";
+  if (!error.details || error.details->domain != kGateway) return {};
+  std::string id(kGateway);
+  id += '.';
+  for (const char byte : error.details->reason) {
+    id += static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
+  }
+  return id;
+}
+
+}  // namespace
+
+unsigned status_of(const Error& error) {
+  const bool upstream = gateway_id(error).starts_with("gateway.upstream_");
+  return error.code == Code::kUnavailable && upstream ? 502 : native_status(error.code).status;
+}
+
 std::string error_domain(const rpc::Operation& operation) {
   std::string_view name = operation.method().service()->name();
   if (name.size() > 3 && name.ends_with("Rpc")) name.remove_suffix(3);
@@ -74,6 +95,7 @@ rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation)
   // Who calls is no business of a pool or a replica.
   const bool about_caller = error.code == Code::kUnauthenticated;
   one.id = (about_caller ? "auth" : error_domain(operation)) + "." + std::string(known.name);
+  if (auto id = gateway_id(error); !id.empty()) one.id = std::move(id);
   one.text("msg", rpc::error_text(error));
   if (!error.details) return {one};
   for (const auto& [name, value] : error.details->facts) {

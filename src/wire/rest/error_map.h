@@ -18,6 +18,9 @@ struct NativeStatus {
   std::string_view name;  // "not_found": the last part of the id
 };
 NativeStatus native_status(Code code);
+// The same for an error that may be a gateway's about the way to its node: 502 instead of 503
+// (http-rpc section 19.8).
+unsigned status_of(const Error& error);
 
 // "pool" for mayastor.v1.PoolRpc: the first part of an error's id.
 std::string error_domain(const rpc::Operation& operation);

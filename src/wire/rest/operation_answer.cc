@@ -1,9 +1,9 @@
 // Why this file exists: the way out of rest/operation_call.h: whole answers, large values in
 // pieces, streams of elements, and errors.
+#include <algorithm>
 #include <utility>
 
 #include "rpc/error_text.h"
-#include "rpc/interceptors/revision.h"
 #include "rpc/json_pieces.h"
 #include "wire/rest/error_map.h"
 #include "wire/rest/etag.h"
@@ -30,6 +30,16 @@ bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response) {
   const auto* r = response.GetReflection();
   if (binding.only) return r->FieldSize(response, binding.result) == 0;
   return binding.result->has_presence() && !r->HasField(response, binding.result);
+}
+
+// Metadata that is a header over HTTP, too: "x-rev".
+bool is_extra_header(std::string_view name, std::string_view value) {
+  const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+  const auto token = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  };
+  return name.starts_with("x-") && !name.ends_with("-bin") && std::ranges::all_of(name, token) &&
+         std::ranges::all_of(value, printable);
 }
 
 // In whole seconds, as the header has it; 0: nothing is known.
@@ -66,15 +76,15 @@ Reply OperationCall::reply(unsigned status) const {
   if (!origin_.empty() && status != 201 && status != 204) {
     made.headers.emplace_back("Access-Control-Allow-Origin", origin_);
   }
-  // Up to which change of the node's state the answer goes.
+  // What the handler says beside its answer, as far as it is meant for HTTP.
   for (const auto& [name, value] : call_.metadata.initial) {
-    if (name == rpc::kRevisionKey) made.headers.emplace_back(name, value);
+    if (is_extra_header(name, value)) made.headers.emplace_back(name, value);
   }
   return made;
 }
 
 Reply OperationCall::trace_reply(const Error& error) const {
-  Reply made = reply(native_status(error.code).status);
+  Reply made = reply(status_of(error));
   made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
   made.body =
       rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));

@@ -1,5 +1,5 @@
-// Why this file exists: turns the table of options into a command line (the only file of this
-// program that includes CLI11) and merges flags, environment and defaults, in that order of
+// Why this file exists: turns the table of options into a command line (the only file of
+// servers that includes CLI11) and merges flags, environment and defaults, in that order of
 // precedence. CLI11 only splits the arguments; every value is checked by check_value(), so a bad
 // value gives the same message wherever it came from.
 #include <CLI/CLI.hpp>
@@ -8,7 +8,7 @@
 
 #include <charconv>
 
-#include "apps/io_engine/options.h"
+#include "apps/serving/options.h"
 #include "base/assert.h"
 #include "base/duration_text.h"
 #include "base/size_text.h"
@@ -94,10 +94,11 @@ std::string help_text(const OptionSpec& option) {
   return text;
 }
 
-std::string variables_text() {
-  std::string text = "Environment variables without a flag:\n";
-  for (const OptionSpec& option : options()) {
+std::string variables_text(const Program& program) {
+  std::string text;
+  for (const OptionSpec& option : program.options) {
     if (!option.flags.empty()) continue;
+    if (text.empty()) text = "Environment variables without a flag:\n";
     std::string line = "  " + std::string(option.variable);
     line.resize(std::max<std::size_t>(line.size() + 1, 34), ' ');
     text += line + std::string(option.help);
@@ -105,9 +106,7 @@ std::string variables_text() {
     if (option.use == OptionUse::kCompatible) text += " (accepted for compatibility)";
     text += "\n";
   }
-  text +=
-      "  Every key of the engine configuration (-y) that Mayastor lets the environment override,\n"
-      "  such as NVMF_TCP_MAX_QUEUE_DEPTH or NVME_TIMEOUT, is read too.";
+  text += program.footer;
   return text;
 }
 
@@ -135,6 +134,16 @@ void declare(CLI::App& app, const OptionSpec& option, Given& given) {
 }
 
 }  // namespace
+
+std::string_view source_name(Source source) {
+  switch (source) {
+    case Source::kDefault: return "default";
+    case Source::kFlag: return "flag";
+    case Source::kEnvironment: return "environment";
+    case Source::kFile: return "file";
+  }
+  return "default";
+}
 
 std::string Setting::text() const {
   std::string joined;
@@ -203,10 +212,11 @@ Result<std::string> check_value(const OptionSpec& option, std::string_view value
 // Merges flags over environment over defaults.
 class SettingsBuilder {
  public:
-  static Result<Settings> build(const std::map<std::string_view, Given>& given,
+  static Result<Settings> build(std::span<const OptionSpec> options,
+                                const std::map<std::string_view, Given>& given,
                                 const Variables& variables) {
     Settings settings;
-    for (const OptionSpec& option : options()) {
+    for (const OptionSpec& option : options) {
       TRY_SET(Setting setting, merge(option, given, variables));
       settings.settings_.emplace(std::string(option.name), std::move(setting));
     }
@@ -249,17 +259,18 @@ class SettingsBuilder {
   }
 };
 
-Result<CommandLine> parse_command_line(std::vector<std::string> arguments,
+Result<CommandLine> parse_command_line(const Program& program, std::vector<std::string> arguments,
                                        const Variables& variables) {
-  CLI::App app("Capstan io-engine: a storage node serving pools and replicas", "io-engine");
+  CLI::App app(std::string(program.title) + ": " + std::string(program.purpose),
+               std::string(program.name));
   std::map<std::string_view, Given> given;
   app.set_help_flag("-h,--help", "Print this help")->group("Commands");
   bool version = false;
   app.add_flag("-V,--version", version, "Print the version")->group("Commands");
-  for (const OptionSpec& option : options()) {
+  for (const OptionSpec& option : program.options) {
     if (!option.flags.empty()) declare(app, option, given[option.name]);
   }
-  app.footer(variables_text());
+  app.footer(variables_text(program));
   std::ranges::reverse(arguments);  // CLI11 takes them from the back
   CommandLine result;
   try {
@@ -271,10 +282,11 @@ Result<CommandLine> parse_command_line(std::vector<std::string> arguments,
     return fail(Code::kInvalidArgument, error.what());
   }
   if (version) {
-    result.print = "Capstan io-engine version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
+    result.print =
+        std::string(program.title) + " version " CAPSTAN_RELEASE ", revision " CAPSTAN_VERSION "\n";
     return result;
   }
-  TRY_SET(result.settings, SettingsBuilder::build(given, variables));
+  TRY_SET(result.settings, SettingsBuilder::build(program.options, given, variables));
   return result;
 }
 

@@ -1,6 +1,6 @@
 // Why this file exists: one port, all guests: each protocol in one piece and byte by byte, those
 // who say nothing or nonsense, TLS, and shutting down, in the simulator.
-#include "apps/io_engine/door.h"
+#include "apps/serving/door.h"
 
 #include <gtest/gtest.h>
 

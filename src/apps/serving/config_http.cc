@@ -1,10 +1,10 @@
 // Why this file exists: see config_http.h.
-#include "apps/io_engine/config_http.h"
+#include "apps/serving/config_http.h"
 
 #include <algorithm>
 #include <charconv>
 
-#include "apps/io_engine/config.h"
+#include "apps/serving/config.h"
 
 namespace capstan::apps {
 namespace {

@@ -1,5 +1,5 @@
 // Why this file exists: see gate.h.
-#include "apps/io_engine/gate.h"
+#include "apps/serving/gate.h"
 
 #include <utility>
 
@@ -57,7 +57,9 @@ void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
   }
   directory.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
   directory.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
-  directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(newest)));
+  if (newest) {
+    directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(newest)));
+  }
 }
 
 Result<void> Gate::authenticate(const core::PeerInfo& peer, std::string_view authorization) {
@@ -65,23 +67,29 @@ Result<void> Gate::authenticate(const core::PeerInfo& peer, std::string_view aut
   return {};
 }
 
+void Gate::log_policy(const std::string& address, bool tokens) {
+  log_.info("access_list", {{"address", address},
+                            {"http", acl_.policy(address, rpc::kHttpWire).type_name()},
+                            {"other", acl_.policy(address, "grpc").type_name()},
+                            {"tokens", tokens}});
+}
+
 void Gate::listening(const core::Address& address, bool http) {
   const std::string text = address.text();
   if (http) acl_.add_http_listener(text);
-  log_.info("access_list", {{"address", text},
-                            {"http", acl_.policy(text, rpc::kHttpWire).type_name()},
-                            {"other", acl_.policy(text, "grpc").type_name()},
-                            {"tokens", config_.keys.has_value()}});
+  log_policy(text, config_.keys.has_value());
 }
 
 void Gate::listening_metrics(const core::Address& address) {
   const std::string text = address.text();
   acl_.add_metrics_listener(text);
   if (authenticate_) authenticate_->exempt(text);
-  log_.info("access_list", {{"address", text},
-                            {"http", acl_.policy(text, rpc::kHttpWire).type_name()},
-                            {"other", acl_.policy(text, "grpc").type_name()},
-                            {"tokens", false}});
+  log_policy(text, false);
+}
+
+void Gate::listening_trusted(const core::Address& address) {
+  acl_.add_trusted_listener(address.text());
+  log_policy(address.text(), false);
 }
 
 core::Task<void> Gate::run() {

@@ -12,7 +12,7 @@
 
 #include <string>
 
-#include "apps/io_engine/config_gate.h"
+#include "apps/serving/config_gate.h"
 #include "core/cancel.h"
 #include "core/env.h"
 #include "core/log.h"

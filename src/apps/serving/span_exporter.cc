@@ -1,6 +1,6 @@
 // Why this file exists: see span_exporter.h. One connection for each batch: a batch stands for up
 // to 512 calls, and a connection that is not kept cannot be found broken.
-#include "apps/io_engine/span_exporter.h"
+#include "apps/serving/span_exporter.h"
 
 #include <algorithm>
 #include <array>

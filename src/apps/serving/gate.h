@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/io_engine/config_gate.h"
-#include "apps/io_engine/span_exporter.h"
+#include "apps/serving/config_gate.h"
+#include "apps/serving/span_exporter.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -30,7 +30,8 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Every interceptor of the node. `newest`: the revision of its state.
+  // Every interceptor of a server. `newest`: the revision of its state; a gateway has none of its
+  // own and passes on what the node says.
   void add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules, rpc::SpanOrigin origin,
               rpc::RevisionInterceptor::Newest newest);
   // Exports traces, if there are any to export, until stop().
@@ -39,11 +40,15 @@ class Gate {
   // Reads the access list and the keys again. A file that cannot be used is logged, and what was
   // read before stays in force.
   core::Task<void> reload();
+  // Logs how that went, for files of others, too.
+  void report(std::string_view what, const std::string& file, const Result<void>& result);
   // Somebody listens at `address` from now on; with `http` under the HTTP defaults. Logs the
   // policy.
   void listening(const core::Address& address, bool http);
   // The same for an address where metrics are served, and nothing else, to whoever connects.
   void listening_metrics(const core::Address& address);
+  // The same for the address of a node's gateways, which ask their callers themselves.
+  void listening_trusted(const core::Address& address);
   rpc::Acl& acl() { return acl_; }
   // For wires that ask before there is a call, after add_to(): who sent this authorization header,
   // and who hears of what is refused then.
@@ -51,9 +56,9 @@ class Gate {
   rpc::RefusedCalls& refused() { return refused_; }
 
  private:
+  void log_policy(const std::string& address, bool tokens);
   core::Task<Result<void>> reload_acl();
   core::Task<Result<void>> reload_keys();
-  void report(std::string_view what, const std::string& file, const Result<void>& result);
 
   core::Env& env_;
   core::Log log_;

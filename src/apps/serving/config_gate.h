@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/io_engine/options.h"
+#include "apps/serving/options.h"
 #include "base/result.h"
 #include "core/env.h"
 #include "rpc/acl_operation.h"

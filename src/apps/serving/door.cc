@@ -1,5 +1,5 @@
 // Why this file exists: see door.h.
-#include "apps/io_engine/door.h"
+#include "apps/serving/door.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // Why this file exists: the way of spans to a collector, in the simulator: one request for many
 // calls, a collector that refuses, hangs, is away and comes back, and stopping in any of these.
-#include "apps/io_engine/span_exporter.h"
+#include "apps/serving/span_exporter.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 // Why this file exists: see config_gate.h.
-#include "apps/io_engine/config_gate.h"
+#include "apps/serving/config_gate.h"
 
 #include <unistd.h>
 
 #include <charconv>
 
-#include "apps/io_engine/config.h"
+#include "apps/serving/config.h"
 
 namespace capstan::apps {
 namespace {

@@ -1,5 +1,5 @@
 // Why this file exists: see http_wire.h.
-#include "apps/io_engine/http_wire.h"
+#include "apps/serving/http_wire.h"
 
 #include <utility>
 
@@ -48,7 +48,7 @@ wire::GuestFactory HttpWire::guest() {
 
 Result<std::unique_ptr<HttpWire>> HttpWire::create(const rpc::Directory& directory,
                                                    const core::Log& log, const HttpConfig& config,
-                                                   Gate& gate) {
+                                                   Gate& gate, About about) {
   std::unique_ptr<HttpWire> made(new HttpWire(config));
   wire::rest::ServerOptions options;
   options.connections = config.connections;
@@ -67,7 +67,8 @@ Result<std::unique_ptr<HttpWire>> HttpWire::create(const rpc::Directory& directo
   };
   TRY_SET(made->server_, wire::rest::Server::create(directory, log, std::move(options)));
   wire::rest::Documents::Options documents;
-  documents.title = "Capstan storage node";
+  documents.title = std::move(about.title);
+  documents.missing = std::move(about.missing);
   documents.version = CAPSTAN_RELEASE;
   documents.access = directory.find("capstan.node.v1.NodeRpc/DescribeOperations");
   TRY_SET(made->documents_, wire::rest::Documents::add_to(*made->server_, std::move(documents)));

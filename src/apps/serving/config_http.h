@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/io_engine/options.h"
+#include "apps/serving/options.h"
 #include "base/result.h"
 #include "core/env.h"
 #include "wire/rest/cors.h"

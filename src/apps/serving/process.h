@@ -1,0 +1,31 @@
+// Why this file exists: what the main functions of server programs share: what configuration may
+// ask the system for, how errors and texts are shown, and what is said about the machine.
+#pragma once
+
+#include <string>
+
+#include "apps/serving/config.h"
+#include "base/result.h"
+#include "core/log.h"
+#include "core/reactor.h"
+
+namespace capstan::apps {
+
+enum Exit { kDone = 0, kFailed = 1, kUsage = 2 };
+
+// To standard error; answers `exit`.
+int report(const Error& error, Exit exit);
+// To standard output.
+int print(const std::string& text);
+
+// The real ones.
+Surroundings system_surroundings();
+
+// Logs tasks that hold a core for too long. The sink outlives the reactors.
+core::Reactor::StallObserver stall_log(core::LogSink& sink);
+
+// Raises the limit of descriptors; answers how many connections that is enough for, and says so
+// when it is few.
+std::size_t connections_by_descriptors(core::Log& log);
+
+}  // namespace capstan::apps
