@@ -8,11 +8,12 @@
 // next to nothing, or one measures them instead of the node: they look at the heads of HTTP/2
 // frames and let the kernel throw the data away. A client keeps its connection and calls at a
 // steady rate, because clients that call as fast as they can measure how a core is shared.
-//   clients_bench [CALLS_PER_SECOND_AND_SOCKET]
+//   clients_bench [CALLS_PER_SECOND_AND_SOCKET [ROUNDS]]
 // Prints throughput with and without, calls made and lost. Exit code: targets missed.
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -28,6 +29,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <memory>
 
 #include "bench/bench_node.h"
 #include "client/channel.h"
@@ -44,6 +47,7 @@ namespace {
 
 constexpr std::size_t kClients = 1000;
 constexpr int kRounds = 10, kReaders = 3;
+constexpr int kNodesCore = 0, kClientsCore = 1;
 constexpr int kSettleMs = 200, kWindowMs = 1500;
 constexpr double kRatioMin = 0.95;
 constexpr int kClientsNice = 15;
@@ -87,8 +91,8 @@ struct Tally {
 
 class Clients {
  public:
-  Clients(const BenchNode& node, int rate)
-      : pause_us_(1e6 * kBatch / rate), rpc_(node.rpc_socket()), drpc_(node.drpc_socket()) {}
+  Clients(std::string rpc, std::string drpc, int rate)
+      : pause_us_(1e6 * kBatch / rate), rpc_(std::move(rpc)), drpc_(std::move(drpc)) {}
 
   // 'g': connect, answer 'r', call until 's': close, answer the tally; anything else: end.
   [[noreturn]] void obey(int orders, int reports) {
@@ -164,24 +168,29 @@ class Clients {
   Tally tally_;
 };
 
+// Behind the readers also when all of this runs with a real-time policy (chrt), which keeps the
+// other programs of a busy machine out of it.
+void be_nice() {
+  const sched_param ordinary{};
+  errno = 0;
+  if (sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 ||
+      (nice(kClientsNice) == -1 && errno != 0)) {
+    give_up("the clients cannot be nice");
+  }
+}
+
 // The orders' side.
 class ClientsProcess {
  public:
-  ClientsProcess(const BenchNode& node, int rate) {
+  ClientsProcess(const std::string& rpc, const std::string& drpc, int rate) {
     int orders[2], reports[2];
     if (pipe(orders) != 0 || pipe(reports) != 0) give_up("no pipe");
     child_ = fork();
     if (child_ == 0) {
       close(orders[1]);
-      // Behind the readers also when all of this runs with a real-time policy (chrt), which keeps
-      // the other programs of a busy machine out of it.
-      const sched_param ordinary{};
-      errno = 0;
-      if (sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 ||
-          (nice(kClientsNice) == -1 && errno != 0)) {
-        give_up("the clients cannot be nice");
-      }
-      Clients(node, rate).obey(orders[0], reports[1]);
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      be_nice();
+      Clients(rpc, drpc, rate).obey(orders[0], reports[1]);
     }
     close(orders[0]);
     close(reports[1]);
@@ -189,6 +198,8 @@ class ClientsProcess {
     reports_ = reports[0];
   }
   ~ClientsProcess() {
+    // Closing alone would not do: processes that were made later have this end, too.
+    if (write(orders_, "e", 1) != 1) std::fprintf(stderr, "the clients were gone already\n");
     close(orders_);
     waitpid(child_, nullptr, 0);
   }
@@ -207,6 +218,103 @@ class ClientsProcess {
  private:
   pid_t child_ = 0;
   int orders_ = -1, reports_ = -1;
+};
+
+// --- a server that is not the node -------------------------------------------------------------
+
+// Two controls tell the node's part from what such clients cost whoever serves them: the same
+// clients call a process that does nothing but answer, once on their own core (what is lost then,
+// the clients took from the readers) and once on the node's (what is lost then, the sockets and
+// wake-ups of any server cost, and a change of process for each burst of calls, which the node does
+// without).
+// Answers every text with its id and every packet with itself, as few system calls as there can be.
+class Control {
+ public:
+  Control(const BenchNode& node, int core)
+      : rpc(node.path("control-" + std::to_string(core))), drpc(rpc + "-drpc") {
+    const int streams = listen_on(rpc, SOCK_STREAM), packets = listen_on(drpc, SOCK_SEQPACKET);
+    child_ = fork();
+    if (child_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      stay_on(core);
+      if (core == kClientsCore) be_nice();
+      serve(streams, packets);
+    }
+    close(streams);
+    close(packets);
+  }
+  ~Control() {
+    kill(child_, SIGKILL);
+    waitpid(child_, nullptr, 0);
+  }
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  double cpu_us() const {
+    clockid_t clock{};
+    timespec used{};
+    if (clock_getcpuclockid(child_, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+      give_up("the control is gone");
+    }
+    return static_cast<double>(used.tv_sec) * 1e6 + static_cast<double>(used.tv_nsec) / 1e3;
+  }
+  const std::string rpc, drpc;
+
+ private:
+  static int listen_on(const std::string& path, int type) {
+    const int made = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    if (bind(made, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        listen(made, SOMAXCONN) != 0) {
+      give_up("the control cannot listen on " + path);
+    }
+    return made;
+  }
+  static void watch(int poller, int socket) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = socket;
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, socket, &event) != 0) give_up("epoll_ctl");
+  }
+  static void answer(int socket) {
+    char buffer[4096];
+    const ssize_t got = recv(socket, buffer, sizeof buffer, 0);
+    if (got <= 0) {
+      close(socket);
+      return;
+    }
+    const std::string_view request(buffer, static_cast<std::size_t>(got));
+    const auto id = request.find("\"id\":");
+    if (id == request.npos) {
+      send(socket, request.data(), request.size(), MSG_NOSIGNAL);
+      return;
+    }
+    std::string text = R"({"jsonrpc":"2.0",)" + std::string(request.substr(id));
+    text.back() = ',';
+    text += R"("result":{"version":"SPDK v26.01"}})";
+    text += '\n';
+    send(socket, text.data(), text.size(), MSG_NOSIGNAL);
+  }
+  [[noreturn]] static void serve(int streams, int packets) {
+    const int poller = epoll_create1(EPOLL_CLOEXEC);
+    watch(poller, streams);
+    watch(poller, packets);
+    while (true) {
+      epoll_event events[2 * kBatch];
+      const int count = epoll_wait(poller, events, 2 * kBatch, -1);
+      for (int i = 0; i < count; ++i) {
+        const int socket = events[i].data.fd;
+        if (socket != streams && socket != packets) {
+          answer(socket);
+        } else if (const int peer = accept4(socket, nullptr, nullptr, SOCK_CLOEXEC); peer >= 0) {
+          watch(poller, peer);
+        }
+      }
+    }
+  }
+  pid_t child_ = 0;
 };
 
 // --- the I/O -----------------------------------------------------------------------------------
@@ -378,47 +486,83 @@ struct Series {
     busy.push_back(window.busy);
   }
   void print(const char* what) const {
-    std::printf("%-20s %8.0f %18.0f %11.2f\n", what, median(rates), median(cpu), median(busy));
+    std::printf("%-36s %6.0f %14.0f %11.2f", what, median(rates), median(cpu), median(busy));
   }
 };
 
-// One window with the clients.
-Window crowded(const BenchNode& bench, Readers& readers, ClientsProcess& clients, Tally& all,
-               double& elapsed) {
-  clients.start();
-  const double start = now_us();
-  const Window window = measure_window(bench, readers);
-  elapsed += now_us() - start;
-  const Tally tally = clients.stop();
-  all.calls += tally.calls;
-  all.lost += tally.lost;
-  return window;
+// The clients of one server, and what the windows with them gave.
+struct Crowd {
+  Crowd(const std::string& called, const std::string& rpc, const std::string& drpc, int rate)
+      : name(called), clients(rpc, drpc, rate) {}
+
+  void add_window(const BenchNode& bench, Readers& readers, const Control* server, double without) {
+    clients.start();
+    const double start = now_us(), server_cpu = server ? server->cpu_us() : 0;
+    series.add(measure_window(bench, readers));
+    const double took = now_us() - start;
+    if (server) server_us += server->cpu_us() - server_cpu;
+    const Tally tally = clients.stop();
+    elapsed_us += took;
+    calls += tally.calls;
+    lost += tally.lost;
+    ratios.push_back(series.rates.back() / without);
+  }
+  double rate() const { return static_cast<double>(calls) / elapsed_us * 1e6; }
+
+  std::string name;
+  ClientsProcess clients;
+  Series series;
+  std::vector<double> ratios;  // to the window before without clients
+  std::uint64_t calls = 0, lost = 0;
+  double elapsed_us = 0, server_us = 0;
+};
+
+int report(const Series& without, const std::vector<std::unique_ptr<Crowd>>& crowds) {
+  std::printf("%-36s %6s %14s %11s %6s %8s %5s\n", "", "MB/s", "node us/MB", "node's core", "ratio",
+              "calls/s", "lost");
+  without.print("without clients");
+  std::printf("\n");
+  std::uint64_t lost = 0;
+  for (const auto& crowd : crowds) {
+    crowd->series.print(crowd->name.c_str());
+    std::printf(" %6.3f %8.0f %5llu\n", median(crowd->ratios), crowd->rate(),
+                static_cast<unsigned long long>(crowd->lost));
+    lost += crowd->lost;
+  }
+  const Crowd &node = *crowds[0], &beside = *crowds[1], &control = *crowds[2];
+  const double more = median(node.series.cpu) - median(without.cpu);
+  std::printf("a call takes %.1f us of the node's core; of a bare server's there %.1f\n",
+              more * median(node.series.rates) / node.rate(),
+              control.server_us / static_cast<double>(control.calls));
+  std::vector<double> to_clients, to_control;
+  for (std::size_t i = 0; i < node.ratios.size(); ++i) {
+    to_clients.push_back(node.ratios[i] / beside.ratios[i]);
+    to_control.push_back(node.ratios[i] / control.ratios[i]);
+  }
+  const double ratio = median(node.ratios);
+  std::printf(
+      "throughput with clients of the node: %.3f of that without clients, %.3f of that with "
+      "the clients alone, %.3f of that with a bare server on the node's core\n",
+      ratio, median(to_clients), median(to_control));
+  const int missed = (ratio < kRatioMin) + (lost != 0);
+  std::printf("target: at least %.2f of that without, no call lost; missed: %d\n", kRatioMin,
+              missed);
+  return missed;
 }
 
-int measure(const BenchNode& bench, ClientsProcess& clients) {
+int measure(const BenchNode& bench, const Control& beside, const Control& control,
+            const std::vector<std::unique_ptr<Crowd>>& crowds, int rounds) {
   Readers readers(bench.port());
-  Series without, with;
-  std::vector<double> ratios;
-  Tally all;
-  double elapsed = 0;
-  for (int i = 0; i < kRounds; ++i) {  // each comes first in every second pair
-    if (i % 2 == 0) without.add(measure_window(bench, readers));
-    with.add(crowded(bench, readers, clients, all, elapsed));
-    if (i % 2 != 0) without.add(measure_window(bench, readers));
-    ratios.push_back(with.rates.back() / without.rates.back());
+  Series without;
+  for (int i = 0; i < rounds; ++i) {
+    without.add(measure_window(bench, readers));
+    for (int k = 0; k < 3; ++k) {  // each comes first in every third round
+      const int which = (i + k) % 3;
+      const Control* const servers[] = {nullptr, &beside, &control};
+      crowds[which]->add_window(bench, readers, servers[which], without.rates.back());
+    }
   }
-  const double ratio = median(ratios), rate = static_cast<double>(all.calls) / elapsed * 1e6;
-  std::printf("%-20s %8s %18s %11s\n", "", "MB/s", "node CPU us/MB", "node's core");
-  without.print("without clients");
-  with.print("1000 on each socket");
-  std::printf("ratio of throughputs: %.3f\n", ratio);
-  std::printf("calls: %llu, %.0f in a second, %.1f us of the node's CPU each; lost: %llu\n",
-              static_cast<unsigned long long>(all.calls), rate,
-              (median(with.cpu) - median(without.cpu)) * median(with.rates) / rate,
-              static_cast<unsigned long long>(all.lost));
-  const int missed = (ratio < kRatioMin) + (all.lost != 0);
-  std::printf("target: ratio of at least %.2f, none lost; missed: %d\n", kRatioMin, missed);
-  return missed;
+  return report(without, crowds);
 }
 
 void set_up(const BenchNode& bench) {
@@ -441,17 +585,25 @@ void set_up(const BenchNode& bench) {
 
 int main(int argc, char** argv) {
   const int rate = argc > 1 ? std::atoi(argv[1]) : static_cast<int>(kClients);
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : kRounds;
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  stay_on(0);
+  stay_on(kNodesCore);
   const BenchNode bench({"--rpc-connections", std::to_string(kClients + 10)});
-  stay_on(1);
+  stay_on(kClientsCore);
   set_up(bench);
-  ClientsProcess clients(bench, rate);
+  const Control beside(bench, kClientsCore), control(bench, kNodesCore);
+  std::vector<std::unique_ptr<Crowd>> crowds;
+  crowds.push_back(std::make_unique<Crowd>("1000 on each socket of the node", bench.rpc_socket(),
+                                           bench.drpc_socket(), rate));
+  crowds.push_back(
+      std::make_unique<Crowd>("of a bare server on their core", beside.rpc, beside.drpc, rate));
+  crowds.push_back(std::make_unique<Crowd>("of a bare server on the node's core", control.rpc,
+                                           control.drpc, rate));
   const auto env = core::UringEnv::create({});
   if (!env) give_up(env.error().text());
   (*env)->run(fill(env->get(), bench.port()));
-  return measure(bench, clients);
+  return measure(bench, beside, control, crowds, rounds);
 }

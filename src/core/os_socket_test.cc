@@ -1,6 +1,6 @@
 // Why this file exists: names in Linux's abstract namespace have no zero byte at their end, as
-// other programs expect; acknowledging at once leaves every stream working; and reading without
-// waiting loses nothing, on real and simulated sockets.
+// other programs expect; acknowledging at once leaves every stream working; reading without waiting
+// loses nothing, on real and simulated sockets; and many who connect are taken in few turns.
 #include "core/os_socket.h"
 
 #include <gtest/gtest.h>
@@ -63,6 +63,38 @@ Task<void> talk(Env* env, Address address) {
   }
 }
 
+Task<void> connect_later(Env* env, Address address, std::unique_ptr<Stream>* into) {
+  co_await yield();
+  auto made = co_await env->network().connect(address, {});
+  CAPSTAN_ASSERT(made.has_value());
+  *into = *std::move(made);
+}
+
+// Everybody connects before the first is accepted.
+Task<void> accept_many(Env* env, Address address) {
+  constexpr std::size_t kMany = 100, kTurns = 20;
+  const auto listener = env->network().listen(address);
+  CAPSTAN_ASSERT(listener.has_value());
+  const Address local = (*listener)->local();
+  std::vector<std::unique_ptr<Stream>> clients(kMany), servers;
+  Scope scope;
+  for (auto& client : clients) scope.spawn(connect_later(env, local, &client));
+  co_await scope.join();
+  const std::uint64_t before = Reactor::current()->counters().turns;
+  while (servers.size() < kMany) {
+    auto server = co_await (*listener)->accept();
+    CAPSTAN_ASSERT(server.has_value());
+    servers.push_back(*std::move(server));
+  }
+  EXPECT_LE(Reactor::current()->counters().turns - before, kTurns);
+  // And one that is waited for.
+  clients.emplace_back();
+  scope.spawn(connect_later(env, local, &clients.back()));
+  auto server = co_await (*listener)->accept();
+  EXPECT_TRUE(server.has_value());
+  co_await scope.join();
+}
+
 // What is there, without waiting, between reads that wait.
 Task<void> read_without_waiting(Env* env, Address address) {
   const auto listener = env->network().listen(address);
@@ -112,6 +144,12 @@ TEST(ReadNow, SimulatedSockets) {
     SimEnv env(world);
     world.run(read_without_waiting(&env, Address::tcp(env.address(), 4000)));
   }
+}
+
+TEST(Accept, ManyInFewTurns) {
+  const auto env = *UringEnv::create({});
+  env->run(accept_many(env.get(), Address::tcp("127.0.0.1", 0)));
+  env->run(accept_many(env.get(), Address::unix_path("@capstan-many-" + std::to_string(getpid()))));
 }
 
 TEST(AcknowledgeAtOnce, AnyStream) {

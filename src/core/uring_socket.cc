@@ -26,6 +26,8 @@ namespace capstan::core {
 namespace {
 
 constexpr unsigned kDirectRun = 32;  // direct successes before a yield
+// Listeners do not block; what they accept does not inherit that.
+constexpr int kListening = SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 UringReactor& ring() {
   return static_cast<UringReactor&>(*Reactor::current());
@@ -357,13 +359,25 @@ class UringListener final : public Listener<Interface> {
   const Address& local() const override { return local_; }
 
   Task<Result<std::unique_ptr<Interface>>> accept() override {
+    if (++direct_run_ >= kDirectRun) {
+      direct_run_ = 0;
+      co_await yield();
+    }
     while (!cancelled_) {
-      io_uring_prep_accept(ring().prepare(accepting_), fd_, nullptr, nullptr, SOCK_CLOEXEC);
-      const int fd = co_await accepting_;
+      // Many that wait are taken in one turn: turns are long while I/O runs.
+      const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
       if (fd >= 0) co_return std::make_unique<Implementation>(fd, local_text_);
-      if (fd == -EINTR || fd == -EAGAIN || fd == -ECONNABORTED) continue;
+      int error = errno;
+      if (error == EAGAIN) {
+        direct_run_ = 0;
+        io_uring_prep_poll_add(ring().prepare(accepting_), fd_, POLLIN);
+        const int events = co_await accepting_;
+        if (events >= 0) continue;
+        error = -events;
+      }
+      if (error == EINTR || error == ECONNABORTED) continue;
       if (cancelled_) break;
-      co_return fail_errno(-fd, "accept on " + local_.text());
+      co_return fail_errno(error, "accept on " + local_.text());
     }
     co_return fail(Code::kCancelled, "listener " + local_.text() + " was closed", ECANCELED);
   }
@@ -379,6 +393,7 @@ class UringListener final : public Listener<Interface> {
   std::string local_text_;  // for every accepted socket
   FileIdentity file_;
   UringOp accepting_;
+  unsigned direct_run_ = 0;
   bool cancelled_ = false;
 };
 
@@ -430,7 +445,7 @@ Result<Bound> listen_unix(const Address& address, int type, const ListenOptions&
     return fail(Code::kInvalidArgument,
                 "the mode of " + address.text() + " must be given as permissions, like 0600");
   }
-  OwnedFd owned{socket(AF_UNIX, type | SOCK_CLOEXEC, 0)};
+  OwnedFd owned{socket(AF_UNIX, type | kListening, 0)};
   if (owned.fd < 0) return fail_errno(errno, "make a socket for " + address.text());
   if (is_abstract(address)) {
     if (bind(owned.fd, target.get(), target.length) != 0 || listen(owned.fd, SOMAXCONN) != 0) {
@@ -459,7 +474,7 @@ Result<Bound> listen_unix(const Address& address, int type, const ListenOptions&
 
 Result<Bound> listen_tcp(const Address& address) {
   TRY_SET(SocketAddress target, encode(address));
-  OwnedFd owned{socket(target.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  OwnedFd owned{socket(target.storage.ss_family, SOCK_STREAM | kListening, 0)};
   if (owned.fd < 0) return fail_errno(errno, "make a socket for " + address.text());
   const int on = 1;
   setsockopt(owned.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

@@ -159,47 +159,6 @@ Result<void> Reader::list(Message& into, const FieldDescriptor& field, const Jso
   return {};
 }
 
-template <class T>
-constexpr T kMin = std::numeric_limits<T>::min();
-template <class T>
-constexpr T kMax = std::numeric_limits<T>::max();
-
-Result<void> set_key(Message& entry, const FieldDescriptor& key, std::string_view text,
-                     const JsonPlace& place) {
-  const Reflection& r = *entry.GetReflection();
-  switch (key.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32: {
-      TRY_SET(const auto n,
-              internal::parse_signed(text, place, kMin<std::int32_t>, kMax<std::int32_t>));
-      r.SetInt32(&entry, &key, static_cast<std::int32_t>(n));
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_INT64: {
-      TRY_SET(const auto n,
-              internal::parse_signed(text, place, kMin<std::int64_t>, kMax<std::int64_t>));
-      r.SetInt64(&entry, &key, n);
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_UINT32: {
-      TRY_SET(const auto n, internal::parse_unsigned(text, place, kMax<std::uint32_t>));
-      r.SetUInt32(&entry, &key, static_cast<std::uint32_t>(n));
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_UINT64: {
-      TRY_SET(const auto n, internal::parse_unsigned(text, place, kMax<std::uint64_t>));
-      r.SetUInt64(&entry, &key, n);
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_BOOL:
-      if (text != "true" && text != "false") {
-        return internal::refuse(place, "a key of this map must be \"true\" or \"false\"");
-      }
-      r.SetBool(&entry, &key, text == "true");
-      return {};
-    default: r.SetString(&entry, &key, std::string(text)); return {};
-  }
-}
-
 Result<void> Reader::map_entry(Message& into, const FieldDescriptor& field, Keys& keys,
                                const JsonPlace& place) {
   TRY(count_object(place));
@@ -209,7 +168,7 @@ Result<void> Reader::map_entry(Message& into, const FieldDescriptor& field, Keys
   const Reflection& r = *into.GetReflection();
   const auto& key_field = *field.message_type()->map_key();
   Message& entry = *r.AddMessage(&into, &field);
-  TRY(set_key(entry, key_field, as_text(key), place));
+  TRY(internal::set_map_key(entry, key_field, as_text(key), place));
   return value(entry, *field.message_type()->map_value(), {}, place);
 }
 

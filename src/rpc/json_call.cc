@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "rpc/error_text.h"
-#include "rpc/json_writer.h"
 
 namespace capstan::rpc {
 
@@ -71,7 +70,8 @@ class OneRequest final : public MessageSource {
 
 class ArrayOfAnswers final : public MessageSink {
  public:
-  ArrayOfAnswers(const Operation& operation, std::string& out) : operation_(operation), out_(out) {}
+  ArrayOfAnswers(const Operation& operation, JsonPlans& plans, std::string& out)
+      : operation_(operation), plans_(plans), out_(out) {}
   core::Task<Result<void>> send(const Message& message) override {
     if (out_.size() > limits::kJsonBytes) {
       co_return fail(Code::kResourceExhausted,
@@ -79,15 +79,16 @@ class ArrayOfAnswers final : public MessageSink {
                          ": the answer is larger than one JSON text may be; use another wire");
     }
     out_ += out_.empty() ? '[' : ',';
-    co_return write_json_result(operation_, message, out_);
+    co_return write_json_result(operation_, message, plans_, out_);
   }
 
  private:
   const Operation& operation_;
+  JsonPlans& plans_;
   std::string& out_;
 };
 
-core::Task<Result<void>> collect(const Directory& directory, const Directory::Entry& entry,
+core::Task<Result<void>> collect(const JsonMethods& methods, const Directory::Entry& entry,
                                  Call& call, const Message& request, std::string& out) {
   const Operation& operation = entry.operation;
   if (operation.kind != Kind::kLarge) {
@@ -96,23 +97,23 @@ core::Task<Result<void>> collect(const Directory& directory, const Directory::En
                    EOPNOTSUPP);
   }
   OneRequest source(request);
-  ArrayOfAnswers sink(operation, out);
-  CO_TRY(co_await directory.run(entry, call, source, sink));
+  ArrayOfAnswers sink(operation, methods.plans(), out);
+  CO_TRY(co_await methods.directory().run(entry, call, source, sink));
   out += out.empty() ? "[]" : "]";
   co_return {};
 }
 
-core::Task<Result<void>> run_json(const Directory& directory, const Directory::Entry& entry,
+core::Task<Result<void>> run_json(const JsonMethods& methods, const Directory::Entry& entry,
                                   Call& call, std::string_view params, std::string& out) {
   const auto request = entry.new_request();
   JsonReader reader;
   CO_TRY(read_json_params(entry.operation, params, reader, *request));
   if (entry.operation.kind != Kind::kUnary) {
-    co_return co_await collect(directory, entry, call, *request, out);
+    co_return co_await collect(methods, entry, call, *request, out);
   }
   const auto response = entry.new_response();
-  CO_TRY(co_await directory.run(entry, call, *request, *response));
-  co_return write_json_result(entry.operation, *response, out);
+  CO_TRY(co_await methods.directory().run(entry, call, *request, *response));
+  co_return write_json_result(entry.operation, *response, methods.plans(), out);
 }
 
 }  // namespace
@@ -141,7 +142,7 @@ JsonRpcError json_rpc_error(const Error& error) {
 }
 
 JsonMethods::JsonMethods(const Directory& directory, const std::set<std::string>& allowed)
-    : directory_(directory) {
+    : directory_(directory), plans_(std::make_shared<JsonPlans>(JsonStyle::spdk())) {
   for (const Operation* operation : directory.operations()) {
     const std::string& name = operation->jsonrpc_name;
     if (name.empty() || (!allowed.empty() && !allowed.contains(name))) continue;
@@ -177,23 +178,22 @@ Result<void> read_json_params(const Operation& operation, const simdjson::dom::e
 }
 
 Result<void> write_json_result(const Operation& operation, const Message& response,
-                               std::string& out) {
+                               JsonPlans& plans, std::string& out) {
   const JsonRpcShape& shape = operation.jsonrpc;
   if (shape.true_result || shape.null_result) {
     out += shape.true_result ? "true" : "null";
     return {};
   }
-  constexpr JsonStyle kStyle = JsonStyle::spdk();
-  if (shape.result) return write_json_field(response, *shape.result, kStyle, out);
-  return write_json(response, kStyle, out);
+  if (shape.result) return plans.write_field(response, *shape.result, out);
+  return plans.write(response, out);
 }
 
-core::Task<std::expected<std::string, JsonRpcError>> call_json(const Directory& directory,
+core::Task<std::expected<std::string, JsonRpcError>> call_json(const JsonMethods& methods,
                                                                const Directory::Entry& entry,
                                                                Call& call,
                                                                std::string_view params) {
   std::string result;
-  const auto done = co_await run_json(directory, entry, call, params, result);
+  const auto done = co_await run_json(methods, entry, call, params, result);
   if (!done) co_return std::unexpected(json_rpc_error(done.error()));
   co_return result;
 }

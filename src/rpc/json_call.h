@@ -13,12 +13,14 @@
 #include <expected>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "rpc/directory.h"
+#include "rpc/json_plan.h"
 #include "rpc/json_reader.h"
 
 namespace capstan::rpc {
@@ -64,9 +66,12 @@ class JsonMethods {
   // All of them by name, old names included.
   const std::map<std::string, Method, std::less<>>& all() const { return methods_; }
   const Directory& directory() const { return directory_; }
+  // How results are written; grows with the types that are.
+  JsonPlans& plans() const { return *plans_; }
 
  private:
   const Directory& directory_;
+  std::shared_ptr<JsonPlans> plans_;
   std::map<std::string, Method, std::less<>> methods_;
 };
 
@@ -77,14 +82,15 @@ Result<void> read_json_params(const Operation& operation, std::string_view param
 // The same for parameters that a wire's own parser holds.
 Result<void> read_json_params(const Operation& operation, const simdjson::dom::element& params,
                               Message& request);
-// Appends the result as JSON, in the shape that the operation's options ask for.
+// Appends the result as JSON, in the shape that the operation's options ask for. The plans are in
+// SPDK's style, as those of JsonMethods.
 Result<void> write_json_result(const Operation& operation, const Message& response,
-                               std::string& out);
+                               JsonPlans& plans, std::string& out);
 
 // The result as compact JSON, or the error object. Operations that stream answers give an array of
 // them when they end by themselves; those that never end, or read a stream, are -95.
-// All arguments must live until the task ends.
-core::Task<std::expected<std::string, JsonRpcError>> call_json(const Directory& directory,
+// `entry` is of the directory of `methods`. All arguments must live until the task ends.
+core::Task<std::expected<std::string, JsonRpcError>> call_json(const JsonMethods& methods,
                                                                const Directory::Entry& entry,
                                                                Call& call, std::string_view params);
 

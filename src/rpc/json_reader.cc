@@ -63,8 +63,6 @@ class Reader {
                     const JsonPlace& place);
   Result<void> map(const Value& value, Message& into, const FieldDescriptor& field,
                    const JsonPlace& place);
-  Result<void> map_key(std::string_view key, Message& entry, const FieldDescriptor& field,
-                       const JsonPlace& place);
   Result<void> text(const Value& value, Message& into, const FieldDescriptor& field,
                     const JsonPlace& place);
   Result<int> enumeration(const Value& value, const FieldDescriptor& field, const JsonPlace& place);
@@ -229,46 +227,10 @@ Result<void> Reader::map(const Value& value, Message& into, const FieldDescripto
     TRY(charge(here));
     if (!seen.insert(key).second) return internal::refuse(here, "the key appears twice");
     Message& entry = *into.GetReflection()->AddMessage(&into, &field);
-    TRY(map_key(key, entry, *type.map_key(), here));
+    TRY(internal::set_map_key(entry, *type.map_key(), key, here));
     TRY(this->value(content, entry, *type.map_value(), here));
   }
   return {};
-}
-
-Result<void> Reader::map_key(std::string_view key, Message& entry, const FieldDescriptor& field,
-                             const JsonPlace& place) {
-  const Reflection& r = *entry.GetReflection();
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32: {
-      TRY_SET(const auto n,
-              internal::parse_signed(key, place, kMin<std::int32_t>, kMax<std::int32_t>));
-      r.SetInt32(&entry, &field, static_cast<std::int32_t>(n));
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_INT64: {
-      TRY_SET(const auto n,
-              internal::parse_signed(key, place, kMin<std::int64_t>, kMax<std::int64_t>));
-      r.SetInt64(&entry, &field, n);
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_UINT32: {
-      TRY_SET(const auto n, internal::parse_unsigned(key, place, kMax<std::uint32_t>));
-      r.SetUInt32(&entry, &field, static_cast<std::uint32_t>(n));
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_UINT64: {
-      TRY_SET(const auto n, internal::parse_unsigned(key, place, kMax<std::uint64_t>));
-      r.SetUInt64(&entry, &field, n);
-      return {};
-    }
-    case FieldDescriptor::CPPTYPE_BOOL:
-      if (key != "true" && key != "false") {
-        return internal::refuse(place, "a key of this map must be \"true\" or \"false\"");
-      }
-      r.SetBool(&entry, &field, key == "true");
-      return {};
-    default: r.SetString(&entry, &field, std::string(key)); return {};
-  }
 }
 
 Result<int> Reader::enumeration(const Value& value, const FieldDescriptor& field,

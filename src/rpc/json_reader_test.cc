@@ -210,17 +210,27 @@ TEST_F(JsonReaderTest, HeapObjectsAreCounted) {
     }
     return text + "]}";
   };
+  // Of truths only: a million messages of this many fields take more than a gigabyte.
+  const auto truths = [&](std::size_t count) { return list("bools", "true", count); };
   const auto message = types_.make();
-  EXPECT_TRUE(reader_.read(list("bools", "true", kLimit), *message));
-  const auto more = reader_.read(list("children", "{}", kLimit + 1), *message);
+  EXPECT_TRUE(reader_.read(truths(kLimit), *message));
+  const auto more = reader_.read(truths(kLimit + 1), *message);
   ASSERT_FALSE(more);
   EXPECT_EQ(more.error().code, Code::kResourceExhausted);
-  EXPECT_TRUE(more.error().text().contains("$.children[1048576]: ")) << more.error().text();
+  EXPECT_TRUE(more.error().text().contains("$.bools[1048576]: ")) << more.error().text();
   EXPECT_TRUE(more.error().text().contains(std::to_string(kLimit))) << more.error().text();
-  // Spread over many small lists, messages and maps they are as many.
-  const std::string mixed = R"({"child":{},"bools":[true],"texts":{"a":"b"}})";
-  EXPECT_TRUE(reader_.read(list("children", mixed, kLimit / 4), *message));
-  EXPECT_FALSE(reader_.read(list("children", mixed, kLimit / 4 + 1), *message));
+  // Lists, maps and messages count together, wherever they stand: here 64 times a message of a
+  // list, an entry of a map with its key, a message inside, and as many truths as are missing.
+  constexpr std::size_t kParts = 64, kOthers = 3;
+  const auto part = [&](std::size_t count) {
+    return R"({"child":{},"texts":{"a":"b"},)" + truths(count).substr(1);
+  };
+  const std::string full = part(kLimit / kParts - kOthers);
+  EXPECT_TRUE(reader_.read(list("children", full, kParts), *message));
+  const std::string over = list("children", full, kParts - 1);
+  EXPECT_FALSE(reader_.read(
+      over.substr(0, over.size() - 2) + "," + part(kLimit / kParts - kOthers + 1) + "]}",
+      *message));
   EXPECT_TRUE(reader_.read("{}", *message));
 }
 

@@ -16,6 +16,10 @@ namespace {
 
 using simdjson::dom::element_type;
 
+template <class T>
+constexpr T kLeast = std::numeric_limits<T>::min();
+template <class T>
+constexpr T kMost = std::numeric_limits<T>::max();
 constexpr std::size_t kExcerptBytes = 64;
 constexpr std::size_t kPlaceBytes = 512;
 
@@ -185,6 +189,42 @@ Result<std::string_view> read_text(const Value& value, const JsonPlace& place) {
   std::string_view text;
   if (value.get_string().get(text) != simdjson::SUCCESS) return mismatch(place, "string", value);
   return text;
+}
+
+Result<void> set_map_key(google::protobuf::Message& entry,
+                         const google::protobuf::FieldDescriptor& key, std::string_view text,
+                         const JsonPlace& place) {
+  using google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& r = *entry.GetReflection();
+  switch (key.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32: {
+      TRY_SET(const auto n, parse_signed(text, place, kLeast<std::int32_t>, kMost<std::int32_t>));
+      r.SetInt32(&entry, &key, static_cast<std::int32_t>(n));
+      return {};
+    }
+    case FieldDescriptor::CPPTYPE_INT64: {
+      TRY_SET(const auto n, parse_signed(text, place, kLeast<std::int64_t>, kMost<std::int64_t>));
+      r.SetInt64(&entry, &key, n);
+      return {};
+    }
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      TRY_SET(const auto n, parse_unsigned(text, place, kMost<std::uint32_t>));
+      r.SetUInt32(&entry, &key, static_cast<std::uint32_t>(n));
+      return {};
+    }
+    case FieldDescriptor::CPPTYPE_UINT64: {
+      TRY_SET(const auto n, parse_unsigned(text, place, kMost<std::uint64_t>));
+      r.SetUInt64(&entry, &key, n);
+      return {};
+    }
+    case FieldDescriptor::CPPTYPE_BOOL:
+      if (text != "true" && text != "false") {
+        return refuse(place, "a key of this map must be \"true\" or \"false\"");
+      }
+      r.SetBool(&entry, &key, text == "true");
+      return {};
+    default: r.SetString(&entry, &key, std::string(text)); return {};
+  }
 }
 
 }  // namespace capstan::rpc::internal

@@ -1,7 +1,9 @@
 // Why this file exists: single JSON values as typed values, the half of the reader that knows
-// simdjson and numbers but no messages. Included by json_reader.cc only (simdjson.h is large).
+// simdjson and numbers; and the keys of maps, which are text in the binary form, too. For the
+// readers of both forms only (simdjson.h is large).
 #pragma once
 
+#include <google/protobuf/message.h>
 #include <simdjson.h>
 
 #include <cstdint>
@@ -49,5 +51,10 @@ Result<std::int64_t> parse_signed(std::string_view text, const JsonPlace& place,
                                   std::int64_t max);
 Result<std::uint64_t> parse_unsigned(std::string_view text, const JsonPlace& place,
                                      std::uint64_t max);
+
+// Sets the key of a map's entry from its text.
+Result<void> set_map_key(google::protobuf::Message& entry,
+                         const google::protobuf::FieldDescriptor& key, std::string_view text,
+                         const JsonPlace& place);
 
 }  // namespace capstan::rpc::internal

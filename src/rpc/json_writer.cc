@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "rpc/error_text.h"
 #include "rpc/json_text.h"
+#include "rpc/json_writer_values.h"
 
 namespace capstan::rpc {
 
@@ -31,7 +32,8 @@ bool shows(const Message& message, const Reflection& r, const FieldDescriptor& f
 
 class Writer {
  public:
-  Writer(const JsonStyle& style, std::string& out) : style_(style), out_(out) {}
+  Writer(const JsonStyle& style, std::string& out, std::size_t depth = 0)
+      : style_(style), out_(out), depth_(depth) {}
   Result<void> message(const Message& message);
   Result<void> field(const Message& message, const FieldDescriptor& field);
   // One element of a repeated field, or the singular one for `index` -1.
@@ -49,7 +51,7 @@ class Writer {
   Result<void> well_known(const Message& message);
   // google.protobuf.Value, by the member that is set.
   Result<void> dynamic(const Message& message);
-  void text(std::string_view value);
+  void text(std::string_view value) { internal::append_text_value(value, style_, out_); }
   // `r` is the message's.
   Result<void> field(const Message& message, const Reflection& r, const FieldDescriptor& field);
   Result<void> list(const Message& message, const Reflection& r, const FieldDescriptor& field);
@@ -58,37 +60,21 @@ class Writer {
     return value(message, *message.GetReflection(), field, -1);
   }
   void map_key(const Message& entry, const FieldDescriptor& key);
-  void enumeration(const FieldDescriptor& field, int number);
-  void bytes(std::string_view value);
   template <class T>
-  void integer(T value, bool as_text);
+  void integer(T value, bool as_text) {
+    internal::append_integer_value(value, as_text, out_);
+  }
   template <class T>
   void floating(T value);
 
   const JsonStyle& style_;
   std::string& out_;
-  std::size_t depth_ = 0;
+  std::size_t depth_;
 };
 
 JsonEscapes escapes_of(const JsonStyle& style) {
   if (style.octez_texts) return JsonEscapes::kOctez;
   return style.ascii ? JsonEscapes::kAscii : JsonEscapes::kStandard;
-}
-
-void Writer::text(std::string_view value) {
-  const std::size_t start = out_.size();
-  if (append_json_string(value, out_, escapes_of(style_)) || !style_.octez_texts) return;
-  out_.resize(start);
-  append_json_text_bytes(value, out_);
-}
-
-template <class T>
-void Writer::integer(T value, bool as_text) {
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
-  if (as_text) out_ += '"';
-  out_.append(digits.data(), end);
-  if (as_text) out_ += '"';
 }
 
 template <class T>
@@ -107,21 +93,6 @@ void Writer::floating(T value) {
           ? std::to_chars(digits.begin(), digits.end(), value).ptr
           : std::to_chars(digits.begin(), digits.end(), value, std::chars_format::scientific).ptr;
   out_.append(digits.data(), end);
-}
-
-void Writer::bytes(std::string_view value) {
-  out_ += '"';
-  style_.bytes == JsonStyle::Bytes::kHex ? append_hex(value, out_) : append_base64(value, out_);
-  out_ += '"';
-}
-
-void Writer::enumeration(const FieldDescriptor& field, int number) {
-  const auto* known = field.enum_type()->FindValueByNumber(number);
-  if (known && style_.enums == JsonStyle::Enums::kNames) {
-    text(known->name());
-  } else {
-    integer(number, false);
-  }
 }
 
 Result<void> Writer::enter(const Message& message) {
@@ -298,18 +269,24 @@ Result<void> Writer::value(const Message& message, const Reflection& r,
       floating(one ? r.GetFloat(message, f) : r.GetRepeatedFloat(message, f, index));
       break;
     case FieldDescriptor::CPPTYPE_BOOL:
-      out_ +=
-          (one ? r.GetBool(message, f) : r.GetRepeatedBool(message, f, index)) ? "true" : "false";
+      internal::append_bool_value(
+          one ? r.GetBool(message, f) : r.GetRepeatedBool(message, f, index), out_);
       break;
     case FieldDescriptor::CPPTYPE_ENUM:
-      enumeration(member,
-                  one ? r.GetEnumValue(message, f) : r.GetRepeatedEnumValue(message, f, index));
+      internal::append_enum_value(
+          *member.enum_type(),
+          one ? r.GetEnumValue(message, f) : r.GetRepeatedEnumValue(message, f, index), style_,
+          out_);
       break;
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string scratch;
       const std::string& content = one ? r.GetStringReference(message, f, &scratch)
                                        : r.GetRepeatedStringReference(message, f, index, &scratch);
-      member.type() == FieldDescriptor::TYPE_BYTES ? bytes(content) : text(content);
+      if (member.type() == FieldDescriptor::TYPE_BYTES) {
+        internal::append_bytes_value(content, style_, out_);
+      } else {
+        text(content);
+      }
       break;
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
@@ -320,6 +297,30 @@ Result<void> Writer::value(const Message& message, const Reflection& r,
 }
 
 }  // namespace
+
+void internal::append_text_value(std::string_view value, const JsonStyle& style, std::string& out) {
+  const std::size_t start = out.size();
+  if (append_json_string(value, out, escapes_of(style)) || !style.octez_texts) return;
+  out.resize(start);
+  append_json_text_bytes(value, out);
+}
+
+void internal::append_bytes_value(std::string_view value, const JsonStyle& style,
+                                  std::string& out) {
+  out += '"';
+  style.bytes == JsonStyle::Bytes::kHex ? append_hex(value, out) : append_base64(value, out);
+  out += '"';
+}
+
+void internal::append_enum_value(const google::protobuf::EnumDescriptor& type, int number,
+                                 const JsonStyle& style, std::string& out) {
+  const auto* known = type.FindValueByNumber(number);
+  if (known && style.enums == JsonStyle::Enums::kNames) {
+    append_text_value(known->name(), style, out);
+  } else {
+    append_integer_value(number, false, out);
+  }
+}
 
 Result<void> write_json(const google::protobuf::Message& message, const JsonStyle& style,
                         std::string& out) {
@@ -332,9 +333,9 @@ Result<void> write_json(const google::protobuf::Message& message, const JsonStyl
 
 Result<void> write_json_field(const google::protobuf::Message& message,
                               const google::protobuf::FieldDescriptor& field,
-                              const JsonStyle& style, std::string& out) {
+                              const JsonStyle& style, std::string& out, std::size_t depth) {
   const std::size_t start = out.size();
-  auto result = Writer(style, out).field(message, field);
+  auto result = Writer(style, out, depth).field(message, field);
   if (!result) out.resize(start);
   return result;
 }

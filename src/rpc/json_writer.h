@@ -23,9 +23,10 @@ Result<void> write_json(const google::protobuf::Message& message, const JsonStyl
                         std::string& out);
 
 // Appends the value of one field alone, also when it is not set (its default; {} for a message).
+// `depth` objects and arrays stand around it already.
 Result<void> write_json_field(const google::protobuf::Message& message,
                               const google::protobuf::FieldDescriptor& field,
-                              const JsonStyle& style, std::string& out);
+                              const JsonStyle& style, std::string& out, std::size_t depth = 0);
 
 // Appends one element of a repeated field (not of a map).
 Result<void> write_json_value(const google::protobuf::Message& message,

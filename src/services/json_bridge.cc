@@ -54,7 +54,7 @@ core::Task<Result<std::string>> JsonBridge::run(rpc::Call& outer, const std::str
   inner.metadata.request = outer.metadata.request;
   inner.trace_id = outer.trace_id;
   inner.wire = outer.wire;
-  const auto result = co_await rpc::call_json(directory_, *found->entry, inner, params);
+  const auto result = co_await rpc::call_json(*methods_, *found->entry, inner, params);
   if (!result) co_return fail(code_of(result.error().code), result.error().message);
   auto pretty = rpc::pretty_sorted_json(*result);
   if (!pretty) co_return bad_json(pretty.error());

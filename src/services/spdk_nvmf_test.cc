@@ -43,7 +43,7 @@ class SpdkNvmf : public ServicesTest {
     const auto* found = methods.find(method);
     CAPSTAN_ASSERT(found);
     rpc::Call call;
-    *into = co_await rpc::call_json(node_->directory, *found->entry, call, params);
+    *into = co_await rpc::call_json(methods, *found->entry, call, params);
     co_return {};
   }
   // The result, or "code message".

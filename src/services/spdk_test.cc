@@ -26,7 +26,7 @@ class Spdk : public ServicesTest {
       co_return {};
     }
     rpc::Call call;
-    *into = co_await rpc::call_json(node_->directory, *found->entry, call, params);
+    *into = co_await rpc::call_json(methods, *found->entry, call, params);
     co_return {};
   }
   // The result, or "code message".

@@ -35,7 +35,6 @@ void write(core::Log& log, core::LogLevel level, const char* event, core::Log::F
 void LogInterceptor::record(const Call& call, const Result<void>& result, core::Nanos duration) {
   const Code code = result ? Code::kOk : result.error().code;
   const core::LogLevel level = level_of(*call.operation, code);
-  if (!log_.enabled(level)) return;
   const core::LogField operation("operation", call.operation->full_name());
   const core::LogField wire("wire", call.wire);
   const core::LogField peer("peer", call.peer.address);
@@ -50,10 +49,17 @@ void LogInterceptor::record(const Call& call, const Result<void>& result, core::
   }
 }
 
+// The clock is read for calls that are recorded when all goes well. Where only a failure would be,
+// as for reads, it counts from the core's turn in which the call began, which may be a little more.
 core::Task<Result<void>> LogInterceptor::around(Call& call, Next& next) {
-  const core::Nanos started = core::Reactor::current()->read_clock();
+  const core::Reactor& reactor = *core::Reactor::current();
+  const bool recorded = log_.enabled(level_of(*call.operation, Code::kOk));
+  const core::Nanos started = recorded ? reactor.read_clock() : reactor.now();
   auto result = co_await next.run(call);
-  record(call, result, core::Reactor::current()->read_clock() - started);
+  const Code code = result ? Code::kOk : result.error().code;
+  if (log_.enabled(level_of(*call.operation, code))) {
+    record(call, result, reactor.read_clock() - started);
+  }
   co_return result;
 }
 

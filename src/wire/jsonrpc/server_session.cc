@@ -216,7 +216,7 @@ core::Task<void> ServerSession::run_call(Work& work) {
   work.call.token = calls_.token();
   work.call.wire = "jsonrpc";
   const auto result =
-      co_await rpc::call_json(service_.directory, *work.entry, work.call, work.params);
+      co_await rpc::call_json(service_.methods, *work.entry, work.call, work.params);
   if (!result) {
     answer_error(work.id, work.batch, result.error());
   } else if (work.id.kind == Id::Kind::kNull) {
