@@ -11,6 +11,7 @@
 
 #include "wire/grpc/connection.h"
 #include "wire/grpc/grpc_testing.h"
+#include "wire/tls/tls_testing.h"
 
 namespace capstan::wire::testing {
 namespace {
@@ -367,6 +368,25 @@ Task<void> silent_body(TestWorld& world) {
 }
 TEST(ServerSession, AConnectionThatSaysNothingIsClosed) {
   run_world(silent_body);
+}
+
+Task<void> silent_tls_body(TestWorld& world) {
+  auto silent = co_await world.client_env.network().connect(world.address(), {});
+  CAPSTAN_ASSERT(silent);
+  // The beginning of a ClientHello: one record of 512 bytes, of which the beginning comes.
+  EXPECT_TRUE(
+      co_await (*silent)->write(as_bytes(std::string_view("\x16\3\1\2\0\1\0\1\xFC\3", 10))));
+  EXPECT_TRUE(co_await core::sleep_for(limits::kHttp2HandshakeNanos / 2));
+  EXPECT_EQ(world.server->connections(), 1U);
+  EXPECT_TRUE(co_await core::sleep_for(limits::kHttp2HandshakeNanos));
+  EXPECT_EQ(world.server->connections(), 0U);
+}
+TEST(ServerSession, AHandshakeThatDoesNotEndIsClosed) {
+  const TestAuthority authority("ca");
+  const auto node = authority.issue("node-1");
+  TestWorld world;
+  world.server_tls = *TlsContext::server({node.certificate_pem, node.key_pem, "", true});
+  world.run([](TestWorld& w) { return silent_tls_body(w); });
 }
 
 constexpr std::size_t kCrowd = 64;
