@@ -1,3 +1,4 @@
+// Why this file exists: what is remembered of the latest streams, and that it is no more than that.
 #include "wire/http2/stream_history.h"
 
 #include <gtest/gtest.h>
