@@ -6,7 +6,8 @@
 // for all. Prints medians.
 //
 // With one call outstanding server and client share a core: nothing but the work is measured, not
-// how long a sleeping core takes to wake up. Otherwise each has one.
+// how long a sleeping core takes to wake up. Otherwise each has one. What that costs at least is
+// told by two bare processes that do nothing but send 64 bytes back and forth, round by round.
 //
 //     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names
 //     grpc_bench --serve ADDRESS [FOLDER]  the server: HOST:PORT or unix:PATH; certificates for TLS
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +88,17 @@ void pin(pid_t thread, int core) {
   sched_setaffinity(thread, sizeof set, &set);
 }
 
+// Of all threads of a process, as the scheduler counts it.
+double cpu_us_of(pid_t process) {
+  double total = 0;
+  for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+    double ran_ns = 0;
+    std::ifstream(task.path() / "schedstat") >> ran_ns;
+    total += ran_ns / 1000;
+  }
+  return total;
+}
+
 // --- servers as children ------------------------------------------------------------------------
 
 class Child {
@@ -115,16 +128,7 @@ class Child {
   const std::string& name() const { return name_; }
   core::Address address() const { return address_of(address_); }
   const std::shared_ptr<const wire::TlsContext>& tls() const { return tls_; }
-  // Of all its threads, as the scheduler counts it.
-  double cpu_us() const {
-    double total = 0;
-    for (const auto& task : fs::directory_iterator(folder() + "/task")) {
-      double ran_ns = 0;
-      std::ifstream(task.path() / "schedstat") >> ran_ns;
-      total += ran_ns / 1000;
-    }
-    return total;
-  }
+  double cpu_us() const { return cpu_us_of(pid_); }
   double resident_kib() const {
     std::ifstream file(folder() + "/status");
     for (std::string line; std::getline(file, line);) {
@@ -276,17 +280,26 @@ core::Task<void> idle(core::Env* env, const Child* server, double* kib_each) {
 
 // --- the floor ----------------------------------------------------------------------------------
 
+struct Floor {
+  double p50_us;  // of a round trip
+  double cpu_us;  // of the answering process for it
+};
+
 // 64 bytes there and back between two blocking processes on one core: nothing is faster.
-double bare_ping_pong_us() {
-  int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
+Floor bare_ping_pong(const core::Address& address) {
+  sockaddr_in tcp{};
+  tcp.sin_family = AF_INET;
+  tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  address.path.copy(local.sun_path, sizeof local.sun_path - 1);
+  const bool is_unix = address.kind == core::Address::Kind::kUnix;
+  auto* generic = is_unix ? reinterpret_cast<sockaddr*>(&local) : reinterpret_cast<sockaddr*>(&tcp);
+  socklen_t size = is_unix ? sizeof local : sizeof tcp;
+  const int listener = socket(generic->sa_family, SOCK_STREAM, 0);
   if (bind(listener, generic, size) != 0 || listen(listener, 1) != 0 ||
       getsockname(listener, generic, &size) != 0) {
-    give_up("no port for the bare socket");
+    give_up("no address for the bare socket");
   }
   pin(0, 0);
   std::array<char, 64> bytes{};
@@ -298,9 +311,10 @@ double bare_ping_pong_us() {
     }
     _exit(0);
   }
-  const int mine = socket(AF_INET, SOCK_STREAM, 0);
+  const int mine = socket(generic->sa_family, SOCK_STREAM, 0);
   if (connect(mine, generic, size) != 0) give_up("no bare socket");
   std::vector<double> times;
+  const double cpu = cpu_us_of(child);
   for (int i = 0; i < 20'000; ++i) {
     const double begun = now_us();
     if (send(mine, bytes.data(), bytes.size(), 0) != bytes.size() ||
@@ -309,10 +323,20 @@ double bare_ping_pong_us() {
     }
     times.push_back(now_us() - begun);
   }
+  const double used = cpu_us_of(child) - cpu;
   close(mine);
   close(listener);
   waitpid(child, nullptr, 0);
-  return at_share(times, 0.5);
+  return {at_share(times, 0.5), used / static_cast<double>(times.size())};
+}
+
+// Beside every comparison anew: a busy machine is not equally busy all the time.
+Floor bare(const Child& beside, const fs::path& scratch) {
+  const auto address = beside.address();
+  if (address.kind == core::Address::Kind::kTcp) return bare_ping_pong(address);
+  const std::string path = scratch / "bare";
+  fs::remove(path);
+  return bare_ping_pong(core::Address::unix_path(path));
 }
 
 // --- comparing ----------------------------------------------------------------------------------
@@ -320,12 +344,18 @@ double bare_ping_pong_us() {
 using Servers = std::vector<std::unique_ptr<Child>>;
 
 void compare(core::UringEnv& env, const char* kind, const Servers& servers, const char* wanted,
-             double floor_us) {
+             const fs::path& scratch) {
   for (const Shape& shape : kShapes) {
     const std::string title = std::string(kind) + ", " + shape.name;
     if (title.find(wanted) == std::string::npos) continue;
     std::vector<Figures> figures(servers.size());
+    Figures floor;
     for (int round = 0; round < kRounds; ++round) {
+      if (shape.outstanding == 1) {
+        const Floor measured = bare(*servers[0], scratch);
+        floor.p50.push_back(measured.p50_us);
+        floor.cpu_us.push_back(measured.cpu_us);
+      }
       for (std::size_t i = 0; i < servers.size(); ++i) {
         const bool lists = servers[i]->name() == "capstan" || servers[i]->name() == "grpc++";
         if (shape.operation == kListPools && !lists) continue;
@@ -340,8 +370,15 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
       std::printf("    %-12s %8.2f us CPU (%4.1f x)  %7.0f calls/s  p50 %8.1f us  p99 %8.1f us",
                   servers[i]->name().c_str(), cpu, cpu / ours, at_share(figures[i].per_second, 0.5),
                   p50, at_share(figures[i].p99, 0.5));
-      if (shape.outstanding == 1) std::printf("  %4.1f x bare", p50 / floor_us);
+      if (shape.outstanding == 1) {
+        std::printf("  of bare: %4.1f x CPU, %4.1f x p50", cpu / at_share(floor.cpu_us, 0.5),
+                    p50 / at_share(floor.p50, 0.5));
+      }
       std::printf("\n");
+    }
+    if (shape.outstanding == 1) {
+      std::printf("    %-12s %8.2f us CPU            %7s          p50 %8.1f us\n", "bare echo",
+                  at_share(floor.cpu_us, 0.5), "", at_share(floor.p50, 0.5));
     }
     std::fflush(stdout);
   }
@@ -392,8 +429,7 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   const std::string self = here / "grpc_bench", peer = here / "grpc-bench-peer";
   const fs::path tools = here.parent_path().parent_path() / "tools";
   const std::string sockets = scratch / "grpc";
-  const double floor_us = bare_ping_pong_us();
-  std::printf("medians of %d rounds; a bare TCP ping-pong takes %.1f us\n", kRounds, floor_us);
+  std::printf("medians of %d rounds\n", kRounds);
   const auto at = [](int port) { return "127.0.0.1:" + std::to_string(port); };
   {
     Servers tcp;
@@ -402,7 +438,7 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
     add(tcp, "grpc-go", {tools / "grpc-go-v1.67.1/server", "-port", "47303"}, at(47303));
     add(tcp, "tonic", {tools / "tonic-client/target/release/capstan-tonic-peer", at(47304)},
         at(47304));
-    compare(env, "TCP", tcp, wanted, floor_us);
+    compare(env, "TCP", tcp, wanted, scratch);
     if (std::strstr("stream", wanted)) compare_streams(env, tcp);
     if (std::strstr("idle", wanted)) compare_idle(env, tcp);
   }
@@ -411,7 +447,7 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
     add(unix_sockets, "capstan", {self, "--serve", "unix:" + sockets + ".a"},
         "unix:" + sockets + ".a");
     add(unix_sockets, "grpc++", {peer, "unix:" + sockets + ".b"}, "unix:" + sockets + ".b");
-    compare(env, "Unix", unix_sockets, wanted, floor_us);
+    compare(env, "Unix", unix_sockets, wanted, scratch);
   }
   Servers tls;
   const auto trust = write_certificates(scratch);
@@ -419,7 +455,7 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   tls.push_back(std::make_unique<Child>(
       "with TLS", std::vector<std::string>{self, "--serve", at(47306), scratch.string()}, at(47306),
       trust));
-  compare(env, "TLS", tls, wanted, floor_us);
+  compare(env, "TLS", tls, wanted, scratch);
 }
 
 }  // namespace

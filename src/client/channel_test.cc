@@ -442,6 +442,58 @@ TEST(Channel, NobodyThereIsUnavailable) {
   run(refused_body);
 }
 
+Task<void> begin_later(core::Nanos delay, TestWorld* world, wire::GrpcServer* server) {
+  EXPECT_TRUE(co_await core::sleep_for(delay));
+  EXPECT_TRUE(server->listen(world->address()));
+  co_await server->run();
+}
+Task<void> patient_body(TestWorld& world, Channel& channel) {
+  world.server->stop(kSecond);
+  EXPECT_TRUE(co_await core::sleep_for(2 * kSecond));
+  wire::GrpcServer next(world.server_env, world.directory, world.log, {});
+  core::Scope scope;
+  scope.spawn(begin_later(10 * kSecond, &world, &next));
+  CallOptions patient;
+  patient.wait_for_ready = true;
+  patient.deadline = channel.deadline_in(60 * kSecond);
+  HealthCheckResponse response;
+  const auto request = check_of("x");
+  EXPECT_TRUE(co_await channel.unary(kUnary, request, response, patient));
+  EXPECT_EQ(world.service.started, 1);
+  next.stop(kSecond);
+  co_await scope.join();
+}
+TEST(Channel, WhoeverWaitsIsServedOnceTheServerIsThere) {
+  run(patient_body);
+}
+
+// The client's own limit, for what comes as it is and for what unpacks to more.
+Task<void> large_answer_body(TestWorld& world, Channel& channel) {
+  ExportImageRequest request;
+  request.set_length(1);
+  for (const std::uint64_t bytes : {99'000U, 101'000U}) {
+    request.set_offset(bytes);
+    auto call = co_await channel.server_stream<ExportImageRequest, ExportImageResponse>(
+        kServerStream, request, {});
+    ExportImageResponse part;
+    const auto got = co_await call->next(part);
+    EXPECT_EQ(got.has_value(), bytes < 100'000);
+    if (!got) EXPECT_EQ(got.error().code, Code::kResourceExhausted) << got.error().text();
+  }
+  EXPECT_EQ(world.service.started, 2);
+  EXPECT_EQ(world.server->counters().connections_opened, 1U);
+}
+TEST(Channel, AnswersAreBounded) {
+  for (const bool gzip : {false, true}) {
+    wire::ServerOptions server;
+    server.compress_answers = gzip;
+    TestWorld world(server);
+    ChannelOptions options;
+    options.receive_message_bytes = 100'000;
+    run(world, large_answer_body, options);
+  }
+}
+
 Task<void> large_body(TestWorld&, Channel& channel) {
   HealthCheckResponse response;
   auto request = check_of(std::string((4U << 20) - 100, 'x'));

@@ -19,7 +19,7 @@ from node import RELEASE_BIN, Node, wait_until  # noqa: E402
 
 CROWD = 10_000
 TLS_CROWD = 1_000
-KIB_EACH = 24           # resident, for one idle connection; nghttp2 alone takes 13
+KIB_EACH = 16           # resident, for one idle connection
 BATCH = 200             # connections that are opened at a time
 IDLE_SECONDS = 3
 MEASURE_SECONDS = 5

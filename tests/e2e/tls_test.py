@@ -2,10 +2,12 @@
 """TLS from end to end: certificates by openssl, our client, the official one, wrong ones."""
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import unittest
+import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
@@ -163,6 +165,29 @@ class Tls(unittest.TestCase):
         self.refused(*self.trust(client='intruder'), says='(?i)unknown|certificate|closed|lost')
         self.node.client_flags = self.trust(client='client')
         self.assertEqual(self.node.cli('node', 'version').returncode, 0)
+
+    def test_tls_before_1_2_is_refused(self):
+        self.node.client_flags = self.trust()
+        self.node.start(*self.server_flags())
+        spoken = {}
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2,
+                        ssl.TLSVersion.TLSv1_3):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(self.node.path('ca.pem'))
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', DeprecationWarning)     # of the old versions
+                context.minimum_version = context.maximum_version = version
+            context.set_ciphers('ALL:@SECLEVEL=0')      # else OpenSSL itself would not offer them
+            context.set_alpn_protocols(['h2'])
+            with socket.create_connection(('127.0.0.1', self.node.port), timeout=30) as plain:
+                try:
+                    with context.wrap_socket(plain, server_hostname='127.0.0.1') as peer:
+                        spoken[version.name] = peer.version()
+                except ssl.SSLError as error:
+                    spoken[version.name] = error.reason
+        self.assertEqual(spoken, {'TLSv1': 'TLSV1_ALERT_PROTOCOL_VERSION',
+                                  'TLSv1_1': 'TLSV1_ALERT_PROTOCOL_VERSION',
+                                  'TLSv1_2': 'TLSv1.2', 'TLSv1_3': 'TLSv1.3'})
 
     def test_wrong_files_are_refused_before_anything_is_opened(self):
         missing = self.node.path('missing.pem')

@@ -30,20 +30,10 @@ CASES = ('empty_unary', 'large_unary', 'client_streaming', 'server_streaming', '
          'custom_metadata', 'unimplemented_method', 'unimplemented_service', 'pick_first_unary')
 SOAKS = ('rpc_soak', 'channel_soak')
 
+ROUNDS = 3  # of h2spec: some of its cases send one frame too many, at once or a moment later
+
 # What h2spec may find; src/wire/grpc/PROTOCOL.md ("h2spec") says why.
-EXCEPTIONS = {
-    'closed: Sends a DATA frame after sending RST_STREAM frame',
-    'closed: Sends a HEADERS frame after sending RST_STREAM frame',
-    'closed: Sends a DATA frame',
-    'closed: Sends a HEADERS frame',
-    # The answer to a path that nobody serves may end the stream before the second HEADERS comes.
-    'half closed (remote): Sends a HEADERS frame',
-    'Sends a HEADERS frame that contains a pseudo-header field as trailers',
-    'Sends stream identifier that is numerically smaller than previous',
-    'Sends PRIORITY frame that depend on itself',
-    'Sends a HEADERS frame with the "content-length" header field which does not equal the sum of '
-    'the multiple DATA frames payload length',
-}
+EXCEPTIONS = {'Sends PRIORITY frame that depend on itself'}
 
 
 def go_program(package, name):
@@ -180,6 +170,10 @@ class H2spec(unittest.TestCase):
 
     def test_everything(self):
         server = OurServer(self)
+        for _ in range(ROUNDS):
+            self.look(server)
+
+    def look(self, server):
         done = subprocess.run([self.program, '-h', '127.0.0.1', '-p', server.port, '-P',
                                '/grpc.testing.TestService/EmptyCall', '-o', '10'],
                               capture_output=True, text=True, timeout=590, check=False)
@@ -187,7 +181,7 @@ class H2spec(unittest.TestCase):
         self.assertTrue(total, done.stdout + done.stderr)
         failed = set(re.findall(r'× \d+: (.*)', done.stdout))
         self.assertEqual(failed - EXCEPTIONS, set(), done.stdout[done.stdout.find('Failures:'):])
-        self.assertGreaterEqual(int(total[2]), 145 - 4 - len(EXCEPTIONS))
+        self.assertGreaterEqual(int(total[2]), 145 - len(EXCEPTIONS))
 
 
 if __name__ == '__main__':

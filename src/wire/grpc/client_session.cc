@@ -68,7 +68,9 @@ ClientCall::~ClientCall() {
   stream_->context = nullptr;
   auto& connection = session_->connection_;
   connection.http2().consume(*stream_, held_bytes_);
-  if (!ended_ || !sending_done_) connection.http2().reset(*stream_, Http2Error::kCancel);
+  if (!ended_ || !sending_done_ || stream_->unsent_bytes() != 0) {
+    connection.http2().reset(*stream_, Http2Error::kCancel);
+  }
   connection.wake();
 }
 

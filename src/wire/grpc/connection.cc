@@ -23,7 +23,7 @@ Connection::Connection(core::Reactor& reactor, std::unique_ptr<core::Stream> str
       drain_([this] { drain_overdue(); }),
       linger_([this] { stream_->cancel(); }),
       age_([this] { too_old(); }),
-      idle_([this] { give_memory_back(); }) {}
+      idle_([this] { after_a_while(); }) {}
 
 core::Task<void> Connection::run() {
   core::name_task("HTTP/2 connection");
@@ -102,11 +102,14 @@ core::Task<void> Connection::read_loop() {
 
 core::Task<void> Connection::write_loop() {
   while (reading_) {
-    output_.clear(2 * limits::kHttp2WriteBytes);  // until give_memory_back()
+    output_.clear(2 * limits::kHttp2WriteBytes);  // until after_a_while()
     const auto collected = http2_.collect(output_, limits::kHttp2WriteBytes);
     if (!collected) {
       cut(collected.error().text());
       co_return;
+    }
+    if (http2_.unwanted_streams() != 0 && !idle_.armed()) {
+      idle_.arm_at(reactor_, reactor_.now() + kIdleNanos);
     }
     if (output_.empty()) {
       if (http2_.finished()) break;
@@ -154,14 +157,16 @@ void Connection::handshake_overdue() {
   cut("the peer does not speak HTTP/2");
 }
 
-// No tick: armed by what is received, and not again once there is nothing left to give.
-void Connection::give_memory_back() {
-  if (reactor_.now() - last_receive_ < kIdleNanos) {
-    idle_.arm_at(reactor_, last_receive_ + kIdleNanos);
-    return;
-  }
+// No tick: armed by what is received or answered too early, and not again once there is nothing
+// left to do.
+void Connection::after_a_while() {
+  const core::Nanos now = reactor_.now();
+  const bool more = http2_.reset_unwanted(now);
+  wake();
+  if (now - last_receive_ < kIdleNanos) return idle_.arm_at(reactor_, last_receive_ + kIdleNanos);
   if (output_.empty()) output_ = ByteQueue();
   http2_.give_memory_back();
+  if (more) idle_.arm_at(reactor_, now + kIdleNanos);
 }
 
 void Connection::keep_alive() {

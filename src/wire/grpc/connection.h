@@ -69,7 +69,7 @@ class Connection {
   bool take(const Result<std::size_t>& got, const std::uint8_t* bytes);
   enum class Rest : std::uint8_t { kNone, kMore, kEnd };
   Rest take_rest();
-  void give_memory_back();
+  void after_a_while();
   void keep_alive();
   void handshake_overdue();
   void drain_overdue();

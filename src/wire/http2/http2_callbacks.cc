@@ -13,6 +13,10 @@ Http2Session& session_of(void* self) {
   return *static_cast<Http2Session*>(self);
 }
 
+Http2Memory& memory_of(void* memory) {
+  return *static_cast<Http2Memory*>(memory);
+}
+
 Http2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
   return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
 }
@@ -46,6 +50,17 @@ nghttp2_data_provider Http2Callbacks::provider(Http2Stream* stream) {
   provider.source.ptr = stream;
   provider.read_callback = read_output;
   return provider;
+}
+
+nghttp2_mem Http2Callbacks::allocator(Http2Memory& memory) {
+  return {&memory, [](std::size_t bytes, void* raw) { return memory_of(raw).allocate(bytes); },
+          [](void* block, void* raw) { memory_of(raw).release(block); },
+          [](std::size_t count, std::size_t bytes, void* raw) {
+            return memory_of(raw).allocate_zeros(count, bytes);
+          },
+          [](void* block, std::size_t bytes, void* raw) {
+            return memory_of(raw).resize(block, bytes);
+          }};
 }
 
 // Priorities are not used (and announced as not used), so nghttp2 shows nothing else of them.
@@ -126,7 +141,12 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
       }
       break;
     }
-    case NGHTTP2_RST_STREAM: self.spend_reset(); break;
+    case NGHTTP2_RST_STREAM: {
+      // Who has the whole answer and leaves with it has cost nothing.
+      const auto* stream = stream_of(session, frame->hd.stream_id);
+      if (!stream || !stream->unwanted_) self.spend_reset();
+      break;
+    }
     case NGHTTP2_SETTINGS:
       if (frame->hd.flags & NGHTTP2_FLAG_ACK) break;
       self.spend_chatter();
@@ -161,8 +181,14 @@ int Http2Callbacks::data_received(nghttp2_session* session, std::uint8_t, std::i
     nghttp2_session_consume(session, id, size);
     return 0;
   }
+  auto& self = session_of(raw);
   stream->unconsumed_ += size;
-  session_of(raw).events_.on_data(*stream, {data, size});
+  self.events_.on_data(*stream, {data, size});
+  if (!stream->unwanted_) return 0;
+  stream->unwanted_bytes_ += static_cast<std::uint32_t>(size);
+  if (stream->unwanted_bytes_ > limits::kHttp2UnwantedBytes) {
+    self.reset(*stream, Http2Error::kNoError);
+  }
   return 0;
 }
 
@@ -187,11 +213,7 @@ int Http2Callbacks::frame_sent(nghttp2_session* session, const nghttp2_frame* fr
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   self.chatter_.tokens = self.options_.chatter_burst;  // it asked for something and gets it
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-  // Answered before the request ended: the rest of it is not wanted (RFC 9113 section 8.1).
-  const auto* stream = stream_of(session, frame->hd.stream_id);
-  if (stream && !stream->remote_ended_) {
-    nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_NO_ERROR);
-  }
+  if (auto* stream = stream_of(session, frame->hd.stream_id)) self.answered(*stream);
   return 0;
 }
 

@@ -41,6 +41,7 @@ class NameValues {
 struct Http2Callbacks {
   static nghttp2_session_callbacks* make();
   static nghttp2_data_provider provider(Http2Stream* stream);
+  static nghttp2_mem allocator(Http2Memory& memory);
   static bool is_drain_ping(std::uint64_t opaque);
 
   static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* raw);

@@ -2,7 +2,10 @@
 // in base/limits.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#include "base/limits.h"
 
 namespace capstan::limits {
 
@@ -11,5 +14,10 @@ namespace capstan::limits {
 // bandwidth estimate likes.
 inline constexpr std::uint32_t kHttp2ChatterBurst = 1000;  // then ENHANCE_YOUR_CALM
 inline constexpr std::uint32_t kHttp2ChatterPerSecond = 5;
+
+// What a peer may go on sending of a request that is answered, and how long, before it is told to
+// stop: about what can be under way when the answer leaves.
+inline constexpr std::size_t kHttp2UnwantedBytes = kHttp2StreamWindowBytes;
+inline constexpr std::uint64_t kHttp2UnwantedNanos = 1'000'000'000;
 
 }  // namespace capstan::limits

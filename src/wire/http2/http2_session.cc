@@ -32,6 +32,8 @@ nghttp2_option* make_options(const Http2Session::Options& options) {
   // Ours answers first and with the better code; nghttp2's stays as a second line.
   nghttp2_option_set_stream_reset_rate_limit(option, options.reset_burst * 10ULL,
                                              options.resets_per_second * 10ULL);
+  // The few headers of our answers fit, and an idle connection costs less.
+  nghttp2_option_set_max_deflate_dynamic_table_size(option, 1024);
   // An answer's trailers may carry a long message; requests are bounded by header_list_bytes.
   nghttp2_option_set_max_send_header_block_length(option, 256U << 10);
   return option;
@@ -47,9 +49,11 @@ Http2Session::Http2Session(Role role, Http2Events& events, const Options& option
       chatter_{options.chatter_burst} {
   nghttp2_session_callbacks* callbacks = Http2Callbacks::make();
   nghttp2_option* option = make_options(options);
+  nghttp2_mem memory = Http2Callbacks::allocator(memory_);
   const int made = role == Role::kServer
-                       ? nghttp2_session_server_new2(&session_, callbacks, this, option)
-                       : nghttp2_session_client_new2(&session_, callbacks, this, option);
+                       ? nghttp2_session_server_new3(&session_, callbacks, this, option, &memory)
+                       : nghttp2_session_client_new3(&session_, callbacks, this, option, &memory);
+  memory_.made();
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
   CAPSTAN_ASSERT(made == 0);
@@ -81,6 +85,17 @@ Http2Session::~Http2Session() {
 Result<void> Http2Session::receive(ByteView bytes, std::uint64_t now_ns) {
   now_ns_ = now_ns;
   if (abandoned_) return fail(Code::kUnavailable, "HTTP/2 connection is closed");
+  if (role_ == Role::kClient) return feed(bytes);
+  while (!bytes.empty()) {
+    const auto step = watch_.look(bytes);
+    TRY(feed(bytes.first(step.bytes)));
+    if (step.wrong != StreamHistory::Fate::kUsed) refuse_frame(step);
+    bytes = bytes.subspan(step.bytes);
+  }
+  return {};
+}
+
+Result<void> Http2Session::feed(ByteView bytes) {
   const auto taken = nghttp2_session_mem_recv(session_, bytes.data(), bytes.size());
   if (taken < 0) {
     std::string message = "HTTP/2: ";
@@ -129,6 +144,7 @@ void Http2Session::give_memory_back() {
   }
   header_views_.clear();
   header_views_.shrink_to_fit();
+  memory_.give_back(wants_write());
   events_.on_idle();
 }
 
@@ -167,6 +183,7 @@ void Http2Session::remove_stream(Http2Stream* raw) {
   if (stream->next_) stream->next_->previous_ = stream->previous_;
   if (first_ == raw) first_ = stream->next_;
   --open_streams_;
+  if (stream->unwanted_) --unwanted_streams_;
   took(*stream, stream->output_.size());
   if (spare_.size() >= kSpareStreams) return;
   // Everything back to the start but the memory.
@@ -285,6 +302,27 @@ void Http2Session::reset(Http2Stream& stream, Http2Error error) {
   nghttp2_submit_rst_stream(session_, 0, stream.id_, static_cast<std::uint32_t>(error));
 }
 
+// The whole answer has left.
+void Http2Session::answered(Http2Stream& stream) {
+  if (stream.remote_ended_ || stream.unwanted_ || stream.reset_) return;
+  stream.unwanted_ = true;
+  ++unwanted_streams_;
+}
+
+bool Http2Session::reset_unwanted(std::uint64_t now_ns) {
+  bool more = false;
+  for (auto* stream = first_; stream && unwanted_streams_ != 0; stream = stream->next_) {
+    if (!stream->unwanted_ || stream->reset_) continue;
+    if (stream->unwanted_since_ns_ == 0) stream->unwanted_since_ns_ = now_ns;
+    if (now_ns - stream->unwanted_since_ns_ >= limits::kHttp2UnwantedNanos) {
+      reset(*stream, Http2Error::kNoError);
+    } else {
+      more = true;
+    }
+  }
+  return more;
+}
+
 void Http2Session::consume(Http2Stream& stream, std::size_t count) {
   count = std::min(count, stream.unconsumed_);
   if (count == 0 || abandoned_) return;
@@ -336,6 +374,18 @@ bool Http2Session::Budget::spend(std::uint64_t now_ns, std::uint32_t burst,
   if (tokens == 0) return false;
   --tokens;
   return true;
+}
+
+void Http2Session::refuse_frame(const FrameWatch::Step& step) {
+  if (step.wrong == StreamHistory::Fate::kReset) {
+    spend_reset();  // now and when it is sent, which a peer that does not read puts off
+    if (sealed_) return;
+    nghttp2_submit_rst_stream(session_, 0, step.stream, NGHTTP2_STREAM_CLOSED);
+    return;
+  }
+  last_complaint_ = "a frame on stream " + std::to_string(step.stream) + ", which is closed";
+  terminate(step.wrong == StreamHistory::Fate::kEnded ? Http2Error::kStreamClosed
+                                                      : Http2Error::kProtocolError);
 }
 
 // A peer that opens and resets streams makes us do work that nobody wants (CVE-2023-44487).

@@ -20,7 +20,9 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "wire/http2/byte_queue.h"
+#include "wire/http2/frame_watch.h"
 #include "wire/http2/http2_limits.h"
+#include "wire/http2/http2_memory.h"
 
 struct nghttp2_session;
 
@@ -71,11 +73,14 @@ class Http2Stream {
   friend class Http2Session;
   friend struct Http2Callbacks;
   std::int32_t id_ = 0;
-  bool answered_ = false;      // response headers were given
-  bool remote_ended_ = false;  // the peer sent END_STREAM
-  bool finished_ = false;      // no output after what is queued
-  bool reset_ = false;         // we reset it
-  bool deferred_ = false;      // nghttp2 waits for resume_data
+  bool answered_ = false;                // response headers were given
+  bool remote_ended_ = false;            // the peer sent END_STREAM
+  bool finished_ = false;                // no output after what is queued
+  bool reset_ = false;                   // we reset it
+  bool deferred_ = false;                // nghttp2 waits for resume_data
+  bool unwanted_ = false;                // answered in full, but the peer has not ended its request
+  std::uint32_t unwanted_bytes_ = 0;     // of that request since then
+  std::uint64_t unwanted_since_ns_ = 0;  // as reset_unwanted() saw it first
   std::uint64_t sent_bytes_ = 0;
   std::size_t unconsumed_ = 0;  // received, not yet given back to the windows
   ByteQueue output_;
@@ -156,6 +161,12 @@ class Http2Session {
   // The consumer took `count` received bytes: the windows open again.
   void consume(Http2Stream& stream, std::size_t count);
   std::size_t open_streams() const { return open_streams_; }
+  // Server: an answer may end before its request (RFC 9113 section 8.1). What still comes of the
+  // request is thrown away; a peer that does not stop is told to, with RST_STREAM NO_ERROR, but not
+  // at once: some take that for a failure while they send (curl 7.88). Called every second or so as
+  // long as there are such streams; true when there are more.
+  bool reset_unwanted(std::uint64_t now_ns);
+  std::size_t unwanted_streams() const { return unwanted_streams_; }
   // unsent_bytes() of all streams together.
   std::size_t unsent_bytes() const { return unsent_bytes_; }
   // Those of them that belong to streams which are not `paced`.
@@ -184,6 +195,10 @@ class Http2Session {
   void remove_stream(Http2Stream* stream);
   void close_stream(Http2Stream* stream, Http2Error error);
   void queue_trailers(Http2Stream& stream);
+  Result<void> feed(ByteView bytes);
+  // A frame on a stream that is closed, from the one who closed it.
+  void refuse_frame(const FrameWatch::Step& step);
+  void answered(Http2Stream& stream);
   void spend_reset();
   void spend_chatter();
   // Ends the connection of a peer that costs more than it is worth. `debug` travels in the GOAWAY.
@@ -194,10 +209,12 @@ class Http2Session {
   Role role_;
   Http2Events& events_;
   Options options_;
+  Http2Memory memory_;
   nghttp2_session* session_ = nullptr;
   ByteQueue* out_ = nullptr;  // during collect()
   Http2Stream* first_ = nullptr;
-  std::size_t open_streams_ = 0;
+  std::size_t open_streams_ = 0, unwanted_streams_ = 0;
+  FrameWatch watch_;  // a server's
   std::size_t unsent_bytes_ = 0, unpaced_bytes_ = 0;
   std::vector<std::unique_ptr<Http2Stream>> spare_;
   std::string header_bytes_;  // of the header block being received

@@ -191,17 +191,153 @@ TEST(Http2Session, TooManyHeadersAreCutAndSaidSo) {
   EXPECT_EQ(seen.headers.size(), kRequest.size());
 }
 
-TEST(Http2Session, AnswerBeforeTheRequestEndedStopsIt) {
-  Pair pair;
+// A request of which `first` has come is answered; the rest of it may be under way.
+struct EarlyAnswer : Pair {
+  EarlyAnswer() {
+    settle();
+    stream = client.open(kRequest, false, nullptr);
+    put(client, *stream, "first");
+    settle();
+    server.respond(*at_server.streams.at(1).stream, kOk, true);
+    settle();
+    EXPECT_TRUE(at_client.streams.at(1).ended);
+    EXPECT_FALSE(at_client.streams.at(1).closed);
+    EXPECT_EQ(server.unwanted_streams(), 1U);
+  }
+  void expect_closed(Http2Error error) {
+    settle();
+    EXPECT_TRUE(at_client.streams.at(1).closed);
+    EXPECT_EQ(at_client.streams.at(1).error, error);
+    EXPECT_EQ(server.open_streams(), 0U);
+    EXPECT_EQ(server.unwanted_streams(), 0U);
+    EXPECT_FALSE(server.reset_unwanted(kNow));
+  }
+  Http2Stream* stream = nullptr;
+};
+
+TEST(Http2Session, ARequestMayEndAfterItsAnswer) {
+  EarlyAnswer pair;
+  EXPECT_TRUE(pair.server.reset_unwanted(kNow));
+  Pair::put(pair.client, *pair.stream, "second");
+  pair.client.finish(*pair.stream, kTrailers);
   pair.settle();
-  auto* stream = pair.client.open(kRequest, false, nullptr);
-  ASSERT_NE(stream, nullptr);
+  EXPECT_EQ(pair.at_server.streams.at(1).data, "firstsecond");  // thrown away by the adapter
+  EXPECT_TRUE(pair.at_server.streams.at(1).ended);
+  pair.expect_closed(Http2Error::kNoError);
+}
+
+TEST(Http2Session, ARequestThatDoesNotEndAfterItsAnswerIsStopped) {
+  EarlyAnswer pair;
+  EXPECT_TRUE(pair.server.reset_unwanted(kNow));
+  EXPECT_TRUE(pair.server.reset_unwanted(kNow + limits::kHttp2UnwantedNanos - 1));
   pair.settle();
-  pair.server.respond(*pair.at_server.streams.at(1).stream, kOk, true);
+  EXPECT_FALSE(pair.at_client.streams.at(1).closed);
+  EXPECT_FALSE(pair.server.reset_unwanted(kNow + limits::kHttp2UnwantedNanos));
+  pair.expect_closed(Http2Error::kNoError);
+}
+
+TEST(Http2Session, ARequestThatGrowsAfterItsAnswerIsStopped) {
+  EarlyAnswer pair;
+  Pair::put(pair.client, *pair.stream, std::string(2 * limits::kHttp2UnwantedBytes, 'x'));
+  pair.expect_closed(Http2Error::kNoError);
+  const std::size_t more = pair.at_server.streams.at(1).data.size();
+  EXPECT_GT(more, limits::kHttp2UnwantedBytes);
+  EXPECT_LT(more, limits::kHttp2UnwantedBytes + (64U << 10));
+}
+
+TEST(Http2Session, WhoeverLeavesWithTheAnswerIsNoRapidReset) {
+  Http2Session::Options options;
+  options.reset_burst = 5;
+  Pair pair(options);
   pair.settle();
-  EXPECT_TRUE(pair.at_client.streams.at(1).ended);
-  EXPECT_TRUE(pair.at_client.streams.at(1).closed);
-  EXPECT_EQ(pair.server.open_streams(), 0U);
+  for (int i = 0; i < 50; ++i) {
+    auto* stream = pair.client.open(kRequest, false, nullptr);
+    ASSERT_NE(stream, nullptr);
+    const auto id = stream->id();
+    pair.settle();
+    pair.server.respond(*pair.at_server.streams.at(id).stream, kOk, true);
+    pair.settle();
+    pair.client.reset(*stream, Http2Error::kNoError);
+    pair.settle();
+    EXPECT_TRUE(pair.at_server.streams.at(id).closed);
+  }
+  EXPECT_EQ(pair.at_client.goaways, 0);
+}
+
+// What a client sends, byte by byte, and how the server answers: RFC 9113 section 5.1.
+struct Wrong {
+  explicit Wrong(const Http2Session::Options& options = {})
+      : server(Http2Session::Role::kServer, at_server, options) {
+    at_server.session = &server;
+    at_server.at_end = [this](Http2Stream& stream) { server.respond(stream, kOk, true); };
+    EXPECT_TRUE(server.receive(as_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), kNow));
+    say(4, 0, 0, "");
+  }
+  void say(std::uint8_t type, std::uint8_t flags, std::uint8_t stream, std::string_view payload) {
+    std::string bytes{0, 0, static_cast<char>(payload.size())};
+    for (const std::uint8_t one : {type, flags}) bytes.push_back(static_cast<char>(one));
+    bytes += std::string(3, '\0') + static_cast<char>(stream) + std::string(payload);
+    EXPECT_TRUE(server.receive(as_bytes(bytes), kNow));
+    EXPECT_TRUE(server.collect(heard, 1U << 20));
+  }
+  // The error codes of the frames of this type that the server has sent.
+  std::vector<Http2Error> codes(std::uint8_t type) const {
+    std::vector<Http2Error> found;
+    for (auto rest = heard.view(); !rest.empty();) {
+      const std::size_t length = load_be32(rest.data()) >> 8;
+      const std::size_t at = type == kGoawayType ? 4 : 0;
+      if (rest[3] == type) {
+        found.push_back(static_cast<Http2Error>(load_be32(rest.data() + 9 + at)));
+      }
+      rest = rest.subspan(9 + length);
+    }
+    return found;
+  }
+  static constexpr std::uint8_t kDataType = 0, kHeadersType = 1, kResetType = 3, kGoawayType = 7;
+  // :method GET, :scheme http, :path /, :authority x
+  static constexpr std::string_view kBlock = "\x82\x86\x84\x01\x01x";
+  Recorder at_server;
+  Http2Session server;
+  ByteQueue heard;
+};
+
+TEST(Http2Session, NothingFollowsTheEndOfARequest) {
+  for (const auto type : {Wrong::kDataType, Wrong::kHeadersType}) {
+    Wrong peer;
+    peer.say(Wrong::kHeadersType, 5, 1, Wrong::kBlock);
+    EXPECT_TRUE(peer.at_server.streams.at(1).closed);
+    EXPECT_TRUE(peer.codes(Wrong::kGoawayType).empty());
+    peer.say(type, 5, 1, Wrong::kBlock);
+    EXPECT_EQ(peer.codes(Wrong::kGoawayType), std::vector{Http2Error::kStreamClosed});
+    EXPECT_TRUE(peer.server.finished());
+  }
+}
+
+TEST(Http2Session, WhatFollowsTheResetOfARequestIsResetUntilItIsTooMuch) {
+  for (const auto type : {Wrong::kDataType, Wrong::kHeadersType}) {
+    Http2Session::Options options;
+    options.reset_burst = 10;
+    Wrong peer(options);
+    peer.say(Wrong::kHeadersType, 4, 1, Wrong::kBlock);
+    peer.say(Wrong::kResetType, 0, 1, std::string_view("\0\0\0\x08", 4));
+    EXPECT_TRUE(peer.at_server.streams.at(1).closed);
+    peer.say(type, 5, 1, Wrong::kBlock);
+    EXPECT_EQ(peer.codes(Wrong::kResetType), std::vector{Http2Error::kStreamClosed});
+    EXPECT_TRUE(peer.codes(Wrong::kGoawayType).empty());
+    for (int i = 0; i < 10; ++i) peer.say(type, 5, 1, Wrong::kBlock);
+    EXPECT_FALSE(peer.codes(Wrong::kGoawayType).empty());
+    EXPECT_EQ(peer.codes(Wrong::kGoawayType).back(), Http2Error::kEnhanceYourCalm);
+    EXPECT_TRUE(peer.server.finished());
+  }
+}
+
+TEST(Http2Session, StreamsThatWerePassedOverStayClosed) {
+  Wrong peer;
+  peer.say(Wrong::kHeadersType, 5, 5, Wrong::kBlock);
+  peer.say(Wrong::kHeadersType, 5, 3, Wrong::kBlock);
+  EXPECT_EQ(peer.codes(Wrong::kGoawayType), std::vector{Http2Error::kProtocolError});
+  EXPECT_TRUE(peer.server.finished());
+  EXPECT_EQ(peer.at_server.streams.size(), 1U);
 }
 
 TEST(Http2Session, StreamsAboveTheLimitWait) {
@@ -324,6 +460,7 @@ TEST(Http2Session, DrainServesWhatIsUnderWay) {
   for (const std::int32_t id : {1, 3}) {
     pair.server.respond(*pair.at_server.streams.at(id).stream, kOk, true);
   }
+  pair.client.finish(*first, {});
   pair.settle();
   EXPECT_TRUE(pair.at_client.streams.at(3).ended);
   EXPECT_TRUE(pair.server.finished());

@@ -56,7 +56,7 @@ class Http2Exchange final : public Exchange {
     }
   }
   ~Http2Exchange() override {
-    guest_.unsent_bytes_ -= held_;
+    hold(0);
     if (stream_) stream_->context = nullptr;
   }
 
@@ -177,10 +177,14 @@ class Http2Exchange final : public Exchange {
       co_await guest_.room_.wait();
     }
   }
-  // Until the peer has taken a whole answer. One that does not in time is not waited for.
+  // Until the peer has taken a whole answer. One that takes nothing for too long is not waited for.
   core::Task<void> wait_for_taken() {
-    set_deadline(limits::kRestStalledNanos);
-    while (stream_ && stream_->unsent_bytes() > 0 && !overdue_ && !gone_.token().fired()) {
+    std::size_t before = 0;
+    while (stream_ && stream_->unsent_bytes() > 0 && !gone_.token().fired()) {
+      if (stream_->unsent_bytes() != std::exchange(before, stream_->unsent_bytes())) {
+        set_deadline(limits::kRestStalledNanos);
+      }
+      if (overdue_) break;
       co_await changed_.wait();
     }
     deadline_.disarm();
@@ -217,9 +221,11 @@ class Http2Exchange final : public Exchange {
   // This answer's part of what the guest holds: what its producer does not wait for.
   void count() {
     const std::size_t unsent = stream_ ? stream_->unsent_bytes() : 0;
-    const std::size_t held = unsent > kUnsentBytes || !streams_ ? unsent : 0;
-    guest_.unsent_bytes_ += held - held_;
-    held_ = held;
+    hold(unsent > kUnsentBytes || !streams_ ? unsent : 0);
+  }
+  void hold(std::size_t bytes) {
+    guest_.unsent_bytes_ += bytes - held_;
+    held_ = bytes;
     if (guest_.unsent_bytes_ < limits::kHttp2OutputBufferBytes) guest_.room_.notify_all();
   }
   void give_back(std::size_t bytes) {

@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <utility>
+
 #include "wire/rest/rest_testing.h"
 
 namespace capstan::wire::rest {
@@ -39,17 +42,28 @@ struct Client final : Http2Events {
   }
   void on_data(Http2Stream& stream, ByteView data) override {
     bytes += data.size();
-    http2.consume(stream, data.size());
+    if (slow) {
+      untaken[&stream] += data.size();
+    } else {
+      http2.consume(stream, data.size());
+    }
   }
   void on_end(Http2Stream&) override {}
-  void on_closed(Http2Stream&, Http2Error error) override {
-    ++(error == Http2Error::kNoError ? ended : reset);
+  void on_closed(Http2Stream& stream, Http2Error error) override {
+    untaken.erase(&stream);
+    if (!leaving) ++(error == Http2Error::kNoError ? ended : reset);
   }
   void get(std::string_view path) {
     const std::array<Header, 4> headers{
         {{":method", "GET"}, {":scheme", "http"}, {":path", path}, {":authority", "localhost"}}};
     EXPECT_NE(http2.open(headers, true, nullptr), nullptr);
   }
+  void take() {
+    for (const auto& [stream, count] : std::exchange(untaken, {})) http2.consume(*stream, count);
+  }
+  bool leaving = false;
+  bool slow = false;  // takes what came with take() only
+  std::map<Http2Stream*, std::size_t> untaken;
   int good = 0, other = 0, ended = 0, reset = 0;
   std::size_t bytes = 0;
   Http2Session http2;
@@ -72,6 +86,7 @@ Task<void> talk(Host* host, Client* client, core::Nanos duration) {
       moved = carry(client->http2, host->http2, reactor.now());
       moved = carry(host->http2, client->http2, reactor.now()) || moved;
     }
+    client->take();
     EXPECT_TRUE(co_await core::sleep_for(std::max<core::Nanos>(duration / 100, 1)));
   }
 }
@@ -102,6 +117,7 @@ Task<void> ask(TestWorld* world, core::Nanos duration, Client* client, std::size
   host.http2.abandon(Http2Error::kCancel);
   co_await host.guest.join();
   EXPECT_EQ(host.guest.calls_in_flight(), 0U);
+  client->leaving = true;
   client->http2.abandon(Http2Error::kCancel);
 }
 
@@ -114,6 +130,34 @@ TEST(Http2Guest, AnswersThatNobodyTakesAreBounded) {
   EXPECT_LE(most, limits::kHttp2OutputBufferBytes + 2 * kLarge);
   EXPECT_EQ(client.bytes, 0U);
   EXPECT_LT(client.good, 10);
+}
+
+// They are thrown away after a while, and then it is the turn of the requests that waited for room.
+TEST(Http2Guest, AnswersThatNobodyTakesAreReset) {
+  auto world = large_world();
+  Client client(0);
+  std::size_t most = 0;
+  constexpr int kAtOnce = limits::kHttp2OutputBufferBytes / kLarge;
+  constexpr core::Nanos kWhile = 3 * limits::kRestStalledNanos + limits::kRestStalledNanos / 2;
+  world->run([&](TestWorld& in) { return ask(&in, kWhile, &client, &most); });
+  EXPECT_EQ(client.reset, 3 * kAtOnce);
+  EXPECT_EQ(client.good, 4 * kAtOnce);
+  EXPECT_EQ(client.other, 0);
+  EXPECT_EQ(client.bytes, 0U);
+  EXPECT_LE(most, limits::kHttp2OutputBufferBytes + 2 * kLarge);
+}
+
+// Slowly is fast enough, as long as something is taken.
+TEST(Http2Guest, AnswersThatAreTakenSlowlyAreNotReset) {
+  auto world = large_world();
+  Client client(kLarge / 16);
+  client.slow = true;
+  std::size_t most = 0;
+  constexpr core::Nanos kStep = limits::kRestStalledNanos / 2;  // a sixteenth each
+  world->run([&](TestWorld& in) { return ask(&in, 1000 * kStep, &client, &most); });
+  EXPECT_EQ(client.reset, 0);
+  EXPECT_EQ(client.ended, kRequests);
+  EXPECT_EQ(client.bytes, kRequests * kLarge);
 }
 
 TEST(Http2Guest, WhoeverReadsGetsEverything) {

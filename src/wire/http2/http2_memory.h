@@ -1,0 +1,49 @@
+// Why this file exists: of the memory that nghttp2 takes for a connection, most is two blocks that
+// an idle connection has no use for: the table of its streams, which is all zeros without streams,
+// and the buffer in which frames are made, which is empty between two writes. nghttp2 has no way to
+// give them back, but it lets us allocate: both lie in pages of their own here, and give_back()
+// returns what these pages hold to the system. They come back as zeros when they are touched.
+//
+// Which block is which is seen from how nghttp2 1.52 asks for them while it makes a session. A
+// version that asks otherwise gets ordinary memory, and nothing is given back.
+// Thread-safety: none. Outlives the session that was made with it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace capstan::wire {
+
+class Http2Memory {
+ public:
+  Http2Memory();
+  ~Http2Memory();
+  Http2Memory(const Http2Memory&) = delete;
+  Http2Memory& operator=(const Http2Memory&) = delete;
+
+  // The session is made: what it asks for from now on is ordinary memory.
+  void made() { making_ = false; }
+  // `writing`: a frame may be half in the buffer.
+  void give_back(bool writing);
+
+  // nghttp2's malloc, calloc, realloc and free (Http2Callbacks::allocator()).
+  void* allocate(std::size_t bytes);
+  void* allocate_zeros(std::size_t count, std::size_t bytes);
+  void* resize(void* memory, std::size_t bytes);
+  void release(void* memory);
+
+ private:
+  struct Part {
+    std::uint8_t* at = nullptr;
+    std::size_t bytes = 0;  // whole pages
+    std::size_t used = 0;   // 0: by nobody
+  };
+  bool take(Part& part, std::size_t bytes);
+  Part* part_of(const void* memory);
+
+  void* block_ = nullptr;
+  Part streams_, frames_;
+  bool making_ = true;
+};
+
+}  // namespace capstan::wire
