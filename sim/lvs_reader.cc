@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <deque>
+#include <string_view>
 
 namespace capstan::sim {
 
@@ -13,20 +15,36 @@ constexpr std::size_t kPage = 4096;
 constexpr std::uint32_t kNone = 0xFFFFFFFF;
 using PageBytes = std::array<std::uint8_t, kPage>;
 
+// Row n: what a byte does to the checksum n bytes later, so that eight are taken at a time.
 constexpr auto kCrcTable = [] {
-  std::array<std::uint32_t, 256> table{};
+  std::array<std::array<std::uint32_t, 256>, 8> table{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t crc = byte;
     for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82F63B78U : 0U);
-    table[byte] = crc;
+    table[0][byte] = crc;
+  }
+  for (std::size_t row = 1; row < 8; ++row) {
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+      const auto crc = table[row - 1][byte];
+      table[row][byte] = (crc >> 8) ^ table[0][crc & 0xFF];
+    }
   }
   return table;
 }();
 
 // Not base/checksum.h on purpose: nothing in common with the pool.
 std::uint32_t own_crc32c(ByteView bytes) {
+  const auto& t = kCrcTable;
   std::uint32_t crc = 0xFFFFFFFF;
-  for (const auto byte : bytes) crc = (crc >> 8) ^ kCrcTable[(crc ^ byte) & 0xFF];
+  for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), sizeof word);
+    word ^= crc;
+    crc = t[7][word & 0xFF] ^ t[6][word >> 8 & 0xFF] ^ t[5][word >> 16 & 0xFF] ^
+          t[4][word >> 24 & 0xFF] ^ t[3][word >> 32 & 0xFF] ^ t[2][word >> 40 & 0xFF] ^
+          t[1][word >> 48 & 0xFF] ^ t[0][word >> 56];
+  }
+  for (const auto byte : bytes) crc = (crc >> 8) ^ t[0][(crc ^ byte) & 0xFF];
   return ~crc;
 }
 
@@ -66,22 +84,32 @@ class Reader {
   bool super();
   void load_pages();
   void restore_shadows();
-  bool is_root(std::uint32_t page) const;
+  bool is_root(std::uint32_t at) const;
   LvsBlob blob(std::uint32_t root);
-  bool descriptors(LvsBlob& blob, Table& table, ByteView page);
+  bool descriptors(LvsBlob& blob, Table& table, ByteView bytes);
   bool extents(LvsBlob& blob, const Table& table);
   void account();
   void check_masks();
-  std::set<std::uint64_t> mask(std::uint8_t type, std::uint32_t start, std::uint32_t pages,
-                               std::uint64_t bits);
-  void check_mask(const char* what, const std::set<std::uint64_t>& stored,
-                  const std::set<std::uint64_t>& reachable);
+  // The bits that are set, in order.
+  std::vector<std::uint64_t> mask(std::uint8_t type, std::uint32_t start, std::uint32_t pages,
+                                  std::uint64_t bits);
+  void check_mask(const char* what, const std::vector<std::uint64_t>& stored,
+                  std::vector<std::uint64_t> reachable);
+  // Counts what the blobs name and complains about what two of them do.
+  struct Named {
+    std::uint64_t number;
+    std::size_t blob;  // 0: the super blob
+    auto operator<=>(const Named&) const = default;
+  };
+  std::uint64_t count(const char* what, std::vector<Named> named);
+  const PageBytes& page(std::uint32_t number) const { return stored_[place_[number]]; }
 
   const LvsRead& read_;
   std::uint64_t device_;
   PageBytes super_{};
   LvsImage image_;
-  std::vector<PageBytes> pages_;
+  std::deque<PageBytes> stored_{1};   // pages that are not zero, behind one that is
+  std::vector<std::uint32_t> place_;  // of each page in it
   std::vector<bool> valid_;
   std::optional<LvsBlob> super_blob_;
 };
@@ -127,11 +155,21 @@ bool Reader::super() {
 }
 
 void Reader::load_pages() {
-  pages_.resize(image_.md_len);
+  constexpr std::uint32_t kPiece = 32;
+  place_.resize(image_.md_len);
   valid_.resize(image_.md_len);
-  for (std::uint32_t i = 0; i < image_.md_len; ++i) {
-    read_((std::uint64_t{image_.md_start} + i) * kPage, pages_[i]);
-    valid_[i] = !zero(pages_[i]) && crc_ok(pages_[i]);
+  std::vector<std::uint8_t> piece(kPiece * kPage);
+  for (std::uint32_t first = 0; first < image_.md_len; first += kPiece) {
+    const auto pages = std::min(kPiece, image_.md_len - first);
+    read_((std::uint64_t{image_.md_start} + first) * kPage,
+          MutableBytes(piece).first(pages * kPage));
+    for (std::uint32_t i = 0; i < pages; ++i) {
+      const auto bytes = ByteView(piece).subspan(i * kPage, kPage);
+      if (zero(bytes)) continue;
+      place_[first + i] = static_cast<std::uint32_t>(stored_.size());
+      std::memcpy(stored_.emplace_back().data(), bytes.data(), kPage);
+      valid_[first + i] = crc_ok(bytes);
+    }
   }
 }
 
@@ -140,13 +178,13 @@ void Reader::load_pages() {
 void Reader::restore_shadows() {
   std::map<std::uint32_t, PageBytes> restored;
   for (std::uint32_t i = 0; i < image_.md_len; ++i) {
-    if (!valid_[i] || !(u32(pages_[i], 8) & 0x80000000U)) continue;
+    if (!valid_[i] || !(u32(page(i), 8) & 0x80000000U)) continue;
     ++image_.shadow_pages;
-    const auto target = u32(pages_[i], 12);
+    const auto target = u32(page(i), 12);
     if (target >= image_.md_len || valid_[target]) continue;
     // Without its id in the first sector the root never was durable, or was erased.
-    if (u64(pages_[target], 0) != (1ULL << 32 | target)) continue;
-    auto copy = pages_[i];
+    if (u64(page(target), 0) != (1ULL << 32 | target)) continue;
+    auto copy = page(i);
     put32(copy, 8, u32(copy, 8) & 0x7FFFFFFFU);
     put32(copy, 12, 0);
     put32(copy, 4092, own_crc32c(ByteView(copy).first(4092)));
@@ -156,23 +194,23 @@ void Reader::restore_shadows() {
     }
   }
   for (const auto& [target, copy] : restored) {
-    pages_[target] = copy;
+    stored_[place_[target]] = copy;
     valid_[target] = true;
   }
 }
 
-bool Reader::is_root(std::uint32_t page) const {
-  return valid_[page] && u32(pages_[page], 8) == 0 && u64(pages_[page], 0) == (1ULL << 32 | page);
+bool Reader::is_root(std::uint32_t at) const {
+  return valid_[at] && u32(page(at), 8) == 0 && u64(page(at), 0) == (1ULL << 32 | at);
 }
 
-bool Reader::descriptors(LvsBlob& blob, Table& table, ByteView page) {
+bool Reader::descriptors(LvsBlob& blob, Table& table, ByteView bytes) {
   std::size_t at = 16;
   while (at + 5 <= 4088) {
-    const auto type = page[at];
-    const auto length = u32(page, at + 1);
+    const auto type = bytes[at];
+    const auto length = u32(bytes, at + 1);
     if (type == 0 && length == 0) return true;
     if (length > 4088 - at - 5) return blob.fault = "descriptor longer than its page", false;
-    const auto body = page.subspan(at + 5, length);
+    const auto body = bytes.subspan(at + 5, length);
     at += 5 + length;
     if (type == 0) continue;
     if (type == 2 || type == 4) {
@@ -218,22 +256,22 @@ bool Reader::extents(LvsBlob& blob, const Table& table) {
   blob.clusters.assign(table.clusters, 0);
   std::uint64_t group = 0;
   bool ended = false;
-  for (const auto& [page, count] : table.entries) {
-    if (page == 0) {
+  for (const auto& [at, count] : table.entries) {
+    if (at == 0) {
       if (!blob.thin) return blob.fault = "hole in a thick volume", false;
       group += count;
       continue;
     }
-    if (count != 1 || page >= image_.md_len || !valid_[page]) {
-      return blob.fault = "extent page " + std::to_string(page) + " is not valid", false;
+    if (count != 1 || at >= image_.md_len || !valid_[at]) {
+      return blob.fault = "extent page " + std::to_string(at) + " is not valid", false;
     }
-    const ByteView bytes(pages_[page]);
+    const ByteView bytes(page(at));
     const auto length = u32(bytes, 17);
     if (u32(bytes, 8) != 0 || bytes[16] != 6 || length < 4 || length % 4 != 0 || length > 4067 ||
         u32(bytes, 21) != group * 512) {
-      return blob.fault = "extent page " + std::to_string(page) + " has a wrong form", false;
+      return blob.fault = "extent page " + std::to_string(at) + " has a wrong form", false;
     }
-    blob.pages.push_back(page);
+    blob.pages.push_back(at);
     const std::uint64_t stored = (length - 4) / 4;
     const std::uint64_t first = group * 512;
     const std::uint64_t wanted =
@@ -257,16 +295,15 @@ LvsBlob Reader::blob(std::uint32_t root) {
   result.id = 1ULL << 32 | root;
   Table table;
   std::uint32_t sequence = 0;
-  for (std::uint32_t page = root; page != kNone; ++sequence) {
-    if (page >= image_.md_len || !valid_[page] || u64(pages_[page], 0) != result.id ||
-        u32(pages_[page], 8) != sequence ||
-        std::count(result.pages.begin(), result.pages.end(), page)) {
-      result.fault = "chain page " + std::to_string(page) + " is not valid";
+  for (std::uint32_t at = root; at != kNone; ++sequence) {
+    if (at >= image_.md_len || !valid_[at] || u64(page(at), 0) != result.id ||
+        u32(page(at), 8) != sequence || std::count(result.pages.begin(), result.pages.end(), at)) {
+      result.fault = "chain page " + std::to_string(at) + " is not valid";
       return result;
     }
-    result.pages.push_back(page);
-    if (!descriptors(result, table, pages_[page])) return result;
-    page = u32(pages_[page], 4088);
+    result.pages.push_back(at);
+    if (!descriptors(result, table, page(at))) return result;
+    at = u32(page(at), 4088);
   }
   result.chain_pages = result.pages.size();
   if (table.present && !extents(result, table)) return result;
@@ -280,78 +317,93 @@ LvsBlob Reader::blob(std::uint32_t root) {
   return result;
 }
 
+std::uint64_t Reader::count(const char* what, std::vector<Named> named) {
+  const auto name = [this](std::size_t blob) {
+    return blob == 0 ? std::string("the super blob") : image_.blobs[blob - 1].text("name");
+  };
+  std::ranges::sort(named);
+  std::uint64_t numbers = 0;
+  std::size_t owner = 0;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (i == 0 || named[i].number != named[i - 1].number) {
+      owner = named[i].blob;
+      ++numbers;
+      continue;
+    }
+    problem(std::string(what) + " " + std::to_string(named[i].number) + " belongs to '" +
+            name(owner) + "' and to '" + name(named[i].blob) + "'");
+  }
+  return numbers;
+}
+
 void Reader::account() {
-  std::map<std::uint64_t, std::string> clusters, pages;
-  auto take = [&](const LvsBlob& blob, const std::string& name) {
+  std::vector<Named> clusters, pages;
+  auto take = [&](const LvsBlob& blob, std::size_t number, const std::string& name) {
     if (!blob.fault.empty()) problem("'" + name + "' is faulted: " + blob.fault);
     for (const auto cluster : blob.clusters) {
-      if (cluster == 0) continue;
-      const auto [place, fresh] = clusters.emplace(cluster, name);
-      if (!fresh) {
-        problem("cluster " + std::to_string(cluster) + " belongs to '" + place->second +
-                "' and to '" + name + "'");
-      }
+      if (cluster != 0) clusters.push_back({cluster, number});
     }
-    for (const auto page : blob.pages) {
-      const auto [place, fresh] = pages.emplace(page, name);
-      if (!fresh) {
-        problem("metadata page " + std::to_string(page) + " belongs to '" + place->second +
-                "' and to '" + name + "'");
-      }
-    }
+    for (const auto page : blob.pages) pages.push_back({page, number});
   };
-  take(*super_blob_, "the super blob");
-  for (const auto& blob : image_.blobs) {
+  take(*super_blob_, 0, "the super blob");
+  for (std::size_t i = 0; i < image_.blobs.size(); ++i) {
+    const auto& blob = image_.blobs[i];
     const auto name = blob.text("name");
-    take(blob, name);
+    take(blob, i + 1, name);
     if (blob.fault.empty() && (name.empty() || blob.xattrs.at("name").size() > 64)) {
       problem("blob at page " + std::to_string(blob.id & 0xFFFFFFFF) + " has no proper name");
     }
     if (blob.fault.empty() && blob.text("uuid").size() != 36) problem("'" + name + "' has no uuid");
   }
-  image_.used_clusters = clusters.size();
-  image_.used_pages = pages.size();
+  image_.used_clusters = count("cluster", std::move(clusters));
+  image_.used_pages = count("metadata page", std::move(pages));
 }
 
-std::set<std::uint64_t> Reader::mask(std::uint8_t type, std::uint32_t start, std::uint32_t pages,
-                                     std::uint64_t bits) {
+std::vector<std::uint64_t> Reader::mask(std::uint8_t type, std::uint32_t start, std::uint32_t pages,
+                                        std::uint64_t bits) {
   std::vector<std::uint8_t> bytes(std::size_t{pages} * kPage);
   read_(std::uint64_t{start} * kPage, bytes);
-  std::set<std::uint64_t> set;
+  std::vector<std::uint64_t> set;
   if (bytes.size() < 5 + (bits + 7) / 8 || bytes[0] != type || u32(bytes, 1) != bits) {
     problem("mask " + std::to_string(type) + " has a wrong head");
     return set;
   }
-  for (std::uint64_t i = 0; i < (bytes.size() - 5) * 8; ++i) {
-    if (bytes[5 + i / 8] >> (i % 8) & 1) set.insert(i);
+  for (std::size_t i = 5; i < bytes.size(); ++i) {
+    if (bytes[i] == 0) continue;
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      if (bytes[i] >> bit & 1) set.push_back((i - 5) * 8 + bit);
+    }
   }
   return set;
 }
 
-void Reader::check_mask(const char* what, const std::set<std::uint64_t>& stored,
-                        const std::set<std::uint64_t>& reachable) {
+void Reader::check_mask(const char* what, const std::vector<std::uint64_t>& stored,
+                        std::vector<std::uint64_t> reachable) {
+  std::ranges::sort(reachable);
+  const auto twice = std::ranges::unique(reachable);
+  reachable.erase(twice.begin(), twice.end());
   if (stored == reachable) return;
   std::string text = std::string("mask of ") + what + " of a clean pool is wrong: at";
   std::vector<std::uint64_t> wrong;
-  std::set_symmetric_difference(stored.begin(), stored.end(), reachable.begin(), reachable.end(),
-                                std::back_inserter(wrong));
+  std::ranges::set_symmetric_difference(stored, reachable, std::back_inserter(wrong));
   for (const auto at : wrong) {
-    text += " " + std::to_string(at) + (stored.contains(at) ? "(set)" : "(clear)");
+    const bool set = std::ranges::binary_search(stored, at);
+    text += " " + std::to_string(at) + (set ? "(set)" : "(clear)");
   }
   problem(text);
 }
 
 void Reader::check_masks() {
-  std::set<std::uint64_t> pages, clusters, ids;
-  for (std::uint32_t i = 0; i < image_.md_clusters; ++i) clusters.insert(i);
+  std::vector<std::uint64_t> pages, clusters, ids;
+  for (std::uint32_t i = 0; i < image_.md_clusters; ++i) clusters.push_back(i);
   auto take = [&](const LvsBlob& blob) {
-    ids.insert(blob.id & 0xFFFFFFFF);
-    pages.insert(blob.pages.begin(), blob.pages.end());
-    clusters.insert(blob.clusters.begin(), blob.clusters.end());
+    ids.push_back(blob.id & 0xFFFFFFFF);
+    pages.insert(pages.end(), blob.pages.begin(), blob.pages.end());
+    clusters.insert(clusters.end(), blob.clusters.begin(), blob.clusters.end());
   };
   take(*super_blob_);
   for (const auto& blob : image_.blobs) take(blob);
-  clusters.insert(0);  // holes are 0, and so is the super block's cluster
+  clusters.push_back(0);  // holes are 0, and so is the super block's cluster
   const ByteView s(super_);
   check_mask("pages", mask(0, u32(s, 32), u32(s, 36), image_.md_len), pages);
   check_mask("clusters", mask(1, u32(s, 40), u32(s, 44), image_.total_clusters), clusters);
@@ -362,9 +414,9 @@ LvsImage Reader::run() {
   if (!super()) return std::move(image_);
   load_pages();
   if (image_.state == LvsImage::State::kDirty) restore_shadows();
-  for (std::uint32_t page = 0; page < image_.md_len; ++page) {
-    if (!is_root(page)) continue;
-    auto found = blob(page);
+  for (std::uint32_t at = 0; at < image_.md_len; ++at) {
+    if (!is_root(at)) continue;
+    auto found = blob(at);
     if (found.id == image_.super_blob) {
       super_blob_ = std::move(found);
     } else {
@@ -383,11 +435,16 @@ LvsImage Reader::run() {
   return std::move(image_);
 }
 
+std::string_view cut(const LvsBlob& blob, const std::string& key) {
+  const auto found = blob.xattrs.find(key);
+  if (found == blob.xattrs.end()) return {};
+  return std::string_view(found->second).substr(0, found->second.find('\0'));
+}
+
 }  // namespace
 
 std::string LvsBlob::text(const std::string& key) const {
-  const auto found = xattrs.find(key);
-  return found == xattrs.end() ? std::string() : found->second.substr(0, found->second.find('\0'));
+  return std::string(cut(*this, key));
 }
 
 std::uint64_t LvsBlob::allocated() const {
@@ -397,7 +454,7 @@ std::uint64_t LvsBlob::allocated() const {
 
 const LvsBlob* LvsImage::find(const std::string& text) const {
   const auto found = std::find_if(blobs.begin(), blobs.end(),
-                                  [&](const LvsBlob& blob) { return blob.text("uuid") == text; });
+                                  [&](const LvsBlob& blob) { return cut(blob, "uuid") == text; });
   return found == blobs.end() ? nullptr : &*found;
 }
 

@@ -8,9 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -30,9 +27,9 @@ class SectorOracle {
  public:
   SectorOracle() = default;
   SectorOracle(std::uint32_t replica, std::uint64_t sectors)
-      : replica_(replica), sectors_(sectors, {Entry{0, 1, false}}) {}
+      : replica_(replica), settled_(sectors, 0), newest_(sectors, kNone) {}
 
-  std::uint64_t sectors() const { return sectors_.size(); }
+  std::uint64_t sectors() const { return settled_.size(); }
   std::uint32_t replica() const { return replica_; }
 
   // A change of size: what is new is zeros, what is cut off is forgotten.
@@ -59,25 +56,34 @@ class SectorOracle {
   // The process was killed and nobody will answer what was in flight: it may have happened or not.
   // Nothing acknowledged is lost by that, and nothing became durable by it.
   void process_killed();
-  // One sector of a disk that rewrote history (tests of the oracle itself).
-  std::size_t history(std::uint64_t number) const { return sectors_[number].size(); }
+  // How many values a sector may have.
+  std::size_t history(std::uint64_t number) const;
 
  private:
+  // A value that is not settled yet. They form a list for each sector, newest first, in one array:
+  // tens of thousands of sectors, of which few have a history, must cost next to nothing.
   struct Entry {
-    Value value;
-    std::uint64_t acknowledged;  // 0: not (yet)
-    bool maybe;
+    Value value = 0;
+    std::uint32_t older = 0;         // index into entries_, or kNone
+    std::uint64_t acknowledged = 0;  // 0: not (yet)
     std::uint64_t token = 0;
+    bool maybe = false;
   };
-  using History = std::vector<Entry>;
-  std::string complain(std::uint64_t number, ByteView sector, const char* expected,
-                       const History& history) const;
-  std::optional<Value> match(std::uint64_t number, ByteView sector, const History& history,
-                             std::size_t from) const;
+  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
+  static constexpr std::uint32_t kListed = 0xFFFFFFFE;  // none, and the sector is in changed_
+  static bool empty(std::uint32_t newest) { return newest >= kListed; }
+
+  void add(std::uint64_t number, Entry entry);
+  // Gives back a list from this entry on.
+  void drop(std::uint32_t entry);
+  std::string complain(std::uint64_t number, ByteView sector, const char* expected) const;
 
   std::uint32_t replica_ = 0;
-  std::vector<History> sectors_;
-  std::set<std::uint64_t> unflushed_;  // sectors with more than one entry
+  std::vector<Value> settled_;         // the oldest value that each sector may have
+  std::vector<std::uint32_t> newest_;  // the first of each sector's list
+  std::vector<Entry> entries_;
+  std::uint32_t free_ = kNone;          // a list of unused entries
+  std::vector<std::uint64_t> changed_;  // sectors with a list, and some that had one
   std::uint64_t clock_ = 1;
 };
 

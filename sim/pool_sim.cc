@@ -1,6 +1,8 @@
 // Why this file exists: the life of the simulated node: start, work, lose power, start again.
 #include "sim/pool_sim.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
@@ -83,11 +85,7 @@ void PoolSim::configure() {
   disk_ = &env_->add_disk(kDisk, disk_options_);
 
   // A used disk: data of somebody else everywhere, so that nothing may be taken for zeros.
-  std::vector<std::uint8_t> old(disk_options_.size_bytes);
-  for (std::uint64_t i = 0; i < old.size() / kSector; ++i) {
-    fill_sector(MutableBytes(old).subspan(i * kSector, kSector), 0xFFFF, i, 1);
-  }
-  disk_->poke(0, old);
+  fill_disk(0);
   if (options_.strict) {
     const bool in_place =
         std::max(disk_options_.block_bytes, disk_options_.physical_block_bytes) >= 4096;
@@ -109,13 +107,22 @@ void PoolSim::fail(std::string text) {
   if (failure_.empty()) failure_ = std::move(text);
 }
 
-void PoolSim::note(const std::string& text) {
-  if (options_.verbose) {
-    std::printf("%10.3f ms  io %4llu  %s\n",
-                static_cast<double>(world_.reactor().read_clock() - core::kSecond) / 1e6,
-                static_cast<unsigned long long>(env_->io_count()), text.c_str());
-    std::fflush(stdout);
+void PoolSim::fill_disk(std::uint64_t from) {
+  std::array<std::uint8_t, 64U << 10> piece;
+  for (std::uint64_t at = from; at < disk_->size(); at += piece.size()) {
+    const auto part =
+        MutableBytes(piece).first(std::min<std::uint64_t>(piece.size(), disk_->size() - at));
+    for (std::uint64_t i = 0; i < part.size() / kSector; ++i)
+      fill_sector(part.subspan(i * kSector, kSector), 0xFFFF, (at - from) / kSector + i, 1);
+    disk_->poke(at, part);
   }
+}
+
+void PoolSim::tell(const std::string& text) {
+  std::printf("%10.3f ms  io %4llu  %s\n",
+              static_cast<double>(world_.reactor().read_clock() - core::kSecond) / 1e6,
+              static_cast<unsigned long long>(env_->io_count()), text.c_str());
+  std::fflush(stdout);
 }
 
 bool PoolSim::excused(std::uint64_t life) const {
@@ -144,7 +151,7 @@ PoolSimResult PoolSim::run() {
       const std::uint64_t most = world_.random().chance(25) ? 25 : workload_.operations * 6;
       cut_after(world_.random().between(1, most));
     }
-    note("generation " + std::to_string(generation));
+    note("generation ", generation);
     world_.run(live(generation));
     disk_->clear_faults();
     if (!env_->powered()) {
@@ -362,8 +369,7 @@ core::Task<void> PoolSim::wind_down(bool last) {
     const auto models = models_;
     if (const auto model = pick_model()) co_await flush(model);  // frees what waits for a barrier
     if (stopped()) co_return;
-    check_image(false);
-    check_accounting();
+    check_accounting(check_image(false));
     for (const auto& model : models) {
       if (model->stage == Stage::kLive && !stopped()) co_await check_content(model, false);
     }

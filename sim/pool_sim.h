@@ -15,9 +15,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
 #include "core/sync.h"
@@ -109,7 +111,17 @@ class PoolSim {
   core::Task<void> wind_down(bool last);
   core::Task<void> reload();
   void fail(std::string text);
-  void note(const std::string& text);
+  // Tells the story, to those who want to hear it.
+  template <class... Parts>
+  void note(const Parts&... parts) {
+    if (!options_.verbose) return;
+    std::ostringstream text;
+    (text << ... << parts);
+    tell(text.str());
+  }
+  void tell(const std::string& text);
+  // Somebody's old data, from this byte of the disk to its end.
+  void fill_disk(std::uint64_t from);
   bool stopped() const { return !failure_.empty() || !env_->powered(); }
   // An error that the simulation caused itself: power, injected fault, unload in between.
   bool excused(std::uint64_t life) const;
@@ -130,7 +142,9 @@ class PoolSim {
   void settle(Model& model, const Result<void>& result, std::uint64_t life, const char* what);
 
   // --- pool_sim_check.cc: what must be true
-  void check_image(bool after_cut);
+  LvsImage read_image() const;
+  // The image that it judged.
+  LvsImage check_image(bool after_cut);
   core::Task<void> check_survivors();
   core::Task<void> check_content(std::shared_ptr<Model> model, bool survivors);
   core::Task<void> check_around_bad_sectors(std::shared_ptr<Model> model, std::uint64_t at,
@@ -139,7 +153,7 @@ class PoolSim {
   void decide_existence(Model& model, bool exists);
   static void decide_size(Model& model, std::uint64_t size_bytes);
   void check_attributes(Model& model, const storage::Replica& replica);
-  void check_accounting();
+  void check_accounting(const LvsImage& image);
 
   PoolSimOptions options_;
   const Workload& workload_;
@@ -165,6 +179,7 @@ class PoolSim {
   std::uint64_t life_ = 0;               // counts loads; an operation of an older life is excused
   std::uint32_t next_value_ = 1, next_replica_ = 1;
   std::uint64_t capacity_bytes_ = 0;  // acknowledged: the pool never has less
+  core::Buffer content_;              // what check_content() reads into
   std::string failure_;
   PoolSimResult result_;
 };

@@ -17,12 +17,19 @@ std::string without_nuls(std::string text) {
 
 }  // namespace
 
-void PoolSim::check_image(bool after_cut) {
-  const auto image = read_lvs(
-      [this](std::uint64_t at, MutableBytes into) { disk_->peek(at, into); }, disk_->size());
+LvsImage PoolSim::read_image() const {
+  return read_lvs([this](std::uint64_t at, MutableBytes into) { disk_->peek(at, into); },
+                  disk_->size());
+}
+
+LvsImage PoolSim::check_image(bool after_cut) {
+  if (!pool_acknowledged_) return {};
+  auto image = read_image();
   const std::string when = after_cut ? "image after the cut: " : "image: ";
-  if (!pool_acknowledged_) return;
-  if (image.state == LvsImage::State::kAbsent) return fail(when + "there is no pool");
+  if (image.state == LvsImage::State::kAbsent) {
+    fail(when + "there is no pool");
+    return image;
+  }
   for (const auto& problem : image.problems) fail(when + problem);
   if (clean_expected_ && image.state != LvsImage::State::kClean) {
     fail(when + "an unloaded pool is not clean");
@@ -33,13 +40,14 @@ void PoolSim::check_image(bool after_cut) {
       fail(when + model->name + " is missing");
     if (model->stage == Stage::kGone && blob) fail(when + model->name + " is back");
   }
+  return image;
 }
 
 // After every start: lists first, then every byte of every replica.
 core::Task<void> PoolSim::check_survivors() {
   check_existence();
   if (stopped()) co_return;
-  check_accounting();
+  check_accounting(read_image());
   const auto models = models_;
   for (const auto& model : models) {
     if (stopped()) co_return;
@@ -102,9 +110,7 @@ void PoolSim::check_attributes(Model& model, const storage::Replica& replica) {
   }
 }
 
-void PoolSim::check_accounting() {
-  const auto image = read_lvs(
-      [this](std::uint64_t at, MutableBytes into) { disk_->peek(at, into); }, disk_->size());
+void PoolSim::check_accounting(const LvsImage& image) {
   const auto info = pool_->info();
   const auto expect = [this](std::uint64_t got, std::uint64_t want, const std::string& what) {
     if (got != want) {
@@ -134,9 +140,9 @@ core::Task<void> PoolSim::check_content(std::shared_ptr<Model> model, bool survi
   const auto replica = pool_->find(model->uuid);
   if (!replica) co_return;
   constexpr std::uint64_t kPiece = 1U << 20;
-  core::Buffer buffer(kPiece);
+  if (content_.size() == 0) content_ = core::Buffer(kPiece);
   for (std::uint64_t at = 0; at < model->size_bytes; at += kPiece) {
-    const auto part = buffer.bytes().first(std::min(kPiece, model->size_bytes - at));
+    const auto part = content_.bytes().first(std::min(kPiece, model->size_bytes - at));
     const auto result = co_await replica->read(at, part);
     if (stopped()) co_return;
     if (!result && latent_) {

@@ -131,7 +131,7 @@ core::Task<void> PoolSim::create() {
   }
   models_.push_back(model);
   const auto life = life_;
-  note("create " + model->name + (model->thin ? " thin " : " thick ") + std::to_string(asked));
+  note("create ", model->name, model->thin ? " thin " : " thick ", asked);
   const auto replica = co_await pool_->create_replica(options);
   if (!env_->powered()) co_return;  // it stays kCreating: may or may not exist
   if (replica) {
@@ -154,7 +154,7 @@ core::Task<void> PoolSim::destroy(std::shared_ptr<Model> model) {
   model->managing = true;
   model->stage = Stage::kDestroying;
   const auto life = life_;
-  note("destroy " + model->name);
+  note("destroy ", model->name);
   const auto result = co_await pool_->destroy_replica(model->uuid);
   model->managing = false;
   if (result && env_->powered()) {
@@ -176,7 +176,7 @@ core::Task<void> PoolSim::set_attribute(std::shared_ptr<Model> model) {
   if (values.empty()) values.emplace_back();
   values.push_back(value);
   const auto life = life_;
-  note("attribute " + key + " of " + model->name + ", " + std::to_string(value.size()) + " bytes");
+  note("attribute ", key, " of ", model->name, ", ", value.size(), " bytes");
   const auto result = co_await pool_->set_attribute(model->uuid, key, value + '\0');
   model->managing = false;
   if (!env_->powered()) co_return;
@@ -211,8 +211,7 @@ core::Task<void> PoolSim::resize(std::shared_ptr<Model> model) {
   model->sizes = {before, wanted};
   model->size_bytes = std::min(before, wanted);
   const auto life = life_;
-  note("resize " + model->name + " from " + std::to_string(before) + " to " +
-       std::to_string(wanted));
+  note("resize ", model->name, " from ", before, " to ", wanted);
   const auto result = co_await pool_->resize_replica(model->uuid, wanted);
   model->managing = false;
   if (!env_->powered()) co_return;  // it has one size or the other
@@ -235,12 +234,9 @@ core::Task<void> PoolSim::grow() {
   if (size >= 2 * disk_options_.size_bytes) co_return;
   const std::uint64_t grown = size + world_.random().between(1, 64) * 16384;
   disk_->grow(grown);
-  std::vector<std::uint8_t> old(grown - size);
-  for (std::uint64_t i = 0; i < old.size() / kSector; ++i)
-    fill_sector(MutableBytes(old).subspan(i * kSector, kSector), 0xFFFF, i, 1);
-  disk_->poke(size, old);
+  fill_disk(size);
   const auto life = life_;
-  note("grow the disk to " + std::to_string(grown));
+  note("grow the disk to ", grown);
   auto result = co_await device_->rescan();
   if (result) result = co_await pool_->grow();
   if (!env_->powered()) co_return;
@@ -268,8 +264,7 @@ core::Task<void> PoolSim::change(std::shared_ptr<Model> model, Change kind) {
                 value);
   }
   const char* what = kind == Change::kWrite ? "write" : kind == Change::kZeroes ? "zero" : "unmap";
-  note(std::string(what) + " " + std::to_string(value) + " to " + model->name + " sectors " +
-       std::to_string(range->first) + "+" + std::to_string(range->count));
+  note(what, " ", value, " to ", model->name, " sectors ", range->first, "+", range->count);
   const auto life = life_;
   const auto change =
       model->oracle.begin(range->first, range->count, value, kind == Change::kUnmap);
@@ -313,7 +308,7 @@ core::Task<void> PoolSim::flush(std::shared_ptr<Model> model) {
   const auto begun = model->oracle.flush_begins();
   const auto result = co_await replica->flush();
   ++result_.flushes;
-  note("flushed " + model->name);
+  note("flushed ", model->name);
   if (result && env_->powered()) {
     model->oracle.flush_ended(begun);
     model->tentative = false;

@@ -305,8 +305,7 @@ std::vector<std::uint8_t> SimDisk::image() const {
 
 void SimDisk::poke(std::uint64_t offset, ByteView from) {
   CAPSTAN_ASSERT(offset + from.size() <= media_.size());
-  media_.apply(SimChange{SimChange::Kind::kWrite, offset, from.size(), {from.begin(), from.end()}});
-  media_.sync_to(media_.last_change());
+  media_.put(offset, from);
 }
 
 void SimDisk::power_failed(SimPower::Cut cut) {

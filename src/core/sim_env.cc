@@ -16,7 +16,8 @@ constexpr std::uint64_t kTracePower = 200;
 }  // namespace
 
 void SimReactor::after(Nanos delay, std::move_only_function<void()> work) {
-  events_.emplace(std::pair(clock_ + delay, sequence_++), std::move(work));
+  events_.emplace_back(clock_ + delay, sequence_++, std::move(work));
+  std::push_heap(events_.begin(), events_.end());
 }
 
 void SimReactor::wait(bool block, Nanos deadline) {
@@ -28,15 +29,17 @@ void SimReactor::wait(bool block, Nanos deadline) {
                  stderr);
       std::abort();
     }
-    Nanos next = events_.empty() ? deadline : events_.begin()->first.first;
+    Nanos next = events_.empty() ? deadline : events_.front().at;
     if (deadline != 0) next = std::min(next, deadline);
     clock_ = std::max(clock_, next);
     ++counters_.sleeps;
   }
   set_now(clock_);
-  if (events_.empty() || events_.begin()->first.first > clock_) return;
-  auto event = events_.extract(events_.begin());
-  event.mapped()();
+  if (events_.empty() || events_.front().at > clock_) return;
+  std::pop_heap(events_.begin(), events_.end());
+  auto work = std::move(events_.back().work);
+  events_.pop_back();
+  work();
 }
 
 SimWorld::SimWorld(std::uint64_t seed)

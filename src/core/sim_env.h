@@ -21,6 +21,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/env.h"
 #include "core/reactor.h"
@@ -61,7 +62,16 @@ class SimReactor final : public Reactor {
  private:
   Nanos clock_ = kSecond;
   std::uint64_t sequence_ = 0;
-  std::map<std::pair<Nanos, std::uint64_t>, std::move_only_function<void()>> events_;
+  struct Event {
+    Nanos at;
+    std::uint64_t sequence;
+    std::move_only_function<void()> work;
+    // Of two, whether this one comes later: the heap's front is the next.
+    bool operator<(const Event& other) const {
+      return at != other.at ? at > other.at : sequence > other.sequence;
+    }
+  };
+  std::vector<Event> events_;  // a heap
 };
 
 class SimWorld {

@@ -12,15 +12,15 @@ constexpr std::size_t kPendingMax = 8192;  // older changes reach the medium by 
 }
 
 void SparseBytes::read(std::uint64_t offset, MutableBytes into) const {
-  while (!into.empty()) {
+  for (auto page = pages_.lower_bound(offset / kPage); !into.empty();) {
     const std::uint64_t in_page = offset % kPage;
     const auto part =
         static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, into.size()));
-    const auto page = pages_.find(offset / kPage);
-    if (page == pages_.end()) {
+    if (page == pages_.end() || page->first != offset / kPage) {
       std::memset(into.data(), 0, part);
     } else {
       std::memcpy(into.data(), page->second->data() + in_page, part);
+      ++page;
     }
     offset += part;
     into = into.subspan(part);
@@ -33,11 +33,17 @@ void SparseBytes::write(std::uint64_t offset, ByteView from) {
     const auto part =
         static_cast<std::size_t>(std::min<std::uint64_t>(kPage - in_page, from.size()));
     auto& page = pages_[offset / kPage];
-    if (!page) page = std::make_unique<Page>(Page{});
+    if (!page) page = part == kPage ? std::make_unique_for_overwrite<Page>() : new_page();
     std::memcpy(page->data() + in_page, from.data(), part);
     offset += part;
     from = from.subspan(part);
   }
+}
+
+std::unique_ptr<SparseBytes::Page> SparseBytes::new_page() {
+  auto page = std::make_unique_for_overwrite<Page>();
+  page->fill(0);
+  return page;
 }
 
 void SparseBytes::zero(std::uint64_t offset, std::uint64_t length) {
@@ -119,6 +125,16 @@ void SimMedia::apply(SimChange change) {
   } else if (pending_.size() > kPendingMax) {
     sync_to(first_pending_ + kPendingMax / 2);
   }
+}
+
+void SimMedia::put(std::uint64_t offset, ByteView bytes) {
+  sync_to(last_change());
+  const std::uint64_t old_size = size_;
+  current_.write(offset, bytes);
+  durable_.write(offset, bytes);
+  size_ = std::max(size_, offset + bytes.size());
+  durable_size_ = std::max(durable_size_, size_);
+  update_mirrors({SimChange::Kind::kWrite, offset, bytes.size(), {}}, old_size);
 }
 
 void SimMedia::sync_to(std::uint64_t change) {

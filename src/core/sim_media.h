@@ -31,8 +31,9 @@ class SparseBytes {
   std::size_t resident_bytes() const { return pages_.size() * kPage; }
 
  private:
-  static constexpr std::uint64_t kPage = 4096;
+  static constexpr std::uint64_t kPage = 16384;
   using Page = std::array<std::uint8_t, kPage>;
+  static std::unique_ptr<Page> new_page();
   std::map<std::uint64_t, std::unique_ptr<Page>> pages_;
 };
 
@@ -60,6 +61,8 @@ class SimMedia {
 
   // A completed change.
   void apply(SimChange change);
+  // Content that was always there; everything before it becomes durable.
+  void put(std::uint64_t offset, ByteView bytes);
   // `mirror` shows the current content up to its own size from here on, until it is removed.
   void add_mirror(MutableBytes mirror);
   void remove_mirror(const std::uint8_t* data);

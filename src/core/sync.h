@@ -48,7 +48,8 @@ class Event {
 };
 
 // A readers-writer lock, FIFO between both kinds. lock() / lock_shared() are awaited and give a
-// Guard; try_lock() gives one or nothing.
+// Guard; try_lock() and try_lock_shared() give one or nothing. Who waits is linked through the
+// frames that wait, so a lock costs 32 bytes and no allocation.
 class SharedMutex {
  public:
   class Guard {
@@ -76,30 +77,35 @@ class SharedMutex {
     bool shared_ = false;
   };
 
-  ~SharedMutex() { CAPSTAN_ASSERT(waiters_.empty() && readers_ == 0 && !writer_); }
+  SharedMutex() = default;
+  ~SharedMutex() { CAPSTAN_ASSERT(!first_ && readers_ == 0 && !writer_); }
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
 
   struct Acquire {
     SharedMutex& mutex;
     bool shared;
-    bool await_ready() const { return mutex.waiters_.empty() && mutex.take(shared); }
+    Suspended suspended = {};
+    Acquire* next = nullptr;
+    bool await_ready() const { return !mutex.first_ && mutex.take(shared); }
     void await_suspend(std::coroutine_handle<> handle) {
-      mutex.waiters_.push_back({handle, shared});
+      suspended = Suspended(handle);
+      (mutex.first_ ? mutex.last_->next : mutex.first_) = this;
+      mutex.last_ = this;
     }
     Guard await_resume() const { return Guard(&mutex, shared); }
   };
   Acquire lock() { return {*this, false}; }
   Acquire lock_shared() { return {*this, true}; }
-  std::optional<Guard> try_lock() {
-    if (!waiters_.empty() || !take(false)) return std::nullopt;
-    return Guard(this, false);
-  }
+  std::optional<Guard> try_lock() { return attempt(false); }
+  std::optional<Guard> try_lock_shared() { return attempt(true); }
   bool busy() const { return writer_ || readers_ != 0; }
 
  private:
-  struct Waiter {
-    Suspended suspended;
-    bool shared;
-  };
+  std::optional<Guard> attempt(bool shared) {
+    if (first_ || !take(shared)) return std::nullopt;
+    return Guard(this, shared);
+  }
   bool take(bool shared) {
     if (writer_ || (!shared && readers_ != 0)) return false;
     shared ? void(++readers_) : void(writer_ = true);
@@ -107,14 +113,16 @@ class SharedMutex {
   }
   void unlock(bool shared) {
     shared ? void(--readers_) : void(writer_ = false);
-    while (!waiters_.empty() && take(waiters_.front().shared)) {
-      Reactor::current()->make_ready(waiters_.front().suspended);
-      waiters_.pop_front();
+    while (first_ && take(first_->shared)) {
+      const Acquire* woken = first_;
+      first_ = woken->next;  // before the frame that it stands in goes on
+      Reactor::current()->make_ready(woken->suspended);
     }
   }
   std::size_t readers_ = 0;
   bool writer_ = false;
-  std::deque<Waiter> waiters_;
+  Acquire* first_ = nullptr;  // the longest waiting, and from there on by age
+  Acquire* last_ = nullptr;   // meaningless while nobody waits
 };
 
 // A plain lock is a SharedMutex of which only lock() is used.

@@ -140,6 +140,7 @@ class UringFile final : public File {
       UringOp op;
       const auto length = static_cast<unsigned>(std::min(into.size() - done, kMaxTransfer));
       io_uring_prep_read(ring().prepare(op), fd_, into.data() + done, length, offset + done);
+      ring().hand_over();
       const int rc = co_await op;
       if (rc == -EINTR || rc == -EAGAIN) continue;
       if (rc < 0) co_return fail_errno(-rc, "read '" + path_ + "'");
@@ -155,6 +156,7 @@ class UringFile final : public File {
       UringOp op;
       const auto length = static_cast<unsigned>(std::min(from.size() - done, kMaxTransfer));
       io_uring_prep_write(ring().prepare(op), fd_, from.data() + done, length, offset + done);
+      ring().hand_over();
       const int rc = co_await op;
       if (rc == -EINTR || rc == -EAGAIN) continue;
       if (rc < 0) co_return fail_errno(-rc, "write '" + path_ + "'");

@@ -23,6 +23,8 @@ constexpr unsigned kRetryEvery = 64;             // then re-try one wait in 64
 constexpr unsigned kCheckEvery = 64;             // spins between looks at context switches
 constexpr long kPreemptedLimit = 16;             // that many since the last look: core is shared
 constexpr unsigned kPauseWaits = 4096;
+// More than two at a time are held back by the kernel until the last of them is prepared.
+constexpr unsigned kHandOver = 2;
 
 std::unexpected<Error> refused(int err) {
   return fail(Code::kFailedPrecondition,
@@ -121,6 +123,10 @@ io_uring_sqe* UringReactor::prepare(UringOp& op) {
   // The caller fills the entry next; io_uring_prep_* leaves user_data alone.
   sqe->user_data = reinterpret_cast<std::uint64_t>(&op);
   return sqe;
+}
+
+void UringReactor::hand_over() {
+  if (io_uring_sq_ready(&ring_) >= kHandOver) io_uring_submit(&ring_);
 }
 
 void UringReactor::request_cancel(UringOp& op) {

@@ -50,6 +50,10 @@ class UringReactor final : public Reactor {
 
   // An empty submission entry that completes `op`. Owner thread only.
   io_uring_sqe* prepare(UringOp& op);
+  // After filling an entry for a disk: gives the kernel what has gathered once it is a few. At the
+  // end of the turn it would get all of it anyway, but a disk that has answered everything at once
+  // would stand still until then.
+  void hand_over();
   // Asks the kernel to end `op` early; it still completes through its await.
   void request_cancel(UringOp& op);
 

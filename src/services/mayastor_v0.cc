@@ -115,7 +115,7 @@ S::Answer<v0::Null> S::destroy_pool(rpc::Call&, const v0::DestroyPoolRequest& re
 }
 
 S::Answer<v0::ListPoolsReply> S::list_pools(rpc::Call&, const Null&) {
-  const auto guard = co_await engine_.pool_calls().lock();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v0::ListPoolsReply reply;
   for (const auto& [name, loaded] : engine_.pools()) *reply.add_pools() = message(loaded);
   co_return reply;
@@ -186,7 +186,7 @@ S::Answer<v0::Null> S::destroy_replica(rpc::Call&, const v0::DestroyReplicaReque
 }
 
 S::Answer<v0::ListReplicasReply> S::list_replicas(rpc::Call&, const Null&) {
-  const auto guard = co_await engine_.replica_calls().lock_shared();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v0::ListReplicasReply reply;
   for_all(engine_, [&](const storage::Replica& replica) {
     *reply.add_replicas() = message(engine_.shares(), replica);
@@ -195,7 +195,7 @@ S::Answer<v0::ListReplicasReply> S::list_replicas(rpc::Call&, const Null&) {
 }
 
 S::Answer<v0::ListReplicasReplyV2> S::list_replicas_v2(rpc::Call&, const Null&) {
-  const auto guard = co_await engine_.replica_calls().lock_shared();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v0::ListReplicasReplyV2 reply;
   for_all(engine_, [&](const storage::Replica& replica) {
     *reply.add_replicas() = message_v2(engine_.shares(), replica);
@@ -204,7 +204,7 @@ S::Answer<v0::ListReplicasReplyV2> S::list_replicas_v2(rpc::Call&, const Null&) 
 }
 
 S::Answer<v0::StatReplicasReply> S::stat_replicas(rpc::Call&, const Null&) {
-  const auto guard = co_await engine_.replica_calls().lock_shared();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v0::StatReplicasReply reply;
   for (const auto& [name, loaded] : engine_.pools()) {
     for (const auto& replica : loaded.pool->replicas()) {

@@ -39,7 +39,7 @@ std::string trouble_of(const storage::Pool& pool) {
   }
   if (health.state == storage::PoolHealth::State::kDegraded) {
     return "degraded: " + std::to_string(health.io_errors) +
-           " failed reads or writes, the first: " + health.reason +
+           " failed reads or writes; it began with: " + health.reason +
            "; check the disk, then export and import the pool";
   }
   constexpr std::size_t kShown = 8;

@@ -84,6 +84,96 @@ class PoolHealthTest : public ServicesTest, public EventBus::Listener {
     return call<Pool>("mayastor.v1.PoolRpc/ImportPool", again);
   }
 
+  // A call beside others.
+  template <class Response, class Request>
+  static core::Task<void> ask(PoolHealthTest* self, std::string operation, Request request,
+                              Response* response) {
+    rpc::Call call;
+    const auto* entry = self->node_->directory.find(operation);
+    EXPECT_NE(entry, nullptr) << operation;
+    if (!entry) co_return;
+    const auto done = co_await self->node_->directory.run(*entry, call, request, *response);
+    EXPECT_TRUE(done) << operation << ": " << text_of(done);
+  }
+  static core::Task<void> write(storage::Replica* replica, bool* done) {
+    const std::vector<std::uint8_t> block(4096, 8);
+    *done = (co_await replica->write(0, block)).has_value();
+  }
+  static void hold(storage::ErrorInjectingDevice& device) {
+    device.inject({.kinds = {}, .action = storage::InjectedFault::Action::kHold});
+  }
+  static void release(storage::ErrorInjectingDevice& device) {
+    device.clear();
+    device.resume_held();
+  }
+  static core::Task<void> while_stalled(PoolHealthTest* self, bool* ended) {
+    auto& device = *self->device_;
+    auto& other =
+        dynamic_cast<storage::ErrorInjectingDevice&>(*self->node_->engine.devices().find("EE_m1"));
+    hold(device);
+    hold(other);
+    core::Scope scope;
+    bool written = false;
+    Replica replica;
+    Pool pool;
+    scope.spawn(write(self->replica_.get(), &written));
+    v1::CreateReplicaRequest second;
+    second.set_name("r2");
+    second.set_uuid(Uuid::from_name("r2").text());
+    second.set_pooluuid("p");
+    second.set_size(kMiB);
+    scope.spawn(ask(self, "mayastor.v1.ReplicaRpc/CreateReplica", second, &replica));
+    v1::CreatePoolRequest create;
+    create.set_name("q");
+    create.add_disks("bdev:///EE_m1");
+    scope.spawn(ask(self, "mayastor.v1.PoolRpc/CreatePool", create, &pool));
+    (void)co_await core::sleep_for(9 * core::kSecond);
+    EXPECT_GE(device.held(), 1U);
+    EXPECT_GE(other.held(), 1U);
+    EXPECT_TRUE(self->seen_.empty());
+    (void)co_await core::sleep_for(2 * core::kSecond);
+    EXPECT_EQ(self->seen_, std::vector<std::string>{"degraded"});
+    co_await look(self);
+    EXPECT_FALSE(written);
+    release(device);
+    release(other);
+    co_await scope.join();
+    EXPECT_TRUE(written);
+    EXPECT_EQ(replica.name(), "r2");
+    EXPECT_EQ(pool.name(), "q");
+    EXPECT_EQ(self->seen_.size(), 1U);
+    *ended = true;
+  }
+  // Everything that only looks.
+  static core::Task<void> look(PoolHealthTest* self) {
+    v1::ListPoolsResponse pools;
+    co_await ask(self, "mayastor.v1.PoolRpc/ListPools", v1::ListPoolOptions(), &pools);
+    EXPECT_EQ(pools.pools_size(), 1);
+    EXPECT_EQ(pools.pools(0).state(), v1::POOL_DEGRADED);
+    v1::ListReplicasResponse replicas;
+    co_await ask(self, "mayastor.v1.ReplicaRpc/ListReplicas", v1::ListReplicaOptions(), &replicas);
+    EXPECT_EQ(replicas.replicas_size(), 1);
+    ::mayastor::ListPoolsReply old_pools;
+    co_await ask(self, "mayastor.Mayastor/ListPools", ::mayastor::Null(), &old_pools);
+    EXPECT_EQ(old_pools.pools_size(), 1);
+    ::mayastor::ListReplicasReply old_replicas;
+    co_await ask(self, "mayastor.Mayastor/ListReplicas", ::mayastor::Null(), &old_replicas);
+    EXPECT_EQ(old_replicas.replicas_size(), 1);
+    v1::PoolIoStatsResponse pool_stats;
+    co_await ask(self, "mayastor.v1.StatsRpc/GetPoolIoStats", v1::ListStatsOption(), &pool_stats);
+    EXPECT_EQ(pool_stats.stats_size(), 1);
+    v1::ReplicaIoStatsResponse stats;
+    co_await ask(self, "mayastor.v1.StatsRpc/GetReplicaIoStats", v1::ListStatsOption(), &stats);
+    EXPECT_EQ(stats.stats_size(), 1);
+    node::v1::Health health;
+    co_await ask(self, "capstan.node.v1.NodeRpc/GetHealth", node::v1::GetHealthRequest(), &health);
+    const auto part = std::ranges::find(health.parts(), "pool p", &node::v1::Health::Part::name);
+    EXPECT_TRUE(part != health.parts().end() &&
+                part->detail().find("has not answered a request for 10 s") != std::string::npos);
+    spdk::Lvstores stores;
+    co_await ask(self, "spdk.Lvol/GetLvstores", spdk::LvstoreSelector(), &stores);
+  }
+
   std::shared_ptr<storage::Replica> replica_;
   std::shared_ptr<storage::ErrorInjectingDevice> device_;
   std::vector<std::string> seen_;
@@ -119,6 +209,21 @@ TEST_F(PoolHealthTest, AFailingDeviceIsToldEverywhereAtOnce) {
   replica_ = node_->engine.find_replica_named("r").replica;
   ASSERT_TRUE(run(replica_->read(0, block)));
   EXPECT_EQ(block, std::vector<std::uint8_t>(4096, 7));
+}
+
+// Its requests and two changes wait; the pool says so, and nothing that only looks waits with them.
+TEST_F(PoolHealthTest, WhatIsListedAnswersWhileADeviceDoesNot) {
+  spdk::MallocCreateRequest memory;
+  memory.set_name("m1");
+  memory.set_num_blocks(64 * kMiB / 512);
+  memory.set_block_size(512);
+  ASSERT_TRUE(call<spdk::BdevName>("spdk.BdevModules/MallocCreate", memory));
+  spdk::ErrorCreateRequest other;
+  other.set_base_name("m1");
+  ASSERT_TRUE(call<google::protobuf::Empty>("spdk.BdevModules/ErrorCreate", other));
+  bool ended = false;
+  world_.run(while_stalled(this, &ended));
+  EXPECT_TRUE(ended);
 }
 
 TEST_F(PoolHealthTest, ADeviceTakenAwayFaultsThePoolOnIt) {

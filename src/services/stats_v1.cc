@@ -50,7 +50,7 @@ v1::ReplicaIoStats replica_io_stats(storage::Replica& replica) {
 
 core::Task<Result<v1::PoolIoStatsResponse>> StatsServiceV1::pools(rpc::Call&,
                                                                   const Request& request) {
-  const auto guard = co_await engine_.pool_calls().lock_shared();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v1::PoolIoStatsResponse out;
   for (const auto& [name, loaded] : engine_.pools()) {
     if (request.has_name() && request.name() != name) continue;
@@ -68,7 +68,7 @@ core::Task<Result<v1::NexusIoStatsResponse>> StatsServiceV1::nexuses(rpc::Call&,
 
 core::Task<Result<v1::ReplicaIoStatsResponse>> StatsServiceV1::replicas(rpc::Call&,
                                                                         const Request& request) {
-  const auto guard = co_await engine_.replica_calls().lock_shared();
+  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   v1::ReplicaIoStatsResponse out;
   for (const auto& [pool, loaded] : engine_.pools()) {
     for (const auto& replica : loaded.pool->replicas()) {
@@ -80,8 +80,6 @@ core::Task<Result<v1::ReplicaIoStatsResponse>> StatsServiceV1::replicas(rpc::Cal
 }
 
 core::Task<Result<StatsServiceV1::Empty>> StatsServiceV1::reset(rpc::Call&, const Empty&) {
-  const auto pools = co_await engine_.pool_calls().lock_shared();
-  const auto replicas = co_await engine_.replica_calls().lock_shared();
   for (const auto* entry : engine_.devices().list()) entry->device->stats() = {};
   co_return Empty();
 }

@@ -20,7 +20,11 @@ core::Task<Result<void>> Barrier::pass() {
     running_ = true;
     const std::uint64_t number = ++started_;
     auto actions = std::exchange(actions_, {});
-    auto flushed = co_await device_.flush();
+    Result<void> flushed;
+    {
+      const RequestWatch::Entry watched(watch_);
+      flushed = co_await device_.flush();
+    }
     running_ = false;
     finished_ = number;
     if (!flushed)

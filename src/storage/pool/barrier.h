@@ -12,12 +12,13 @@
 #include "core/sync.h"
 #include "core/task.h"
 #include "storage/device/device.h"
+#include "storage/pool/request_watch.h"
 
 namespace capstan::storage::lvs {
 
 class Barrier {
  public:
-  explicit Barrier(Device& device) : device_(device) {}
+  Barrier(Device& device, RequestWatch& watch) : device_(device), watch_(watch) {}
 
   // Everything completed before this call is on stable storage afterwards.
   core::Task<Result<void>> pass();
@@ -30,6 +31,7 @@ class Barrier {
 
  private:
   Device& device_;
+  RequestWatch& watch_;
   std::uint64_t started_ = 0, finished_ = 0;
   bool running_ = false;
   core::Event changed_;

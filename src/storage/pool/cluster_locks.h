@@ -7,7 +7,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -54,6 +54,14 @@ class ClusterLocks {
     core::SharedMutex::Guard held_;
   };
 
+  // At once or not at all: what nearly every request gets, without a coroutine of its own.
+  std::optional<Guard> try_lock_shared(std::uint64_t index) {
+    Entry& entry = join(index);
+    auto held = entry.mutex.try_lock_shared();
+    if (held) return Guard(this, index, *std::move(held));
+    leave(index);
+    return std::nullopt;
+  }
   core::Task<Guard> lock_shared(std::uint64_t index) {
     Entry& entry = join(index);
     core::SharedMutex::Guard held = co_await entry.mutex.lock_shared();
@@ -67,16 +75,15 @@ class ClusterLocks {
 
  private:
   Entry& join(std::uint64_t index) {
-    auto& slot = entries_[index];
-    if (!slot) slot = std::make_unique<Entry>();
-    ++slot->users;
-    return *slot;
+    Entry& entry = entries_[index];
+    ++entry.users;
+    return entry;
   }
   void leave(std::uint64_t index) {
     auto found = entries_.find(index);
-    if (--found->second->users == 0) entries_.erase(found);
+    if (--found->second.users == 0) entries_.erase(found);
   }
-  std::unordered_map<std::uint64_t, std::unique_ptr<Entry>> entries_;
+  std::unordered_map<std::uint64_t, Entry> entries_;  // references stay valid
 };
 
 }  // namespace capstan::storage::lvs

@@ -1,7 +1,8 @@
 // Why this file exists: what a pool makes of a device that fails: data that cannot be read or
-// written degrades it, metadata that cannot be written or a device that is gone faults it, and
-// whoever asked to be told is told once for each, at the moment of the failure. Whatever was
-// acknowledged is there again after the pool was loaded anew.
+// written degrades it, and so does one that does not answer; metadata that cannot be written or a
+// device that is gone faults it. Whoever asked to be told is told once for each, at the moment of
+// the failure. Whatever was acknowledged is there again after the pool was loaded anew.
+#include "core/scope.h"
 #include "storage/device/error_device.h"
 #include "storage/pool/pool_test_support.h"
 
@@ -27,11 +28,12 @@ class Health : public PoolTest {
   }
   State state() const { return pool_->info().health.state; }
   // Exported and imported again, the device working.
-  void load_again() {
+  void load_again() { load_again(inner_); }
+  void load_again(std::shared_ptr<Device> device) {
     failing_->clear();
     replica_ = nullptr;
     expect_ok(run(pool_->unload()));
-    pool_ = must_load(inner_);
+    pool_ = must_load(std::move(device));
     ASSERT_NE(pool_, nullptr);
     EXPECT_EQ(state(), State::kOnline);
     EXPECT_TRUE(pool_->faulted().empty());
@@ -42,6 +44,58 @@ class Health : public PoolTest {
   void TearDown() override {
     replica_ = nullptr;
     expect_sound(std::move(pool_));
+  }
+  static core::Task<void> request(Health* self, IoKind kind, bool* answered) {
+    Bytes bytes(4096, 7);
+    auto result = kind == IoKind::kRead    ? co_await self->replica_->read(0, bytes)
+                  : kind == IoKind::kWrite ? co_await self->replica_->write(kMiB * 3, bytes)
+                                           : co_await self->replica_->flush();
+    EXPECT_TRUE(result) << result.error().text();
+    *answered = true;
+  }
+  // 9 s are patience, 11 s are too long; what waits is answered all the same.
+  static core::Task<void> watch_stall(Health* self, const bool* answered) {
+    (void)co_await core::sleep_for(9 * core::kSecond);
+    EXPECT_EQ(self->failing_->held(), 1U);
+    EXPECT_EQ(self->state(), State::kOnline);
+    (void)co_await core::sleep_for(2 * core::kSecond);
+    EXPECT_EQ(self->state(), State::kDegraded);
+    EXPECT_EQ(self->pool_->replicas().size(), 1U);
+    EXPECT_FALSE(*answered);
+    self->failing_->clear();
+    self->failing_->resume_held();
+  }
+  static core::Task<void> stall(Health* self, IoKind kind, bool* answered) {
+    self->failing_->inject({.kinds = {kind}, .action = InjectedFault::Action::kHold});
+    core::Scope scope;
+    scope.spawn(request(self, kind, answered));
+    co_await watch_stall(self, answered);
+    co_await scope.join();
+  }
+  static core::Task<void> create(Health* self, bool* answered) {
+    auto made = co_await self->pool_->create_replica({"second", {}, kMiB, true, {}});
+    EXPECT_TRUE(made) << made.error().text();
+    *answered = true;
+  }
+  static core::Task<void> stall_creation(Health* self, InjectedFault page, bool* answered) {
+    self->failing_->inject(std::move(page));
+    core::Scope scope;
+    scope.spawn(create(self, answered));
+    co_await watch_stall(self, answered);
+    co_await scope.join();
+  }
+  static core::Task<void> keep_busy(Health* self) {
+    bool answered = false;
+    for (int second = 0; second < 30; ++second) {
+      self->failing_->inject({.kinds = {IoKind::kRead}, .action = InjectedFault::Action::kHold});
+      core::Scope scope;
+      scope.spawn(request(self, IoKind::kRead, &answered));
+      (void)co_await core::sleep_for(core::kSecond);
+      self->failing_->clear();
+      self->failing_->resume_held();
+      co_await scope.join();
+    }
+    (void)co_await core::sleep_for(30 * core::kSecond);
   }
 
   std::shared_ptr<MemoryDevice> inner_;
@@ -143,6 +197,41 @@ TEST_F(Health, ADeviceThatIsTakenAwayFaultsBeforeAnybodyAsks) {
   EXPECT_NE(told_[0].reason.find("was removed"), std::string::npos);
   EXPECT_FALSE(run(pool_->create_replica({"more", {}, kMiB, true, {}})));
   load_again();
+}
+
+// What never fails and never answers is found out by the clock.
+TEST_F(Health, ADeviceThatDoesNotAnswerDegrades) {
+  for (const IoKind kind : {IoKind::kRead, IoKind::kWrite, IoKind::kFlush}) {
+    SCOPED_TRACE(io_kind_name(kind));
+    told_.clear();
+    bool answered = false;
+    world_.run(stall(this, kind, &answered));
+    EXPECT_TRUE(answered);
+    ASSERT_EQ(told_.size(), 1U);
+    EXPECT_EQ(told_[0].reason, "its device has not answered a request for 10 s");
+    EXPECT_EQ(told_[0].io_errors, 0U);
+    load_again(failing_);
+    pool_->on_health_change([this](const PoolHealth& health) { told_.push_back(health); });
+  }
+}
+
+TEST_F(Health, AMetadataWriteThatDoesNotAnswerDegrades) {
+  const auto page = InjectedFault{.kinds = {IoKind::kWrite},
+                                  .length = pool_->info().cluster_size_bytes,
+                                  .action = InjectedFault::Action::kHold};
+  bool answered = false;
+  world_.run(stall_creation(this, page, &answered));
+  EXPECT_TRUE(answered);
+  EXPECT_EQ(told_.size(), 1U);
+  EXPECT_EQ(state(), State::kDegraded);
+  ASSERT_NE(pool_->find(std::string_view("second")), nullptr);
+}
+
+// Requests without end, none of which takes long, are no stall; nor is a pause.
+TEST_F(Health, ABusyDeviceIsNotStalled) {
+  world_.run(keep_busy(this));
+  EXPECT_TRUE(told_.empty());
+  EXPECT_EQ(state(), State::kOnline);
 }
 
 TEST_F(Health, WhatADeviceCannotDoIsNoFailure) {

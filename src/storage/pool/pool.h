@@ -39,7 +39,8 @@ struct PoolOptions {
 struct PoolHealth {
   enum class State : std::uint8_t {
     kOnline,
-    // The device failed to read or write data. Whoever asked was told; everything else goes on.
+    // The device failed to read or write data, and whoever asked was told; or it has not answered
+    // a request for 10 s, which waits on. Everything else goes on.
     kDegraded,
     // A metadata write or a flush failed, or the device is gone: reads go on as far as they can,
     // changes are refused.

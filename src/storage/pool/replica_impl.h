@@ -81,6 +81,8 @@ class ReplicaImpl final : public Replica {
     MutableBytes into;
   };
   static core::Task<void> read_run(Store* store, Run run, Result<void>* result);
+  // A read of several clusters.
+  core::Task<Result<void>> read_segments(std::uint64_t offset, MutableBytes into);
   core::Task<Result<void>> read_runs(std::vector<Run> runs);
   std::shared_ptr<Volume> find_volume(std::string_view uuid_text) const;
 

@@ -43,12 +43,14 @@ ReplicaImpl::Segment ReplicaImpl::first_segment(std::uint64_t offset, std::uint6
 // --- reading -----------------------------------------------------------------------------------
 
 core::Task<void> ReplicaImpl::read_run(Store* store, Run run, Result<void>* result) {
+  const RequestWatch::Entry watched(store->watch());
   *result = store->judged(co_await store->device().read(run.device_offset, run.into));
 }
 
 core::Task<Result<void>> ReplicaImpl::read_runs(std::vector<Run> runs) {
   if (runs.empty()) co_return Result<void>{};
   if (runs.size() == 1) {
+    const RequestWatch::Entry watched(store_->watch());
     co_return store_->judged(
         co_await store_->device().read(runs.front().device_offset, runs.front().into));
   }
@@ -68,6 +70,25 @@ core::Task<Result<void>> ReplicaImpl::read(std::uint64_t offset, MutableBytes in
   CO_TRY(check_range(offset, into.size()));
   CO_TRY_SET(IoGate::Pass pass, enter(false));
   const IoTimer timer;
+  const Segment segment = first_segment(offset, into.size());
+  if (segment.length != into.size()) {
+    CO_TRY(co_await read_segments(offset, into));
+  } else if (!into.empty()) {
+    auto guard = volume_->locks.try_lock_shared(segment.index);
+    if (!guard) guard = co_await volume_->locks.lock_shared(segment.index);
+    if (const auto source = Store::find_source(*volume_, segment.index)) {
+      const std::uint64_t at = store_->geometry().cluster(source->cluster) + segment.within;
+      const RequestWatch::Entry watched(store_->watch());
+      CO_TRY(store_->judged(co_await store_->device().read(at, into)));
+    } else {
+      std::memset(into.data(), 0, into.size());
+    }
+  }
+  timer.done(stats().read, into.size());
+  co_return Result<void>{};
+}
+
+core::Task<Result<void>> ReplicaImpl::read_segments(std::uint64_t offset, MutableBytes into) {
   std::vector<ClusterLocks::Guard> guards;
   std::vector<Run> runs;
   std::uint64_t done = 0;
@@ -88,9 +109,7 @@ core::Task<Result<void>> ReplicaImpl::read(std::uint64_t offset, MutableBytes in
     else
       runs.push_back({at, part});
   }
-  CO_TRY(co_await read_runs(std::move(runs)));
-  timer.done(stats().read, into.size());
-  co_return Result<void>{};
+  co_return co_await read_runs(std::move(runs));
 }
 
 core::Task<Result<std::vector<Device::Extent>>> ReplicaImpl::allocated(std::uint64_t offset,
@@ -155,6 +174,10 @@ core::Task<Result<void>> ReplicaImpl::change(Kind kind, std::uint64_t offset, st
                                              ByteView data) {
   CO_TRY(check_range(offset, length));
   CO_TRY_SET(IoGate::Pass pass, enter(true));
+  if (Segment whole = first_segment(offset, length); length != 0 && whole.length == length) {
+    whole.data = data;
+    co_return co_await change_segment(kind, whole);
+  }
   std::vector<Segment> batch;
   for (std::uint64_t done = 0; done < length;) {
     // Unmapping or zeroing a whole sparse disk is mostly nothing to do.
@@ -190,7 +213,8 @@ core::Task<Result<void>> ReplicaImpl::change_segment(Kind kind, Segment segment)
   const bool releases = kind == Kind::kUnmap && store_->release_on_unmap() && blob.thin() &&
                         !volume_->parent && segment.length == store_->geometry().cluster_size;
   {
-    ClusterLocks::Guard guard = co_await volume_->locks.lock_shared(segment.index);
+    auto guard = volume_->locks.try_lock_shared(segment.index);
+    if (!guard) guard = co_await volume_->locks.lock_shared(segment.index);
     if (needs_nothing(kind, segment)) co_return Result<void>{};
     const std::uint32_t cluster = blob.cluster_at(segment.index);
     if (cluster != 0 && !releases) co_return co_await overwrite(kind, segment, cluster);
@@ -206,6 +230,7 @@ core::Task<Result<void>> ReplicaImpl::change_segment(Kind kind, Segment segment)
 core::Task<Result<void>> ReplicaImpl::overwrite(Kind kind, const Segment& segment,
                                                 std::uint32_t cluster) {
   const std::uint64_t at = store_->geometry().cluster(cluster) + segment.within;
+  const RequestWatch::Entry watched(store_->watch());
   if (kind == Kind::kWrite)
     co_return store_->judged(co_await store_->device().write(at, segment.data));
   // Unmapped parts read as zeros: what a device leaves after its own unmap is not defined.
@@ -236,6 +261,7 @@ core::Task<Result<void>> ReplicaImpl::fill(const Segment& segment, Kind kind, st
   const std::uint64_t end = segment.within + segment.length;
   if (ancestor && segment.length < size)
     co_return co_await copy_and_merge(segment, cluster, *ancestor);
+  const RequestWatch::Entry watched(store_->watch());
   if (kind != Kind::kWrite) co_return co_await device.write_zeroes(base, size);
   if (segment.within != 0) CO_TRY(co_await device.write_zeroes(base, segment.within));
   if (end != size) CO_TRY(co_await device.write_zeroes(base + end, size - end));
@@ -252,6 +278,7 @@ core::Task<Result<void>> ReplicaImpl::copy_and_merge(const Segment& segment, std
     const std::uint64_t length = std::min<std::uint64_t>(buffer.size(), geometry.cluster_size - at);
     MutableBytes part = buffer.bytes().first(length);
     const std::uint64_t from = std::max(at, segment.within), to = std::min(at + length, end);
+    const RequestWatch::Entry watched(store_->watch());
     if (from > at || to < at + length)
       CO_TRY(co_await device.read(geometry.cluster(ancestor) + at, part));
     if (from < to && segment.data.empty())

@@ -10,7 +10,10 @@
 namespace capstan::storage::lvs {
 
 Store::Store(std::shared_ptr<Device> device, StoreImage image, bool release_on_unmap)
-    : device_(std::move(device)), release_on_unmap_(release_on_unmap), barrier_(*device_) {
+    : device_(std::move(device)),
+      release_on_unmap_(release_on_unmap),
+      watch_([this] { note_stall(); }),
+      barrier_(*device_, watch_) {
   adopt(std::move(image));
 }
 
@@ -149,6 +152,7 @@ void Store::retire_pages(std::vector<std::uint32_t> pages) {
 core::Task<Result<void>> Store::write_super() {
   // A torn write leaves `clean` or the checksum old, which a load repairs (section 11.1).
   const Page page = encode_super(super_);
+  const RequestWatch::Entry watched(watch_);
   auto written = co_await device_->write(0, page);
   if (!written) co_return std::unexpected(record_fault(std::move(written.error())));
   co_return Result<void>{};

@@ -5,7 +5,8 @@
 //
 // When a metadata write or a flush fails, nobody knows what is on the device: the store is faulted,
 // reads go on, everything that would change it is refused until the next load. So it is when the
-// device is gone. Where only data cannot be read or written, the store is degraded and goes on.
+// device is gone. Where only data cannot be read or written, or the device has not answered for
+// long, the store is degraded and goes on.
 // Locks, outermost first: Store::management, Volume::meta, cluster locks are taken before meta.
 // Ownership: shared by the Pool and its Replicas; a closed Store only refuses.
 // Thread-safety: core 0.
@@ -28,6 +29,7 @@
 #include "storage/pool/io_gate.h"
 #include "storage/pool/load.h"
 #include "storage/pool/pool.h"
+#include "storage/pool/request_watch.h"
 
 namespace capstan::storage::lvs {
 
@@ -107,6 +109,9 @@ class Store {
   const PoolHealth& health() const { return health_; }
   void on_health_change(std::function<void(const PoolHealth&)> tell) { tell_ = std::move(tell); }
   void device_lost(const std::string& why);
+  // Every read, write and flush of the device has an entry while it is in flight, and zeroing
+  // within one cluster; unmapping and zeroing of whole ranges may take any time.
+  RequestWatch& watch() { return watch_; }
   // What an operation of the device on data ended with, passed on; a failure is remembered.
   Result<void> judged(Result<void> result) {
     if (!result) note_data_error(result.error());
@@ -180,6 +185,7 @@ class Store {
   // A metadata write or a flush failed, or the device is gone: the error, with the pool's name.
   Error record_fault(Error error);
   void note_data_error(const Error& error);
+  void note_stall();
   void worsen(PoolHealth::State state, std::string reason);
   core::Task<Result<void>> write_super();
   Result<std::optional<SuperBlock>> plan_growth() const;
@@ -203,6 +209,7 @@ class Store {
   Geometry geometry_;
   bool release_on_unmap_;
   Allocator allocator_;
+  RequestWatch watch_;
   Barrier barrier_;
   std::map<std::uint64_t, std::shared_ptr<Volume>> volumes_;
   std::shared_ptr<Volume> super_volume_;

@@ -65,6 +65,7 @@ core::Task<Result<void>> Store::write_pages(std::vector<std::pair<std::uint32_t,
     const std::size_t count = std::min(pages.size() - at, limits::kPoolLoadReadsInFlight);
     std::vector<Result<void>> results(count);
     core::Scope scope;
+    const RequestWatch::Entry watched(watch_);
     for (std::size_t i = 0; i < count; ++i) {
       auto& [number, page] = pages[at + i];
       scope.spawn(write_one(device_.get(), geometry_.md_page(number), &page, &results[i]));

@@ -63,6 +63,12 @@ void Store::note_data_error(const Error& error) {
     worsen(PoolHealth::State::kDegraded, "its device failed (" + error.text() + ")");
 }
 
+void Store::note_stall() {
+  if (closed_) return;
+  worsen(PoolHealth::State::kDegraded, "its device has not answered a request for " +
+                                           std::to_string(kStalledAfter / core::kSecond) + " s");
+}
+
 void Store::worsen(PoolHealth::State state, std::string reason) {
   if (state <= health_.state) return;
   health_.state = state;
