@@ -25,6 +25,7 @@
 #include "rpc/interceptors/access.h"
 #include "services/shares.h"
 #include "services/store_config.h"
+#include "storage/nvme/initiator_controller.h"
 #include "wire/tls/tls_engine.h"
 
 namespace capstan::apps {
@@ -78,8 +79,9 @@ struct NodeConfig {
   std::set<std::string> rpcs_allowed;  // JSON-RPC methods; empty: all
   std::size_t rpc_connections = limits::kJsonRpcConnections;
 
-  services::ShareSettings shares;  // the NVMe target
-  bool shares_are_default = true;  // nobody asked for its address or port
+  services::ShareSettings shares;      // the NVMe target
+  bool shares_are_default = true;      // nobody asked for its address or port
+  storage::nvme::HostOptions remotes;  // what devices of other nodes get; no names, no address
 
   std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 
