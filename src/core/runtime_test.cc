@@ -233,6 +233,12 @@ Task<void> files(Env& env, std::string path) {
   EXPECT_EQ(*co_await (*file)->read(1 << 20, back.bytes()), 0U);  // end of file
   EXPECT_TRUE(co_await env.files().remove(path));
   EXPECT_EQ((co_await env.files().remove(path)).error().code, Code::kNotFound);
+  const std::string folder = path + ".d";
+  EXPECT_TRUE(co_await env.files().make_directories(folder + "/inner"));
+  EXPECT_EQ((co_await env.files().remove(folder)).error().sys_errno, ENOTEMPTY);
+  EXPECT_TRUE(co_await env.files().remove(folder + "/inner"));
+  EXPECT_TRUE(co_await env.files().remove(folder));
+  EXPECT_EQ((co_await env.files().list(folder)).error().code, Code::kNotFound);
   EXPECT_EQ((co_await env.files().open(path, {})).error().code, Code::kNotFound);
 }
 TEST_F(Runtime, FilesKeepWhatIsWritten) {

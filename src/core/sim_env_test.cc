@@ -388,8 +388,12 @@ Task<void> names(SimEnv& env) {
   EXPECT_TRUE(co_await files.rename("/a/x", "/a/b/y"));
   EXPECT_EQ(*co_await files.list("/a/"), (std::vector<std::string>{"b"}));
   EXPECT_EQ(*co_await files.read_file("/a/b/y", 100), std::string(10, '\0') + "hello");
+  EXPECT_EQ((co_await files.remove("/a/b")).error().sys_errno, ENOTEMPTY);
   EXPECT_TRUE(co_await files.remove("/a/b/y"));
   EXPECT_TRUE((co_await files.list("/a/b"))->empty());
+  EXPECT_EQ((co_await files.remove("/a")).error().sys_errno, ENOTEMPTY);
+  EXPECT_TRUE(co_await files.remove("/a/b"));
+  EXPECT_TRUE((co_await files.list("/a"))->empty());
 }
 
 TEST(SimFileSystem, NamesAndDirectories) {

@@ -1,6 +1,9 @@
 // Why this file exists: names and their journal, see sim_files.h.
 #include "core/sim_files.h"
 
+#include <algorithm>
+#include <ranges>
+
 #include "core/sim_env.h"
 
 namespace capstan::core {
@@ -100,8 +103,17 @@ Task<Result<void>> SimFileSystem::rename(std::string from, std::string to) {
   co_return Result<void>{};
 }
 
+// As on a real one, also folders that are empty; they are gone at once and for good.
 Task<Result<void>> SimFileSystem::remove(std::string path) {
   CO_TRY(co_await perform());
+  if (directories_.contains(path)) {
+    const auto within = [&path](const std::string& name) { return parent_of(name) == path; };
+    const bool empty = std::ranges::none_of(directories_, within) &&
+                       std::ranges::none_of(names_ | std::views::keys, within);
+    if (!empty) co_return fail_errno(ENOTEMPTY, "remove '" + path + "'");
+    directories_.erase(path);
+    co_return Result<void>{};
+  }
   if (!names_.contains(path)) co_return fail_errno(ENOENT, "remove '" + path + "'");
   record({path, {}, nullptr});
   co_return Result<void>{};

@@ -275,10 +275,10 @@ class UringFileSystem final : public FileSystem, public FileNames {
     co_return Result<void>();
   }
 
+  // Folders, too, when nothing is in them.
   Task<Result<void>> remove(std::string path) override {
-    UringOp op;
-    io_uring_prep_unlinkat(ring().prepare(op), AT_FDCWD, path.c_str(), 0);
-    const int rc = co_await op;
+    int rc = co_await unlink_at(path, 0);
+    if (rc == -EISDIR) rc = co_await unlink_at(path, AT_REMOVEDIR);
     if (rc < 0) co_return fail_errno(-rc, "remove '" + path + "'");
     co_return Result<void>();
   }
@@ -351,6 +351,11 @@ class UringFileSystem final : public FileSystem, public FileNames {
   static Task<int> open_fd(const std::string& path, int flags) {
     UringOp op;
     io_uring_prep_openat(ring().prepare(op), AT_FDCWD, path.c_str(), flags, 0600);
+    co_return co_await op;
+  }
+  static Task<int> unlink_at(const std::string& path, int flags) {
+    UringOp op;
+    io_uring_prep_unlinkat(ring().prepare(op), AT_FDCWD, path.c_str(), flags);
     co_return co_await op;
   }
 };

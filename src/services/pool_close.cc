@@ -6,6 +6,7 @@
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
+#include "storage/nvme/initiator_device.h"
 
 namespace capstan::services {
 namespace {
@@ -30,21 +31,25 @@ Result<LoadedPool*> find(Engine& engine, const std::string& name,
   return loaded;
 }
 
+using Unregistered = std::vector<std::pair<std::shared_ptr<storage::Replica>, Shares::Taken>>;
+
 // What the volumes' attributes say of their shares stays, so that an import makes them again.
-core::Task<void> unregister_all(Engine& engine, LoadedPool& loaded) {
+core::Task<Unregistered> unregister_all(Engine& engine, LoadedPool& loaded) {
+  Unregistered all;
   for (const auto& replica : loaded.pool->replicas()) {
-    co_await engine.shares().unshare(replica);
+    all.emplace_back(replica, co_await engine.shares().take_away(replica));
     unregister_replica(engine, replica);
   }
+  co_return all;
 }
 
-void register_all(Engine& engine, LoadedPool& loaded) {
-  for (const auto& replica : loaded.pool->replicas()) {
+void register_again(Engine& engine, Unregistered all) {
+  for (auto& [replica, taken] : all) {
     const auto registered = register_replica(engine, replica);
     if (!registered) {
       engine.log().warn("replica_name_taken", {{"error", registered.error().text()}});
     }
-    restore_share(engine, replica);
+    engine.shares().give_back(replica, std::move(taken));
   }
 }
 
@@ -70,10 +75,21 @@ core::Task<Result<void>> forget(Engine& engine, std::string name) {
                                 .within("pool '" + name + "' is closed; export it again"));
 }
 
+// A pool on a device that cannot be reached gets no last writes: waiting for the device's return
+// would hold every other pool up. Not when the device stays after the pool (a reference to it).
+void let_go_of_unreachable(LoadedPool& loaded) {
+  const auto device = loaded.pool->device();
+  auto* remote = dynamic_cast<storage::nvme::RemoteDevice*>(device.get());
+  if (!remote || remote->current()) return;
+  const auto uri = storage::parse_device_uri(loaded.disk);
+  if (uri && uri->scheme != storage::DeviceUri::Scheme::kExisting) remote->give_up();
+}
+
 // Closes the pool itself; its data stays. It is closed in any case: when its last writes fail, what
 // was acknowledged is on the disk all the same and the next import recovers it.
 core::Task<void> close(Engine& engine, LoadedPool& loaded) {
-  co_await unregister_all(engine, loaded);
+  let_go_of_unreachable(loaded);
+  static_cast<void>(co_await unregister_all(engine, loaded));
   const auto unloaded = co_await loaded.pool->unload();
   if (!unloaded) {
     engine.log().warn("pool_closed_uncleanly",
@@ -120,16 +136,15 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
     CO_TRY(co_await engine.state().put(std::move(record)));
   }
   const Uuid pool = loaded->pool->uuid();
-  std::vector<Uuid> replicas;
-  for (const auto& replica : loaded->pool->replicas()) replicas.push_back(replica->uuid());
-  co_await unregister_all(engine, *loaded);
+  auto unregistered = co_await unregister_all(engine, *loaded);
   auto destroyed = co_await loaded->pool->destroy();
   if (!destroyed) {
-    register_all(engine, *loaded);
+    register_again(engine, std::move(unregistered));
     co_return std::unexpected(
         pool_close_error(std::move(destroyed).error()).within("destroy pool '" + name + "'"));
   }
-  for (const Uuid& replica : replicas) co_await engine.shares().forget_reservations(pool, replica);
+  unregistered.clear();
+  co_await engine.shares().forget_reservations(pool);
   co_await drop(engine, name, keep_device);
   engine.log().info("pool_destroyed", {{"pool", name}});
   engine.events().publish("pool", "delete", name);
@@ -189,7 +204,7 @@ core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uui
   for (const auto& other : loaded.pool->replicas()) {
     if (other->is_clone() && other->attribute(kSource) == uuid.text()) co_return;
   }
-  co_await engine.shares().unshare(snapshot);
+  auto taken = co_await engine.shares().take_away(snapshot);
   unregister_replica(engine, snapshot);
   const auto destroyed = co_await loaded.pool->destroy_replica(uuid);
   if (destroyed) co_return;
@@ -197,6 +212,7 @@ core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uui
                     {{"snapshot", snapshot->name()}, {"error", destroyed.error().text()}});
   const auto registered = register_replica(engine, snapshot);
   if (!registered) engine.log().warn("replica_name_taken", {{"replica", snapshot->name()}});
+  engine.shares().give_back(snapshot, std::move(taken));
 }
 
 Result<void> register_replica(Engine& engine, const std::shared_ptr<storage::Replica>& replica) {

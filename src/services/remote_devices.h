@@ -23,7 +23,15 @@ struct RemoteSettings {
   storage::nvme::HostOptions defaults = {};
 };
 
-class RemoteDevices final : public storage::DeviceMaker {
+// How long a lost controller is tried for, how long between tries, and when its I/O fails: in
+// seconds and with the meaning of SPDK (jsonrpc section B.6): a loss of -1 is for ever. Nothing
+// stays as it is. kInvalidArgument when they do not fit together.
+Result<void> set_reconnect_times(storage::nvme::HostOptions& options,
+                                 std::optional<std::int32_t> loss,
+                                 std::optional<std::uint32_t> delay,
+                                 std::optional<std::uint32_t> fast);
+
+class RemoteDevices final : public storage::DeviceMaker, private storage::DeviceRegistry::Observer {
  public:
   RemoteDevices(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices);
   ~RemoteDevices() override;
@@ -48,6 +56,10 @@ class RemoteDevices final : public storage::DeviceMaker {
   core::Task<void> shutdown() { return initiator_.shutdown(); }
 
  private:
+  void device_added(const storage::DeviceEntry&) override {}
+  void device_removed(const storage::Device& device) override;
+  void device_resized(const storage::Device&) override {}
+
   core::Env& env_;
   storage::DeviceRegistry& devices_;
   RemoteSettings settings_;

@@ -211,14 +211,14 @@ Result<Target> find_target(Engine& engine, const std::string& text) {
 }
 
 core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid) {
-  bool shared = false;
+  Shares::Taken taken;
   if (target.replica) {
     auto unused = check_not_in_use(engine, *target.replica);
     if (!unused) {
       co_return std::unexpected(replica_destroy_error(std::move(unused).error())
                                     .within("destroy replica " + uuid.text()));
     }
-    shared = co_await engine.shares().unshare(target.replica);
+    taken = co_await engine.shares().take_away(target.replica);
     unregister_replica(engine, target.replica);
   }
   auto destroyed = co_await target.pool->pool->destroy_replica(uuid);
@@ -230,7 +230,7 @@ core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid
   if (target.replica && error.code != Code::kNotFound) {
     const auto registered = register_replica(engine, target.replica);
     if (!registered) engine.log().warn("replica_name_taken", {{"replica", target.replica->name()}});
-    if (shared) restore_share(engine, target.replica);
+    engine.shares().give_back(target.replica, std::move(taken));
   }
   co_return std::unexpected(std::move(error).within("destroy replica " + uuid.text()));
 }

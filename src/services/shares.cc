@@ -89,6 +89,9 @@ Result<void> Shares::try_listen() {
   TRY_SET(const auto listener,
           target_.listen(core::Address::tcp(settings_.address, settings_.replica_port)));
   CAPSTAN_ASSERT(listener == kReplicaListener);
+  std::vector<core::Reactor*> others;
+  for (unsigned core = 1; core < env_.cores(); ++core) others.push_back(&env_.reactor(core));
+  target_.spread_sockets(std::move(others));
   listening_ = true;
   if (settings_.nexus_port == settings_.replica_port && settings_.nexus_port != 0) return {};
   // Nothing but discovery is there, so doing without it is better than doing without shares.
@@ -191,13 +194,34 @@ Result<void> Shares::set_hosts(const storage::Device& device,
 }
 
 core::Task<bool> Shares::unshare(std::shared_ptr<storage::Device> device) {
-  const bool shared = find(*device) != nullptr;
-  if (shared) {
-    co_await end(shares_.at(device->name()));
-  } else {
-    co_await subsystems_.take_out(std::move(device));
+  const auto taken = co_await take_away(std::move(device));
+  co_return taken.share.has_value();
+}
+
+core::Task<Shares::Taken> Shares::take_away(std::shared_ptr<storage::Device> device) {
+  Taken taken;
+  const Share* share = find(*device);
+  if (!share) {
+    taken.places = co_await subsystems_.take_out(std::move(device));
+    co_return taken;
   }
-  co_return shared;
+  const auto& options = share->subsystem->options();
+  taken.any_host = options.any_host;
+  taken.share = {hosts(*device), options.min_controller, options.max_controller,
+                 options.error_delay == kReplicaDelay, options.ana};
+  co_await end(shares_.at(device->name()));
+  co_return taken;
+}
+
+void Shares::give_back(const std::shared_ptr<storage::Device>& device, Taken taken) {
+  for (auto& place : taken.places) subsystems_.put_back(std::move(place));
+  if (!taken.share) return;
+  const auto shared = share(device, *std::move(taken.share));
+  if (!shared) {
+    log_.warn("not_shared_again", {{"device", device->name()}, {"error", shared.error().text()}});
+  } else if (!taken.any_host) {  // a list that has become empty lets nobody in
+    find(*device)->subsystem->allow_any_host(false);
+  }
 }
 
 // --- paths and reservations ----------------------------------------------------------------------
@@ -217,9 +241,12 @@ Result<nvme::AnaState> Shares::ana_state(const storage::Device& device) const {
   return share->subsystem->ana_states().state(kReplicaListener, kNamespaceId);
 }
 
+std::string Shares::reservation_folder(const Uuid& pool) const {
+  return settings_.reservation_directory + "/pool/" + pool.text();
+}
+
 std::string Shares::reservation_path(const Uuid& pool, const Uuid& replica) const {
-  return settings_.reservation_directory + "/pool/" + pool.text() + "/replica/" + replica.text() +
-         ".json";
+  return reservation_folder(pool) + "/replica/" + replica.text() + ".json";
 }
 
 nvme::ReservationFile Shares::reservation_file(const storage::Device& device) const {
@@ -234,6 +261,23 @@ core::Task<void> Shares::forget_reservations(Uuid pool, Uuid replica) {
   const auto removed = co_await nvme::remove_reservation_file(env_.files(), path);
   if (removed) co_return;
   log_.warn("reservation_left_behind", {{"path", path}, {"error", removed.error().text()}});
+}
+
+// Also what stood for volumes that were damaged, and what a crash left half written.
+core::Task<void> Shares::forget_reservations(Uuid pool) {
+  if (settings_.reservation_directory.empty()) co_return;
+  const std::string folder = reservation_folder(pool), files = folder + "/replica";
+  auto names = co_await env_.files().list(files);
+  Result<void> removed = names ? Result<void>() : std::unexpected(names.error());
+  for (std::size_t i = 0; removed && i < names->size(); ++i) {
+    removed = co_await env_.files().remove(files + "/" + (*names)[i]);
+  }
+  if (removed) removed = co_await env_.files().sync_directory(files);
+  if (removed) removed = co_await env_.files().remove(files);
+  if (removed) removed = co_await env_.files().remove(folder);
+  if (removed) removed = co_await env_.files().sync_directory(folder.substr(0, folder.rfind('/')));
+  if (removed || removed.error().code == Code::kNotFound) co_return;
+  log_.warn("reservation_left_behind", {{"path", folder}, {"error", removed.error().text()}});
 }
 
 std::shared_ptr<storage::Device> Shares::device_of(std::string_view nqn) const {

@@ -11,6 +11,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,14 +76,25 @@ class Shares final : private storage::DeviceRegistry::Observer {
   // Ends its hosts' connections; when it returns nothing of theirs uses the device, in subsystems
   // made by hand neither. False when it was not shared.
   core::Task<bool> unshare(std::shared_ptr<storage::Device> device);
+  // The same for what may have to come back: where hosts found the device.
+  struct Taken {
+    std::optional<ShareOptions> share;
+    bool any_host = true;
+    std::vector<Subsystems::Place> places;
+  };
+  core::Task<Taken> take_away(std::shared_ptr<storage::Device> device);
+  // As it was; what cannot be is logged.
+  void give_back(const std::shared_ptr<storage::Device>& device, Taken taken);
 
   // Of a device that is shared with `ana`: kFailedPrecondition when it is not.
   Result<void> set_ana_state(const storage::Device& device, storage::nvme::AnaState state);
   Result<storage::nvme::AnaState> ana_state(const storage::Device& device) const;
   // Where a share of that device keeps its reservations; nowhere unless it is a replica.
   storage::nvme::ReservationFile reservation_file(const storage::Device& device) const;
-  // A replica that is destroyed leaves no reservation behind for another one of its UUID.
+  // A replica that is destroyed leaves no reservation behind for another one of its UUID, and a
+  // pool none at all.
   core::Task<void> forget_reservations(Uuid pool, Uuid replica);
+  core::Task<void> forget_reservations(Uuid pool);
 
   bool shared(const storage::Device& device) const { return find(device) != nullptr; }
   std::vector<std::string> hosts(const storage::Device& device) const;  // empty: any, or no share
@@ -110,6 +122,7 @@ class Shares final : private storage::DeviceRegistry::Observer {
   Share* find(const storage::Device& device) const;
   Result<void> try_listen();
   core::Task<void> end(std::shared_ptr<Share> share);
+  std::string reservation_folder(const Uuid& pool) const;
   std::string reservation_path(const Uuid& pool, const Uuid& replica) const;
 
   void device_added(const storage::DeviceEntry& entry) override;

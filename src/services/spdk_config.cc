@@ -71,6 +71,16 @@ void save_stacked(const StackedDefinition& definition, Calls& calls) {
   params["p99_write_latency"].set_number_value(microseconds(definition.latencies.p99_write));
 }
 
+void save_policy(const storage::nvme::PathPolicy& policy, Fields& params) {
+  using Choice = storage::nvme::PathPolicy::Choice;
+  if (policy.choice == Choice::kOne) return;
+  const bool turns = policy.choice == Choice::kInTurn;
+  Fields& options = *params["multipath_opts"].mutable_struct_value()->mutable_fields();
+  options["policy"].set_string_value("active_active");
+  options["selector"].set_string_value(turns ? "round_robin" : "queue_depth");
+  if (turns) options["min_io"].set_number_value(policy.commands);
+}
+
 // Every path of every attached controller, once.
 void save_controllers(SpdkDevices& devices, Calls& calls) {
   std::set<std::string> saved;
@@ -92,6 +102,7 @@ void save_controllers(SpdkDevices& devices, Calls& calls) {
       params["hdgst"].set_bool_value(options.digests.header);
       params["ddgst"].set_bool_value(options.digests.data);
       params["disable_sq_flow_control"].set_bool_value(!options.flow_control);
+      save_policy(device->policy(), params);
     }
   }
 }

@@ -233,7 +233,7 @@ core::Task<Result<void>> SpdkLvolService::destroy(FoundReplica found) {
   }
   CO_TRY_SET(const auto lock, engine_.locks().try_lock(found.pool->pool->name()));
   CO_TRY(check_not_in_use(engine_, *found.replica));
-  co_await engine_.shares().unshare(found.replica);
+  auto taken = co_await engine_.shares().take_away(found.replica);
   unregister_replica(engine_, found.replica);
   auto destroyed = co_await found.pool->pool->destroy_replica(uuid);
   if (destroyed) {
@@ -244,6 +244,7 @@ core::Task<Result<void>> SpdkLvolService::destroy(FoundReplica found) {
   if (!register_replica(engine_, found.replica)) {
     engine_.log().warn("replica_name_taken", {{"replica", found.replica->name()}});
   }
+  engine_.shares().give_back(found.replica, std::move(taken));
   co_return destroyed;
 }
 

@@ -54,30 +54,33 @@ const char* state_word(const nvme::HostController& path) {
 // The three times of reconnecting, as SPDK wants them to fit together.
 Result<void> set_times(nvme::HostOptions& options, std::optional<std::int32_t> loss,
                        std::optional<std::uint32_t> delay, std::optional<std::uint32_t> fast) {
-  const auto bad = [](const char* why) { return rpc::json_errno(EINVAL, why); };
-  const std::int64_t whole = loss.value_or(0);
-  if (whole < -1) return bad("ctrlr_loss_timeout_sec is -1 (for ever), 0 or more");
-  if (whole != 0 && delay.value_or(0) == 0) return bad("reconnect_delay_sec must be above 0");
-  if (whole > 0 && delay.value_or(0) > whole) {
-    return bad("reconnect_delay_sec is longer than ctrlr_loss_timeout_sec");
-  }
-  if (fast.value_or(0) != 0) {
-    if (*fast < delay.value_or(0) || (whole > 0 && *fast > whole)) {
-      return bad("fast_io_fail_timeout_sec is not between the two others");
-    }
-  }
-  if (loss) {
-    options.ctrl_loss =
-        whole < 0 ? nvme::HostOptions::kForever : static_cast<core::Nanos>(whole) * core::kSecond;
-  }
-  if (delay && *delay != 0) options.reconnect_delay = *delay * core::kSecond;
-  if (fast) options.fast_io_fail = *fast * core::kSecond;
-  return {};
+  const auto set = set_reconnect_times(options, loss, delay, fast);
+  return set ? set : rpc::json_errno(EINVAL, set.error().message);
 }
 
 template <class T>
 std::optional<T> given(bool has, T value) {
   return has ? std::optional<T>(value) : std::nullopt;
+}
+
+// What multipath_opts and bdev_nvme_set_multipath_policy say.
+Result<nvme::PathPolicy> policy_of(const rpc::Call& call, const spdk::BdevNvmePathOptions& wanted) {
+  nvme::PathPolicy policy;
+  const std::string name = wanted.has_policy() ? wanted.policy() : "active_passive";
+  const std::string selector = wanted.has_selector() ? wanted.selector() : "round_robin";
+  TRY(require_one_of(call, "policy", name, {"active_passive", "active_active"}));
+  TRY(require_one_of(call, "selector", selector, {"round_robin", "queue_depth"}));
+  const bool turns = selector == "round_robin", all = name == "active_active";
+  if (!all && (wanted.has_selector() || wanted.has_min_io())) {
+    return rpc::json_errno(EINVAL, "only active_active has a selector");
+  }
+  if (wanted.has_min_io() && (!turns || wanted.min_io() == 0)) {
+    return rpc::json_errno(EINVAL, "rr_min_io is for round_robin, and at least 1");
+  }
+  if (wanted.has_min_io()) policy.commands = wanted.min_io();
+  using Choice = nvme::PathPolicy::Choice;
+  if (all) policy.choice = turns ? Choice::kInTurn : Choice::kLeastBusy;
+  return policy;
 }
 
 Result<nvme::HostOptions> options_of(const spdk::BdevNvmeAttachRequest& request,
@@ -147,6 +150,7 @@ class SpdkNvmeService::Controller final : private nvme::HostController::Listener
   const std::string name;
   std::vector<std::shared_ptr<nvme::HostController>> paths;
   std::map<std::uint32_t, std::shared_ptr<nvme::RemoteDevice>> made;
+  nvme::PathPolicy policy;  // of devices that it makes
 
  private:
   void path_changed() override {}
@@ -176,6 +180,7 @@ class SpdkNvmeService::Controller final : private nvme::HostController::Listener
       return warn(device_name(nsid), added.error());
     }
     engine.remotes().watch(**device);
+    (*device)->set_policy(policy);
     for (const auto& other : paths) {
       if (other != path) static_cast<void>((*device)->add_path(other));
     }
@@ -216,6 +221,7 @@ S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
                         {"failover", "multipath", "disable"}));
   RemoteDevices& remotes = devices_.engine().remotes();
   CO_TRY_SET(const auto options, options_of(request, remotes.options()));
+  CO_TRY_SET(const auto policy, policy_of(call, request.multipath_opts()));
   const auto taken = [&](const Controller& there) {
     return std::ranges::any_of(there.paths, [&](const auto& path) {
       return path->options().address.text() == options.address.text() &&
@@ -242,6 +248,7 @@ S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
   if (!controller) {
     controllers_.push_back(std::make_unique<Controller>(devices_, name));
     controller = controllers_.back().get();
+    controller->policy = policy;
   }
   controller->add(*std::move(connected));
   spdk::BdevNvmeNames out;
@@ -455,6 +462,30 @@ S::Answer<spdk::BdevNvmeHealth> S::get_health(rpc::Call& call,
   co_return out;
 }
 
+S::Answer<Empty> S::set_policy(rpc::Call& call, const spdk::BdevNvmePolicyRequest& request) {
+  CO_TRY(require(call, request, {"name", "policy"}));
+  spdk::BdevNvmePathOptions wanted;
+  wanted.set_policy(request.policy());
+  if (request.has_selector()) wanted.set_selector(request.selector());
+  if (request.has_rr_min_io()) wanted.set_min_io(request.rr_min_io());
+  CO_TRY_SET(const auto policy, policy_of(call, wanted));
+  for (const auto& device : devices_.engine().remotes().list()) {
+    if (device->name() != request.name()) continue;
+    device->set_policy(policy);
+    co_return Empty();
+  }
+  co_return rpc::json_errno(ENODEV, "device '" + request.name() + "' is not there or not remote");
+}
+
+S::Answer<spdk::BdevNvmeTransportStatistics> S::get_statistics(rpc::Call&, const Empty&) {
+  co_return spdk::BdevNvmeTransportStatistics();
+}
+
+S::Answer<Empty> S::set_hotplug(rpc::Call& call, const spdk::BdevNvmeHotplugRequest& request) {
+  CO_TRY(require(call, request, {"enable"}));
+  co_return Empty();
+}
+
 Result<void> bind_spdk_nvme(rpc::Directory& directory, SpdkNvmeService& service) {
   TRY(directory.declare(spdk::BdevNvmeNames::descriptor()->file()->FindServiceByName("BdevNvme")));
   const std::string prefix = "spdk.BdevNvme/";
@@ -467,6 +498,9 @@ Result<void> bind_spdk_nvme(rpc::Directory& directory, SpdkNvmeService& service)
   TRY(rpc::bind_unary(directory, prefix + "SetOptions", service, &S::set_options));
   TRY(rpc::bind_unary(directory, prefix + "SetPreferredPath", service, &S::set_preferred_path));
   TRY(rpc::bind_unary(directory, prefix + "GetIoPaths", service, &S::get_io_paths));
+  TRY(rpc::bind_unary(directory, prefix + "SetMultipathPolicy", service, &S::set_policy));
+  TRY(rpc::bind_unary(directory, prefix + "GetTransportStatistics", service, &S::get_statistics));
+  TRY(rpc::bind_unary(directory, prefix + "SetHotplug", service, &S::set_hotplug));
   return rpc::bind_unary(directory, prefix + "GetControllerHealthInfo", service, &S::get_health);
 }
 

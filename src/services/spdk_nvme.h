@@ -38,6 +38,9 @@ class SpdkNvmeService {
   Answer<spdk::BdevNvmeIoPaths> get_io_paths(rpc::Call& call,
                                              const spdk::BdevNvmeSelector& request);
   Answer<spdk::BdevNvmeHealth> get_health(rpc::Call& call, const spdk::BdevNvmeSelector& request);
+  Answer<Empty> set_policy(rpc::Call& call, const spdk::BdevNvmePolicyRequest& request);
+  Answer<spdk::BdevNvmeTransportStatistics> get_statistics(rpc::Call& call, const Empty& request);
+  Answer<Empty> set_hotplug(rpc::Call& call, const spdk::BdevNvmeHotplugRequest& request);
 
  private:
   class Controller;

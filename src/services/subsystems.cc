@@ -75,18 +75,40 @@ core::Task<bool> Subsystems::remove_namespace(std::string nqn, std::uint32_t id)
   co_return true;
 }
 
-core::Task<void> Subsystems::take_out(std::shared_ptr<storage::Device> device) {
-  std::vector<std::pair<std::string, std::uint32_t>> places;
+core::Task<std::vector<Subsystems::Place>> Subsystems::take_out(
+    std::shared_ptr<storage::Device> device) {
+  std::vector<Place> places;
   for (const auto& [nqn, entry] : entries_) {
     for (const auto& [id, each] : entry.devices) {
-      if (each == device) places.emplace_back(nqn, id);
+      const auto* space = each == device ? entry.subsystem->find_namespace(id) : nullptr;
+      if (space) places.push_back({entry.subsystem, *space});
     }
   }
-  for (const auto& [nqn, id] : places) co_await remove_namespace(nqn, id);
+  for (const auto& place : places) {
+    co_await remove_namespace(place.subsystem->nqn(), place.space.id);
+  }
+  co_return places;
+}
+
+void Subsystems::put_back(Place place) {
+  const auto found = entries_.find(place.subsystem->nqn());
+  if (found == entries_.end() || found->second.subsystem != place.subsystem) return;
+  const auto device = place.space.device;
+  const std::uint32_t id = place.space.id;
+  if (!device->claim(kTargetOwner)) return;
+  if (place.subsystem->put_back(std::move(place.space))) {
+    found->second.devices.emplace(id, device);
+  } else {
+    device->release();
+  }
+}
+
+core::Task<void> Subsystems::drop(std::shared_ptr<storage::Device> device) {
+  static_cast<void>(co_await take_out(std::move(device)));
 }
 
 void Subsystems::device_removed(const std::shared_ptr<storage::Device>& device) {
-  if (device->claimed() && device->claimed_by() == kTargetOwner) scope_.spawn(take_out(device));
+  if (device->claimed() && device->claimed_by() == kTargetOwner) scope_.spawn(drop(device));
 }
 
 void Subsystems::device_resized(const storage::Device& device) {

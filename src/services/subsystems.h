@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/scope.h"
 #include "storage/device/device.h"
@@ -36,8 +37,15 @@ class Subsystems {
                                       storage::nvme::NamespaceOptions options);
   // Waits for the commands that run, and then hosts find it gone. False when it is not there.
   core::Task<bool> remove_namespace(std::string nqn, std::uint32_t id);
-  // Out of all subsystems.
-  core::Task<void> take_out(std::shared_ptr<storage::Device> device);
+  // A namespace that was taken out of a subsystem.
+  struct Place {
+    std::shared_ptr<Subsystem> subsystem;
+    storage::nvme::Namespace space;
+  };
+  // Out of all subsystems. Answers where it was.
+  core::Task<std::vector<Place>> take_out(std::shared_ptr<storage::Device> device);
+  // As it was, unless the subsystem is gone or its place taken; claims the device again.
+  void put_back(Place place);
   void device_removed(const std::shared_ptr<storage::Device>& device);
   void device_resized(const storage::Device& device);
 
@@ -54,6 +62,7 @@ class Subsystems {
     std::map<std::uint32_t, std::shared_ptr<storage::Device>> devices;  // claimed here
   };
   bool unused(std::uint16_t port) const;
+  core::Task<void> drop(std::shared_ptr<storage::Device> device);
 
   storage::nvme::Target& target_;
   std::map<std::string, Entry, std::less<>> entries_;

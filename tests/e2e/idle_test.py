@@ -1,14 +1,18 @@
 #!/usr/bin/python3
-"""What an idle node costs, measured on the release build: CPU below 1 %, memory at most 64 MiB."""
+"""What an idle node costs, measured on the release build: CPU below 1 %, memory at most 64 MiB. Two
+nodes that are connected by ten shared replicas cost no more."""
 import os
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import MIB, RELEASE_BIN, Node  # noqa: E402
+from node import MIB, RELEASE_BIN, Node, call, free_port  # noqa: E402
 
 MEASURE_SECONDS = 5
+SHARES = 10
+QUEUES = 2      # for I/O, of each share
+CONNECTED_SECONDS = 12      # more than two keep alives
 
 
 def cpu_seconds(pid):
@@ -30,6 +34,20 @@ def switches(pid):
 def resident_bytes(pid):
     with open(f'/proc/{pid}/status', encoding='ascii') as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith('VmRSS'))
+
+
+class Usage:
+    """What processes cost from here to the end."""
+    def __init__(self, *nodes):
+        self.pids = [node.process.pid for node in nodes]
+        self.before = [(cpu_seconds(pid), switches(pid)) for pid in self.pids]
+        self.start = time.monotonic()
+
+    def end(self):
+        """(percent of one core, wake-ups in a second) of each."""
+        elapsed = time.monotonic() - self.start
+        return [(100 * (cpu_seconds(pid) - cpu) / elapsed, (switches(pid) - woken) / elapsed)
+                for pid, (cpu, woken) in zip(self.pids, self.before)]
 
 
 class Idle(unittest.TestCase):
@@ -59,6 +77,38 @@ class Idle(unittest.TestCase):
         self.assertLess(percent, 1.0)
         self.assertLessEqual(resident, 64 * MIB)
         self.assertEqual(node.stop(), 0)
+
+    def test_two_idle_nodes_connected_by_replicas(self):
+        target, host = Node(bin_folder=RELEASE_BIN), Node(bin_folder=RELEASE_BIN)
+        for node in target, host:
+            self.addCleanup(node.close)
+        port = free_port()
+        target.start('--nvmf-replica-port', str(port))
+        target.cli('pool', 'create', 'pool0', target.disk(mebibytes=256))
+        host.start()
+        for number in range(SHARES):
+            name = f'r{number}'
+            target.cli('replica', 'create', name, 'pool0', '--size', '16MiB', '--thin',
+                       '--protocol', 'nvmf')
+            call(host, 'bdev_nvme_attach_controller', name=f'Nvme{number}', trtype='tcp',
+                 traddr='127.0.0.1', trsvcid=str(port), num_io_queues=QUEUES,
+                 subnqn=f'nqn.2019-05.io.openebs:{name}')
+        # A pool on one of them, so that there was I/O.
+        host.cli('pool', 'create', 'far', 'bdev:///Nvme0n1')
+        pairs = call(target, 'nvmf_get_stats')['poll_groups'][0]
+        self.assertEqual(pairs['current_admin_qpairs'], SHARES)
+        self.assertEqual(pairs['current_io_qpairs'], SHARES * QUEUES)
+        usage = Usage(target, host)
+        time.sleep(CONNECTED_SECONDS)     # the measurement itself
+        for name, (percent, woken) in zip(('target', 'host'), usage.end()):
+            print(f'idle {name}: {percent:.2f} % of one core, {woken:.1f} wake-ups a second')
+            self.assertLess(percent, 1.0)
+            # Keep alives: two in ten seconds for each controller, a few wake-ups each.
+            self.assertLess(woken, SHARES)
+        alive = call(target, 'nvmf_get_stats')['poll_groups'][0]
+        self.assertEqual(alive['current_io_qpairs'], SHARES * QUEUES)
+        for node in host, target:
+            self.assertEqual(node.stop(), 0)
 
 
 if __name__ == '__main__':

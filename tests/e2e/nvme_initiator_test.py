@@ -3,38 +3,14 @@
 commands that need no node, and Mayastor's test program."""
 import json
 import os
-import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import MIB, Node, free_port, sha256, wait_until  # noqa: E402
+from node import MIB, Node, call, free_port, sha256, wait_until  # noqa: E402
 
 PREFIX = 'nqn.2019-05.io.openebs:'
-
-
-def call(node, method, **params):
-    """One JSON-RPC call; an error object is raised as RuntimeError(code, message)."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(node.path('rpc.sock'))
-        request = {'jsonrpc': '2.0', 'id': 1, 'method': method}
-        if params:
-            request['params'] = params
-        client.sendall(json.dumps(request).encode())
-        text = b''
-        while True:
-            part = client.recv(65536)
-            text += part
-            try:
-                answer = json.loads(text)
-                break
-            except ValueError:
-                if not part:
-                    raise
-    if 'error' in answer:
-        raise RuntimeError(answer['error']['code'], answer['error']['message'])
-    return answer['result']
 
 
 class Initiator(unittest.TestCase):
@@ -145,6 +121,16 @@ class Initiator(unittest.TestCase):
         self.assertEqual([(p['bdev_name'], p['current'], p['connected'], p['accessible'])
                           for p in paths],
                          [('Nvme0n1', True, True, True), ('Nvme2n1', True, True, True)])
+        self.assertIs(call(self.host, 'bdev_nvme_set_multipath_policy', name='Nvme2n1',
+                           policy='active_active', rr_min_io=8), True)
+        for wrong in ({'name': 'Nvme2n1', 'policy': 'both'},
+                      {'name': 'Nvme2n1', 'policy': 'active_passive', 'selector': 'queue_depth'},
+                      {'name': 'nope', 'policy': 'active_active'}):
+            with self.assertRaises(RuntimeError):
+                call(self.host, 'bdev_nvme_set_multipath_policy', **wrong)
+        self.assertEqual(call(self.host, 'bdev_nvme_get_transport_statistics'),
+                         {'poll_groups': []})
+        self.assertIs(call(self.host, 'bdev_nvme_set_hotplug', enable=False), True)
         self.assertIs(call(self.host, 'bdev_nvme_reset_controller', name='Nvme0'), True)
         with self.assertRaises(RuntimeError) as caught:
             call(self.host, 'bdev_nvme_set_options', timeout_us=1)
@@ -152,6 +138,10 @@ class Initiator(unittest.TestCase):
         saved = call(self.host, 'framework_get_config', name='bdev')
         self.assertEqual([c['params']['name'] for c in saved
                           if c['method'] == 'bdev_nvme_attach_controller'], ['Nvme0', 'Nvme2'])
+        self.assertEqual([c['params'].get('multipath_opts') for c in saved
+                          if c['method'] == 'bdev_nvme_attach_controller'],
+                         [None, {'policy': 'active_active', 'selector': 'round_robin',
+                                 'min_io': 8}])
         # A pool on the one, then everything goes.
         call(self.host, 'bdev_lvol_create_lvstore', bdev_name='Nvme0n1', lvs_name='far')
         self.assertIs(call(self.host, 'bdev_nvme_detach_controller', name='Nvme0'), True)

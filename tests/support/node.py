@@ -47,6 +47,29 @@ def wait_until(condition, seconds, what):
         time.sleep(0.02)
 
 
+def call(node, method, **params):
+    """One JSON-RPC call; an error object is raised as RuntimeError(code, message)."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(node.path('rpc.sock'))
+        request = {'jsonrpc': '2.0', 'id': 1, 'method': method}
+        if params:
+            request['params'] = params
+        client.sendall(json.dumps(request).encode())
+        text = b''
+        while True:
+            part = client.recv(65536)
+            text += part
+            try:
+                answer = json.loads(text)
+                break
+            except ValueError:
+                if not part:
+                    raise
+    if 'error' in answer:
+        raise RuntimeError(answer['error']['code'], answer['error']['message'])
+    return answer['result']
+
+
 class Node:
     def __init__(self, folder=None, bin_folder=BIN):
         self.bin = bin_folder

@@ -321,6 +321,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_names(settings, config));
   TRY_SET(config.stores, read_stores(settings));
   TRY(read_shares(surroundings, settings, config));
+  TRY(read_remotes(config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));
     settings.set("state-dir", std::move(dir), Source::kDefault);

@@ -22,6 +22,7 @@
 #include "core/os_interfaces.h"
 #include "services/shares.h"
 #include "services/store_config.h"
+#include "storage/nvme/initiator_controller.h"
 
 namespace capstan::apps {
 
@@ -59,8 +60,9 @@ struct NodeConfig : ServingConfig {
   std::set<std::string> rpcs_allowed;  // JSON-RPC methods; empty: all
   std::size_t rpc_connections = limits::kJsonRpcConnections;
 
-  services::ShareSettings shares;  // the NVMe target
-  bool shares_are_default = true;  // nobody asked for its address or port
+  services::ShareSettings shares;      // the NVMe target
+  bool shares_are_default = true;      // nobody asked for its address or port
+  storage::nvme::HostOptions remotes;  // what devices of other nodes get; no names, no address
 
   std::vector<services::StoreConfig> stores;  // the first is the one that clients see by default
 

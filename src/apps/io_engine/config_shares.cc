@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/bytes.h"
+#include "services/remote_devices.h"
 
 namespace capstan::apps {
 namespace {
@@ -125,6 +126,52 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   if (!shares.enabled) return {};
   TRY_SET(shares.address, target_address(surroundings, settings));
   return {};
+}
+
+namespace {
+
+// A number that the file or the environment has set to something else than Mayastor's default:
+// exported files have all of them.
+template <class T>
+std::optional<T> remote_option(const NodeConfig& config, const std::string& key) {
+  const auto no_variables = [](std::string_view) { return std::optional<std::string>(); };
+  const std::string path = "nvme_bdev_opts." + key;
+  const auto& value = config.engine.at(path);
+  if (value.text == EngineConfig(no_variables).at(path).text) return std::nullopt;
+  T number = 0;
+  std::from_chars(value.text.data(), value.text.data() + value.text.size(), number);
+  return number;
+}
+
+}  // namespace
+
+Result<void> read_remotes(NodeConfig& config) {
+  constexpr std::uint32_t kReset = 1, kAbort = 2, kHotRemove = 4;
+  constexpr core::Nanos kMicrosecond = 1000;
+  storage::nvme::HostOptions& options = config.remotes;
+  using storage::nvme::TimeoutAction;
+  const auto action = remote_option<std::uint32_t>(config, "action_on_timeout");
+  if (const auto time = remote_option<std::uint64_t>(config, "timeout_us")) {
+    options.io_timeout = *time * kMicrosecond;
+  }
+  if (action == kAbort) options.timeout_action = TimeoutAction::kAbort;
+  if (action && *action != kReset && *action != kAbort && *action != kHotRemove) {
+    options.io_timeout = 0;  // waits as long as the connection lasts
+  }
+  const auto admin = remote_option<std::uint64_t>(config, "timeout_admin_us");
+  if (admin.value_or(0) != 0) options.admin_timeout = *admin * kMicrosecond;
+  if (const auto time = remote_option<std::uint32_t>(config, "keep_alive_timeout_ms")) {
+    options.keep_alive_ms = *time;
+  }
+  if (const auto count = remote_option<std::int32_t>(config, "bdev_retry_count")) {
+    options.retries = *count < 0 ? UINT32_MAX : static_cast<unsigned>(*count);
+  }
+  auto times = services::set_reconnect_times(
+      options, remote_option<std::int32_t>(config, "ctrlr_loss_timeout_sec"),
+      remote_option<std::uint32_t>(config, "reconnect_delay_sec"),
+      remote_option<std::uint32_t>(config, "fast_io_fail_timeout_sec"));
+  if (times) return times;
+  return std::unexpected(std::move(times).error().within(config.config_file + ": nvme_bdev_opts"));
 }
 
 }  // namespace capstan::apps

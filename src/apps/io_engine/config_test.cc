@@ -449,6 +449,41 @@ TEST(NodeConfig, FixedBugPortsOfTheNvmeTarget) {
   EXPECT_EQ(shares({"-y", "/c.yaml", "--nvmf-replica-port=7000"}, files).shares.replica_port, 7000);
 }
 
+TEST(NodeConfig, OptionsOfRemoteDevices) {
+  using storage::nvme::HostOptions;
+  using storage::nvme::TimeoutAction;
+  const auto remotes = [](const std::string& file) {
+    auto config = configure({"-y", "/c.yaml"}, {}, {{"/c.yaml", file}});
+    EXPECT_TRUE(config) << config.error().text();
+    return config ? config->remotes : HostOptions();
+  };
+  const HostOptions own;
+  // Mayastor's defaults, as in every exported file, change nothing.
+  const auto exported = configure({});
+  ASSERT_TRUE(exported);
+  const HostOptions same = remotes(exported->engine.yaml());
+  EXPECT_EQ(same.io_timeout, own.io_timeout);
+  EXPECT_EQ(same.retries, own.retries);
+  EXPECT_EQ(same.ctrl_loss, own.ctrl_loss);
+  const HostOptions set = remotes(
+      "nvme_bdev_opts: {action_on_timeout: 2, timeout_us: 7000000, timeout_admin_us: 8000000,"
+      " keep_alive_timeout_ms: 20000, bdev_retry_count: -1, ctrlr_loss_timeout_sec: -1,"
+      " reconnect_delay_sec: 3, fast_io_fail_timeout_sec: 9}");
+  EXPECT_EQ(set.timeout_action, TimeoutAction::kAbort);
+  EXPECT_EQ(set.io_timeout, 7 * core::kSecond);
+  EXPECT_EQ(set.admin_timeout, 8 * core::kSecond);
+  EXPECT_EQ(set.keep_alive_ms, 20'000U);
+  EXPECT_EQ(set.retries, UINT32_MAX);
+  EXPECT_EQ(set.ctrl_loss, HostOptions::kForever);
+  EXPECT_EQ(set.reconnect_delay, 3 * core::kSecond);
+  EXPECT_EQ(set.fast_io_fail, 9 * core::kSecond);
+  EXPECT_EQ(remotes("nvme_bdev_opts: {action_on_timeout: 0}").io_timeout, 0U);
+  const auto bad = configure({"-y", "/c.yaml"}, {},
+                             {{"/c.yaml", "nvme_bdev_opts: {ctrlr_loss_timeout_sec: 5}"}});
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().text().find("reconnect_delay_sec must be above 0"), std::string::npos);
+}
+
 TEST(NodeConfig, HelpAndVersionArePrinted) {
   const Surroundings around = surroundings({});
   auto help = parse_command_line({"--help"}, around.variables);

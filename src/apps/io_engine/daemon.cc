@@ -120,7 +120,7 @@ Result<void> Daemon::assemble() {
   shares.ana = config_.ana;
   engine_.shares().configure(std::move(shares));
   engine_.remotes().configure(
-      {.host_nqn = info_.host_nqn, .host_id = config_.host_id, .defaults = {}});
+      {.host_nqn = info_.host_nqn, .host_id = config_.host_id, .defaults = config_.remotes});
   engine_.shares().target().publish(metrics_);
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},

@@ -76,6 +76,7 @@ core::Task<void> Connection::run() {
 
 void Connection::end(std::string reason) {
   if (std::exchange(ended_, true)) return;
+  lose();
   shared_.log.debug("connection_ended", {{"peer", stream_->peer().address},
                                          {"queue", queue_},
                                          {"controller", controller_ ? controller_->id() : 0},
@@ -85,8 +86,14 @@ void Connection::end(std::string reason) {
   budget_.room().notify_all();
 }
 
+void Connection::lose() {
+  if (std::exchange(lost_, true) || !controller_) return;
+  controller_->subsystem().leave_behind(controller_->association().host_id, changing_);
+}
+
 core::Task<void> Connection::terminate(Fatal fatal) {
   terminating_ = true;
+  lose();
   ++shared_.counters.terminated;
   shared_.log.warn("connection_terminated", {{"peer", stream_->peer().address},
                                              {"queue", queue_},
@@ -107,7 +114,9 @@ core::Task<Checked<void>> Connection::read_loop() {
     while (output_.unsent() >= limits::kOutputPauseBytes && !output_.gone()) {
       co_await output_.room().wait();  // a host that does not read gets no more to read
     }
-    if (ended_) break;
+    // Nobody hears the answers: what still lies in the socket must not run behind the back of a
+    // host that goes on over another connection.
+    if (ended_ || output_.gone()) break;
     if (!input_.has(kCommonBytes) && !co_await input_.fill(kCommonBytes)) break;
     const CommonHeader common = load_common(input_.data());
     std::copy_n(input_.data(), kCommonBytes, header_.begin());
@@ -314,8 +323,7 @@ bool Connection::abort(std::uint16_t command) {
   }
 }
 
-// --- hosts that stop
-// ------------------------------------------------------------------------------
+// --- hosts that stop -----------------------------------------------------------------------------
 
 void Connection::arm_stall() {
   if (stall_.armed() || ended_) return;

@@ -97,6 +97,8 @@ class Connection final : public Queue {
   void connected(std::shared_ptr<Controller> controller, const ConnectCommand& command);
   core::Task<void> run_io_command(Request* request, std::uint32_t to_host);
   core::Task<void> run_admin_command(Request* request);
+  // The host cannot know any more what becomes of its commands.
+  void lose();
 
   void respond(Request& request, Status status);
   void send_with_data(Request& request, const Completion& completion, bool success_flag);
@@ -113,7 +115,7 @@ class Connection final : public Queue {
   Output output_;
   std::array<std::uint8_t, kHeaderBytesMax> header_{};  // of the PDU being received
   std::size_t header_bytes_ = 0;
-  bool initialised_ = false, terminating_ = false, ended_ = false;
+  bool initialised_ = false, terminating_ = false, ended_ = false, lost_ = false;
   Digests digests_;
   std::uint8_t host_alignment_ = 0;
 
@@ -128,6 +130,7 @@ class Connection final : public Queue {
   std::vector<Request*> active_;
   std::vector<std::uint16_t> active_ids_;  // of active_, together in memory
   std::size_t receiving_ = 0;              // requests that wait for data of the host
+  std::size_t changing_ = 0;               // that run and may change data
   const Request* filling_ = nullptr;       // the one whose data is being read right now
   core::Timer deadline_, stall_;
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;

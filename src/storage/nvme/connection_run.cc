@@ -118,8 +118,18 @@ core::Task<void> Connection::run_io_command(Request* request, std::uint32_t to_h
     request->allocate(to_host);
   }
   Subsystem& subsystem = controller_->subsystem();
+  const HostId& host = controller_->association().host_id;
   const auto guard = co_await subsystem.gate().lock_shared();
-  complete(*request, co_await run_io(*controller_, *request));
+  if (!is_reservation(request->command)) {
+    while (subsystem.has_leftovers(host)) co_await subsystem.leftover_gone().wait();
+  }
+  if (lost_) co_return complete(*request, status::kAborted);  // before it began: it never will
+  const std::size_t changing = changes_data(request->command) ? 1 : 0;
+  changing_ += changing;
+  const Status answer = co_await run_io(*controller_, *request);
+  changing_ -= changing;
+  if (changing != 0 && lost_) subsystem.leftover_ended(host);
+  complete(*request, answer);
 }
 
 core::Task<void> Connection::run_admin_command(Request* request) {

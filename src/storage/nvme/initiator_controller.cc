@@ -69,6 +69,12 @@ HostQueue* HostController::io_queue() {
   return best;
 }
 
+std::size_t HostController::outstanding() const {
+  std::size_t commands = 0;
+  for (const auto& queue : io_) commands += queue->outstanding();
+  return commands;
+}
+
 void HostController::set_state(State state) {
   if (state_ == state) return;
   state_ = state;

@@ -109,6 +109,7 @@ class HostController final : private HostQueue::Owner {
   const std::map<std::uint32_t, HostNamespace>& namespaces() const { return namespaces_; }
   AnaState access(std::uint32_t nsid) const;
   std::size_t io_queues() const { return io_.size(); }
+  std::size_t outstanding() const;  // I/O commands that wait or are under way
 
   // Null while it does not run. Stays valid until the caller waits.
   HostQueue* io_queue();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <vector>
 
 #include "storage/nvme/initiator_limits.h"
 
@@ -190,6 +191,11 @@ void RemoteDevice::namespaces_changed() {
   if (resized_) resized_(*this);
 }
 
+void RemoteDevice::give_up() {
+  retire();
+  changed_.notify_all();
+}
+
 // --- paths ---------------------------------------------------------------------------------------
 
 HostController* RemoteDevice::pick() const {
@@ -206,6 +212,27 @@ HostController* RemoteDevice::pick() const {
     }
   }
   return best;
+}
+
+// The path of one command.
+HostController* RemoteDevice::next_path() {
+  HostController* first = pick();
+  if (!first || policy_.choice == PathPolicy::Choice::kOne || paths_.size() == 1) return first;
+  const auto rank = rank_of(first->access(nsid_));
+  std::vector<HostController*> best;
+  for (const auto& path : paths_) {
+    const bool works = path->state() == HostController::State::kRunning && usable(*path);
+    if (works && rank_of(path->access(nsid_)) == rank) best.push_back(path.get());
+  }
+  if (policy_.choice == PathPolicy::Choice::kLeastBusy) {
+    return *std::ranges::min_element(best, {}, &HostController::outstanding);
+  }
+  if (turn_left_ == 0) {
+    ++turn_;
+    turn_left_ = std::max<std::uint32_t>(policy_.commands, 1);
+  }
+  --turn_left_;
+  return best[turn_ % best.size()];
 }
 
 const HostController* RemoteDevice::current() const {
@@ -267,12 +294,12 @@ core::Task<Result<Completion>> RemoteDevice::run(Command command, ByteView out, 
   command.set(4, nsid_);
   core::Nanos since = 0;
   for (unsigned tries = 0;; ++tries) {
-    HostController* path = pick();
+    HostController* path = next_path();
     HostQueue* queue = path ? path->io_queue() : nullptr;
     while (!queue) {
       if (since == 0) since = core::Reactor::current()->now();
       CO_TRY(co_await wait_for_path(since));
-      path = pick();
+      path = next_path();
       queue = path ? path->io_queue() : nullptr;
     }
     HostCall call;

@@ -23,6 +23,12 @@
 
 namespace capstan::storage::nvme {
 
+// Which of the best paths a command takes: always the same one, or all of them.
+struct PathPolicy {
+  enum class Choice : std::uint8_t { kOne, kInTurn, kLeastBusy } choice = Choice::kOne;
+  std::uint32_t commands = 1;  // kInTurn: before it is the next one's turn
+};
+
 class RemoteDevice final : public Device, private HostController::Listener {
  public:
   // kNotFound (ENODEV): the controller has no such namespace, or one that devices cannot be made
@@ -45,6 +51,8 @@ class RemoteDevice final : public Device, private HostController::Listener {
   bool supports_unmap() const override { return unmap_; }
   bool volatile_cache() const override { return cache_; }
   core::Task<Result<bool>> rescan() override;
+  // retire(), and who waits for a path fails at once.
+  void give_up();
 
   // Beyond Device. kAborted (EILSEQ): the content differs.
   core::Task<Result<void>> compare(std::uint64_t offset, ByteView with);
@@ -60,6 +68,8 @@ class RemoteDevice final : public Device, private HostController::Listener {
   void remove_path(const HostController& controller);
   // The path that I/O takes while it is as good as any other; null: any.
   void prefer(const HostController* controller) { preferred_ = controller; }
+  void set_policy(PathPolicy policy) { policy_ = policy; }
+  const PathPolicy& policy() const { return policy_; }
   const HostController* current() const;              // null: none works
   bool usable(const HostController& path) const;      // shows this namespace
   bool accessible(const HostController& path) const;  // and lets I/O through
@@ -73,6 +83,7 @@ class RemoteDevice final : public Device, private HostController::Listener {
   void namespaces_changed() override;
 
   HostController* pick() const;
+  HostController* next_path();
   core::Task<Result<void>> wait_for_path(core::Nanos since);
   std::unexpected<Error> no_path() const;
   core::Task<Result<Completion>> run(Command command, ByteView out, MutableBytes in, bool repeat);
@@ -96,6 +107,9 @@ class RemoteDevice final : public Device, private HostController::Listener {
   std::uint64_t zeroes_blocks_ = 0, unmap_blocks_ = 0;  // likewise
   std::vector<std::shared_ptr<HostController>> paths_;
   const HostController* preferred_ = nullptr;
+  PathPolicy policy_;
+  std::size_t turn_ = 0;         // of kInTurn, among the best paths
+  std::uint32_t turn_left_ = 0;  // commands
   std::function<void(RemoteDevice&)> resized_;
   core::Event changed_;
 };

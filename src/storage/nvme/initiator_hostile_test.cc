@@ -540,6 +540,62 @@ TEST(InitiatorHostile, DataForADeadWriterIsGivenBack) {
   sim.run(write_to_the_dead());
 }
 
+// Asks for a write's data in pieces of `step`, and takes none of it.
+core::Task<void> ask_in_steps(RawTarget& target, Command command, std::uint32_t step) {
+  for (std::uint32_t at = 0; at < kLong; at += step) {
+    co_await target.ask({command.id(), 7, at, step});
+  }
+}
+core::Task<void> crumbs(FakeWorld& world, std::uint32_t step) {
+  EXPECT_TRUE(co_await world.host.open(world.options));
+  world.fake.io = [step](RawTarget& target, Pdu pdu) -> core::Task<void> {
+    return ask_in_steps(target, Command::load(pdu.header.data() + kCommonBytes), step);
+  };
+  EXPECT_FALSE(co_await world.host.device->write(0, Bytes(kLong)));
+  EXPECT_NE(world.host.controller().trouble().find("data transfer limit exceeded"),
+            std::string::npos)
+      << world.host.controller().trouble();
+}
+TEST(InitiatorHostile, DataIsNotGivenInCrumbs) {
+  for (const std::uint32_t step : {1U, 64U, 256U}) {
+    FakeWorld world;
+    world.run([step](FakeWorld& w) { return crumbs(w, step); });
+  }
+}
+
+// Small pieces are legal, and what cannot leave is lent instead of copied.
+core::Task<void> take_in_steps(RawTarget& target, Pdu pdu, std::uint32_t step, Bytes* taken) {
+  const Command command = Command::load(pdu.header.data() + kCommonBytes);
+  const std::uint32_t bytes = command.data_length();
+  for (std::uint32_t at = 0; at < bytes; at += step) {
+    co_await target.ask({command.id(), 7, at, step});
+  }
+  while (taken->size() < bytes) {
+    const auto more = co_await target.receive();
+    EXPECT_TRUE(more);
+    if (!more) co_return;
+    EXPECT_EQ(load_data(more->header.data()).offset, taken->size());
+    taken->insert(taken->end(), more->data.begin(), more->data.end());
+  }
+  co_await target.respond(command.id());
+}
+core::Task<void> small_steps(FakeWorld& world, std::uint32_t step) {
+  Bytes taken;
+  EXPECT_TRUE(co_await world.host.open(world.options));
+  world.fake.io = [step, &taken](RawTarget& target, Pdu pdu) -> core::Task<void> {
+    return take_in_steps(target, std::move(pdu), step, &taken);
+  };
+  const Bytes data = pattern(world.host.controller().transfer_bytes(), 3);
+  EXPECT_TRUE(co_await world.host.device->write(0, data));
+  EXPECT_EQ(taken, data);
+}
+TEST(InitiatorHostile, DataIsGivenInSmallPieces) {
+  for (const std::uint32_t step : {512U, 4096U}) {
+    FakeWorld world;
+    world.run([step](FakeWorld& w) { return small_steps(w, step); });
+  }
+}
+
 core::Task<void> ask_and_break(RawTarget& target, Command command, core::SimWorld* sim,
                                std::string a, std::string b) {
   for (std::uint32_t at = 0; at < kLong; at += kLong / 2) {

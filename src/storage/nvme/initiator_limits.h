@@ -26,7 +26,10 @@ inline constexpr std::size_t kHostNamespaces = 1024;        // looked at, per co
 inline constexpr std::size_t kHostAnaLogBytes = 1U << 20;   // more groups: ANA is not used
 inline constexpr std::size_t kHostDiscoveryRecords = 8192;  // of one discovery log
 inline constexpr unsigned kHostDiscoveryTries = 4;          // of a log that changes meanwhile
-inline constexpr std::size_t kHostReportBytes = 16U << 10;  // a reservation report
+inline constexpr std::size_t kHostR2tBytes = 512;  // data of an R2T, on the average of a command
+inline constexpr std::size_t kHostR2tsFree = 8;    // that may be smaller
+inline constexpr std::size_t kHostOutputCopyBytes = 1U << 20;  // unsent copies; then data is lent
+inline constexpr std::size_t kHostReportBytes = 16U << 10;     // a reservation report
 
 // --- times --------------------------------------------------------------------------------------
 inline constexpr std::uint64_t kHostConnectNanos = 10'000'000'000;    // socket to usable controller

@@ -149,6 +149,69 @@ TEST(InitiatorLoss, AtRandomTimes) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) random_story(seed);
 }
 
+// The first write takes its time, the later ones none.
+class LateDevice final : public StackedDevice {
+ public:
+  static constexpr core::Nanos kLate = 500 * core::kMillisecond;
+
+  explicit LateDevice(std::shared_ptr<Device> below)
+      : StackedDevice(std::move(below), "late", Uuid::from_name("late")) {
+    CAPSTAN_ASSERT(this->below()->claim("late"));
+  }
+
+ private:
+  core::Nanos delay(bool write) override {
+    return write && !std::exchange(begun_, true) ? kLate : 0;
+  }
+  bool begun_ = false;
+};
+
+core::Task<void> write_twice(HostWorld* host, std::vector<core::Nanos>* answered) {
+  for (const std::uint32_t version : {1U, 2U}) {
+    const auto done = co_await host->device->write(0, versioned(0, version, 4096));
+    EXPECT_TRUE(done) << done.error().text();
+    answered->push_back(core::Reactor::current()->now());
+  }
+}
+// A write whose connection is lost while it runs is repeated, over the same way or another one, and
+// followed by a second one, which the first must not overtake.
+core::Task<void> overtake(TargetWorld& world, bool another_path) {
+  world.subsystem->remove_namespace(1);
+  EXPECT_TRUE(world.subsystem->add_namespace(std::make_shared<LateDevice>(world.device), 1));
+  HostWorld host(world.env, world.log);
+  EXPECT_TRUE(co_await host.open(host_options(world.address)));
+  if (another_path) {
+    auto second = co_await host.initiator.connect(host_options(world.address));
+    EXPECT_TRUE(second);
+    EXPECT_TRUE(host.device->add_path(*second));
+    host.device->prefer(&host.controller());
+  }
+  const core::Nanos begin = core::Reactor::current()->now();
+  std::vector<core::Nanos> answered;
+  core::Scope scope;
+  scope.spawn(write_twice(&host, &answered));
+  co_await pause(50 * core::kMillisecond);
+  EXPECT_TRUE(answered.empty());
+  host.controller().reset("lost");
+  Bytes read(4096);
+  const auto early = co_await host.device->read(0, read);  // what is on its way counts, too
+  EXPECT_TRUE(early);
+  EXPECT_NE(read, Bytes(4096));
+  co_await scope.join();
+  EXPECT_GE(answered.front() - begin, LateDevice::kLate);
+  EXPECT_LT(answered.front() - begin, LateDevice::kLate + 100 * core::kMillisecond);
+  co_await pause(2 * LateDevice::kLate);
+  EXPECT_TRUE(co_await host.device->read(0, read));
+  EXPECT_EQ(read, versioned(0, 2, 4096)) << "version " << load_le<std::uint32_t>(read.data() + 8);
+  co_await host.close();
+}
+TEST(InitiatorLoss, AWriteOfALostConnectionComesBeforeItsRepetition) {
+  in_simulation([](TargetWorld& world) { return overtake(world, false); });
+}
+TEST(InitiatorLoss, AWriteOfALostPathComesBeforeItsRepetition) {
+  in_simulation([](TargetWorld& world) { return overtake(world, true); });
+}
+
 // One connection breaks when so many bytes have gone over it: everywhere in the handshake, in
 // Connect, in commands and in data of both directions.
 core::Task<void> short_story(TargetWorld& world, core::SimWorld* sim, std::uint64_t bytes,

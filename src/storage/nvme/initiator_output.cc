@@ -14,6 +14,7 @@ std::uint8_t* HostOutput::append(std::size_t bytes) {
   }
   auto& joined = chunks_.back().joined;
   joined.resize(joined.size() + bytes);
+  copied_ += bytes;
   wake();
   return joined.data() + joined.size() - bytes;
 }
@@ -39,6 +40,7 @@ core::Task<void> HostOutput::run() {
     Chunk chunk = std::move(chunks_.front());
     chunks_.pop_front();
     const auto written = co_await stream_.write(chunk.call ? chunk.borrowed : chunk.joined);
+    copied_ -= chunk.joined.size();
     if (chunk.call) returned_(*chunk.call);
     if (!written) {
       abandoned_ = true;

@@ -25,6 +25,9 @@ class HostOutput {
   // `data` is the caller's until returned(call), which comes at once when nothing leaves any more.
   void append(ByteView data, HostCall& call);
 
+  // Bytes of append(bytes) that have not left.
+  std::size_t copied() const { return copied_; }
+
   // Writes until the stream fails or abandon(); gives back all memory.
   core::Task<void> run();
   // What has not left never will; run() ends when the write in flight has.
@@ -52,6 +55,7 @@ class HostOutput {
   std::deque<Chunk> chunks_;
   std::vector<std::uint8_t> spare_;
   core::Suspended waiter_;
+  std::size_t copied_ = 0;
   bool abandoned_ = false;
 };
 

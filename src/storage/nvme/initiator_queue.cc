@@ -230,6 +230,10 @@ Checked<void> HostQueue::answer_r2t(const R2t& r2t) {
   if (r2t.offset != call->solicited || r2t.length > call->out.size() - call->solicited) {
     return violation(FatalStatus::kOutOfRange);
   }
+  // Asked for in crumbs, data would cost many times its size in headers.
+  if (++call->r2ts > limits::kHostR2tsFree + call->out.size() / limits::kHostR2tBytes) {
+    return violation(FatalStatus::kLimitExceeded);
+  }
   call->solicited += r2t.length;
   send_data(*call, r2t);
   return {};

@@ -42,7 +42,8 @@ struct HostCall {
 
  private:
   friend class HostQueue;
-  std::uint32_t received = 0, solicited = 0, lent = 0;  // bytes; bytes; chunks in the output
+  std::uint32_t received = 0, solicited = 0;  // bytes
+  std::uint32_t r2ts = 0, lent = 0;           // lent: chunks in the output
   bool in_capsule = false, damaged = false, over = false;
   core::Nanos deadline = 0;
   core::Suspended waiter;

@@ -85,7 +85,7 @@ void HostQueue::send_data(HostCall& call, const R2t& r2t) {
     store_data(output_.append(header), PduType::kH2cData,
                {r2t.command, r2t.tag, r2t.offset + sent, step},
                last ? pdu_flag::kLast : std::uint8_t{0}, settings_.digests, alignment_);
-    if (step <= limits::kHostCopyBytes) {
+    if (step <= limits::kHostCopyBytes && output_.copied() < limits::kHostOutputCopyBytes) {
       std::ranges::copy(data, output_.append(step));
     } else {
       ++call.lent;

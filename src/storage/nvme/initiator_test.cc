@@ -414,6 +414,51 @@ TEST(Initiator, AnotherPathTakesOver) {
   in_simulation(two_paths);
 }
 
+core::Task<void> read_blocks(RemoteDevice* device, unsigned count) {
+  Bytes block(kBlock);
+  for (unsigned i = 0; i < count; ++i) expect_ok(co_await device->read(0, block));
+}
+// How many I/O commands a path has sent since the last time.
+struct Sent {
+  HostController& path;
+  std::uint64_t before = path.io_queue()->commands();
+  std::uint64_t since() {
+    const std::uint64_t now = path.io_queue()->commands();
+    return now - std::exchange(before, now);
+  }
+};
+core::Task<void> all_paths(TargetWorld& world) {
+  HostWorld host(world.env, world.log);
+  expect_ok(co_await host.open(host_options(world.address)));
+  auto other = co_await host.initiator.connect(host_options(world.address));
+  EXPECT_TRUE(other);
+  if (!other) co_return;
+  expect_ok(host.device->add_path(*other));
+  Sent first{host.controller()}, second{**other};
+  co_await read_blocks(host.device.get(), 12);
+  EXPECT_EQ(first.since(), 12U);
+  EXPECT_EQ(second.since(), 0U);
+  host.device->set_policy({PathPolicy::Choice::kInTurn, 3});
+  co_await read_blocks(host.device.get(), 12);
+  EXPECT_EQ(first.since(), 6U);
+  EXPECT_EQ(second.since(), 6U);
+  host.device->set_policy({PathPolicy::Choice::kLeastBusy});
+  core::Scope scope;
+  for (int i = 0; i < 8; ++i) scope.spawn(read_blocks(host.device.get(), 1));
+  co_await scope.join();
+  EXPECT_EQ(first.since(), 4U);
+  EXPECT_EQ(second.since(), 4U);
+  (*other)->set_enabled(false);
+  co_await pause();
+  co_await read_blocks(host.device.get(), 4);
+  EXPECT_EQ(first.since(), 4U);
+  other->reset();
+  co_await host.close();
+}
+TEST(Initiator, PathsTakeTurns) {
+  in_simulation(all_paths);
+}
+
 core::Task<void> follows_ana(TargetWorld& world) {
   const auto other = world.target.listen(core::Address::tcp(world.address.host, 4421));
   const auto subsystem = world.target.add({.nqn = kNqn + "-ana", .serial = "S", .ana = true});

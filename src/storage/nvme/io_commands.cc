@@ -84,6 +84,11 @@ core::Task<Status> deallocate(std::shared_ptr<Device> device, std::vector<DsmRan
 
 }  // namespace
 
+bool changes_data(const Command& command) {
+  return command.opcode() == opcode::kWrite || command.opcode() == opcode::kWriteZeroes ||
+         command.opcode() == opcode::kDatasetManagement;
+}
+
 Status check_io(const Controller& controller, const Command& command, IoNeeds& needs) {
   needs = {};
   const Namespace* space = controller.subsystem().find_namespace(command.nsid());

@@ -25,6 +25,9 @@ Status check_io(const Controller& controller, const Command& command, IoNeeds& n
 // data for the host is put there. `controller` and `request` live until this returns.
 core::Task<Status> run_io(Controller& controller, Request& request);
 
+// Whether it may leave other data on the device than was there.
+bool changes_data(const Command& command);
+
 // The same for a reservation command whose namespace and path are good (reservation_commands.cc).
 bool is_reservation(const Command& command);
 Status check_reservation(const Command& command, IoNeeds& needs);

@@ -122,10 +122,16 @@ Result<std::uint32_t> Subsystem::add_namespace(std::shared_ptr<Device> device,
   space.ana_group = wanted.ana_group == 0 ? id : wanted.ana_group;
   space.device = std::move(device);
   space.reservations = std::make_shared<ReservationSet>(std::move(wanted.reservations));
-  namespaces_.emplace(id, std::move(space));
+  CAPSTAN_ASSERT(put_back(std::move(space)));
+  return id;
+}
+
+bool Subsystem::put_back(Namespace space) {
+  const std::uint32_t id = space.id;
+  if (!namespaces_.try_emplace(id, std::move(space)).second) return false;
   ana_.count_change();
   namespace_changed(id);
-  return id;
+  return true;
 }
 
 bool Subsystem::remove_namespace(std::uint32_t id) {
@@ -223,6 +229,18 @@ std::vector<std::shared_ptr<Controller>> Subsystem::current() const {
   std::vector<std::shared_ptr<Controller>> out;
   for (const auto& [id, controller] : controllers_) out.push_back(controller);
   return out;
+}
+
+void Subsystem::leave_behind(const HostId& host, std::size_t commands) {
+  if (commands != 0) leftovers_[host] += commands;
+}
+
+void Subsystem::leftover_ended(const HostId& host) {
+  const auto found = leftovers_.find(host);
+  CAPSTAN_ASSERT(found != leftovers_.end());
+  if (--found->second != 0) return;
+  leftovers_.erase(found);
+  leftover_gone_.notify_all();
 }
 
 core::Task<void> Subsystem::pause() {

@@ -98,6 +98,8 @@ class Subsystem {
     return add_namespace(std::move(device), NamespaceOptions{.id = id});
   }
   bool remove_namespace(std::uint32_t id);
+  // One that was removed, with its reservation; false when its id is taken by now.
+  bool put_back(Namespace space);
   void namespace_resized(std::uint32_t id);
   // False when there is no such namespace.
   bool set_ana_group(std::uint32_t id, std::uint32_t group);
@@ -121,6 +123,17 @@ class Subsystem {
   const std::map<std::uint16_t, std::shared_ptr<Controller>>& controllers() const {
     return controllers_;
   }
+
+  // --- what lost connections leave behind ---
+  // Commands that change data and whose connection is gone run to their end all the same. Their
+  // host repeats them over another connection and goes on: that one could be overtaken by the old
+  // one, so all commands of that host wait until has_leftovers() says no.
+  void leave_behind(const HostId& host, std::size_t commands);
+  void leftover_ended(const HostId& host);
+  bool has_leftovers(const HostId& host) const {
+    return !leftovers_.empty() && leftovers_.contains(host);
+  }
+  core::Event& leftover_gone() { return leftover_gone_; }  // notified for each host's last
 
   // Every command but those that wait by their nature holds this shared while it runs.
   core::SharedMutex& gate() { return gate_; }
@@ -157,6 +170,8 @@ class Subsystem {
   core::SharedMutex gate_;
   core::SharedMutex::Guard paused_;
   core::Event forgotten_;
+  std::map<HostId, std::size_t> leftovers_;
+  core::Event leftover_gone_;
   bool closed_ = false;
   Health health_;
   std::function<void()> observer_;

@@ -5,15 +5,28 @@
 #include <cerrno>
 
 #include "storage/nvme/limits.h"
+#include "storage/nvme/relayed_stream.h"
 
 namespace capstan::storage::nvme {
+
+namespace {
+
+core::Reactor& home(core::Env& env) {
+  core::Reactor* here = core::Reactor::current();
+  return here ? *here : env.reactor(0);
+}
+
+}  // namespace
 
 Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes)
     : env_(env),
       log_(log.child("nvme")),
-      shared_{
-          env.reactor(0),       log_, *this, [this](const std::string& nqn) { return find(nqn); },
-          Budget(buffer_bytes), {}} {
+      shared_{.reactor = home(env),
+              .log = log_,
+              .discovery = *this,
+              .find = [this](const std::string& nqn) { return find(nqn); },
+              .budget = Budget(buffer_bytes),
+              .counters = {}} {
   auto discovery = Subsystem::make({.nqn = std::string(kDiscoveryNqn), .discovery = true});
   CAPSTAN_ASSERT(discovery);
   discovery_ = *std::move(discovery);
@@ -84,10 +97,16 @@ core::Task<void> Target::accept_loop(Port* port) {
                 {{"peer", (*stream)->peer().address}, {"limit", limits::kConnections}});
       continue;
     }
-    scope_.spawn(serve(*std::move(stream), port->number));
+    scope_.spawn(serve(place(*std::move(stream)), port->number));
   }
   port->listener.reset();
   port->gone.set();
+}
+
+std::unique_ptr<core::Stream> Target::place(std::unique_ptr<core::Stream> stream) {
+  if (socket_cores_.empty()) return stream;
+  core::Reactor& core = *socket_cores_[next_core_++ % socket_cores_.size()];
+  return std::make_unique<RelayedStream>(std::move(stream), core);
 }
 
 core::Task<void> Target::serve(std::unique_ptr<core::Stream> stream, std::uint16_t port) {

@@ -359,6 +359,31 @@ TEST(NvmeIo, AbortOfACommandThatWaitsForData) {
   in_simulation(aborted);
 }
 
+// A host that reads nothing makes the target stop reading; what it sent after that must not run
+// once it is gone: it may have gone on over another connection.
+core::Task<void> sent_and_gone(TargetWorld& world) {
+  RawHost admin, io;
+  co_await open_both(world, admin, io);
+  for (unsigned i = 0; i < 40; ++i) {  // five times what the target lets gather
+    Command command = io.io(opcode::kRead, 0, limits::kIoBytes / kBlock);
+    point(command, kSglTransport, limits::kIoBytes);
+    co_await io.submit(command);
+    if (i % 8 == 7) co_await pause();
+  }
+  Command command = io.io(opcode::kWrite, 0, 8);
+  point(command, kSglInCapsule, 4096);
+  co_await io.submit(command, pattern(4096, 1));
+  co_await pause();
+  EXPECT_EQ(world.device->operations(IoKind::kWrite), 0U) << "it is not read yet";
+  io.hang_up();
+  co_await pause(core::kSecond);
+  EXPECT_EQ(world.target.connections(), 1U);
+  EXPECT_EQ(world.device->operations(IoKind::kWrite), 0U);
+}
+TEST(NvmeIo, WhatAHostSentBeforeItWentIsNotRunAfterwards) {
+  in_simulation(sent_and_gone);
+}
+
 // Four queues want three times what there is, and only one of their hosts reads.
 constexpr std::size_t kLittle = 1U << 20;
 core::Task<void> no_memory(TargetWorld& world) {
