@@ -181,29 +181,18 @@ bool UringReactor::run_posted() {
   return true;
 }
 
-// New requests may stay for one round: mostly it finds nothing to do, and then sleeping submits
-// them with the system call that it needs anyway. One that finds work submits them after all.
-void UringReactor::collect() {
-  const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
-  constexpr unsigned kWaiting = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-  const bool fresh = io_uring_sq_ready(&ring_) != 0;
-  if ((flags & kWaiting) != 0 || (fresh && held_back_)) {
-    io_uring_submit_and_get_events(&ring_);
-    held_back_ = false;
-  } else {
-    held_back_ = fresh;
-  }
-  reap();
-}
-
 void UringReactor::wait(bool block, Nanos deadline) {
   if (run_posted()) block = false;
   if (!block) {
-    collect();
+    const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
+    constexpr unsigned kWaiting = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    if (io_uring_sq_ready(&ring_) != 0 || (flags & kWaiting) != 0) {
+      io_uring_submit_and_get_events(&ring_);
+    }
+    reap();
     return;
   }
   if (reap() != 0) return;
-  held_back_ = false;  // whatever follows submits
   const Nanos now = read_clock();
   if (deadline != 0 && deadline <= now) {
     if (io_uring_sq_ready(&ring_) != 0) io_uring_submit(&ring_);

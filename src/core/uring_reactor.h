@@ -71,7 +71,6 @@ class UringReactor final : public Reactor {
   io_uring_sqe* next_sqe();
   void arm_wakeup();
   unsigned reap();
-  void collect();
   bool run_posted();
   bool worth_spinning();
   bool spin(Nanos until);
@@ -84,7 +83,6 @@ class UringReactor final : public Reactor {
   std::uint64_t event_value_ = 0;
   UringOp wakeup_;
   bool wakeup_armed_ = false;
-  bool held_back_ = false;  // requests that the last round did not submit
   std::atomic<Posted*> posted_{nullptr};
   std::atomic<bool> asleep_{false};
   // Spin policy: a moving average (0…256) of "the spin found work", and waits left without spin.
