@@ -89,9 +89,6 @@ Result<void> Shares::try_listen() {
   TRY_SET(const auto listener,
           target_.listen(core::Address::tcp(settings_.address, settings_.replica_port)));
   CAPSTAN_ASSERT(listener == kReplicaListener);
-  std::vector<core::Reactor*> others;
-  for (unsigned core = 1; core < env_.cores(); ++core) others.push_back(&env_.reactor(core));
-  target_.spread_sockets(std::move(others));
   listening_ = true;
   if (settings_.nexus_port == settings_.replica_port && settings_.nexus_port != 0) return {};
   // Nothing but discovery is there, so doing without it is better than doing without shares.

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "storage/nvme/limits.h"
-#include "storage/nvme/relayed_stream.h"
 
 namespace capstan::storage::nvme {
 
@@ -97,16 +96,10 @@ core::Task<void> Target::accept_loop(Port* port) {
                 {{"peer", (*stream)->peer().address}, {"limit", limits::kConnections}});
       continue;
     }
-    scope_.spawn(serve(place(*std::move(stream)), port->number));
+    scope_.spawn(serve(*std::move(stream), port->number));
   }
   port->listener.reset();
   port->gone.set();
-}
-
-std::unique_ptr<core::Stream> Target::place(std::unique_ptr<core::Stream> stream) {
-  if (socket_cores_.empty()) return stream;
-  core::Reactor& core = *socket_cores_[next_core_++ % socket_cores_.size()];
-  return std::make_unique<RelayedStream>(std::move(stream), core);
 }
 
 core::Task<void> Target::serve(std::unique_ptr<core::Stream> stream, std::uint16_t port) {

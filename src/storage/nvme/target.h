@@ -46,10 +46,6 @@ class Target final : private DiscoverySource {
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
 
-  // The sockets of connections accepted from now on are on these cores, in turn; none: on the
-  // target's own. Commands run on the target's core all the same. The cores outlive the target.
-  void spread_sockets(std::vector<core::Reactor*> cores) { socket_cores_ = std::move(cores); }
-
   // Accepts hosts at `address`; discovery names `advertised` (or the address itself), which must be
   // numeric. Answers the listener's number. Within a task of the reactor.
   Result<std::uint16_t> listen(const core::Address& address, std::string advertised = {});
@@ -99,7 +95,6 @@ class Target final : private DiscoverySource {
   };
 
   core::Task<void> accept_loop(Port* port);
-  std::unique_ptr<core::Stream> place(std::unique_ptr<core::Stream> stream);
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, std::uint16_t port);
   void close_port(Port& port);
   void visible_change();
@@ -115,8 +110,6 @@ class Target final : private DiscoverySource {
   std::vector<Referral> referrals_;
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;
-  std::vector<core::Reactor*> socket_cores_;
-  std::size_t next_core_ = 0;
   core::Event connection_gone_;
   core::Scope scope_;
   std::vector<core::Metrics::Handle> metrics_;
