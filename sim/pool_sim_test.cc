@@ -164,6 +164,13 @@ TEST(PoolSim, FixedBugAPoolSeenInTheCacheWasTakenForAcknowledged) {
   expect_passed(run("io", 1'061'249), "io", 1'061'249);
 }
 
+// A failed write could not take back the copy of a root; a second change of the same volume that
+// had waited for the first then wrote another copy and tore the root: two copies, and none to be
+// trusted.
+TEST(PoolSim, FixedBugAWaitingChangeWroteBesideAFailedOne) {
+  expect_passed(run("sizefaults", 1'069'647), "sizefaults", 1'069'647);
+}
+
 TEST(PoolSim, ASeedIsOneStory) {
   const auto first = run("mixed", 42), second = run("mixed", 42);
   EXPECT_EQ(first.trace_hash, second.trace_hash);
