@@ -211,10 +211,10 @@ core::Task<bool> PoolSim::create_pool() {
     fail("probe of an unfinished pool: " + probe.error().text());
     co_return false;
   }
-  pool_acknowledged_ = probe.has_value();
-  if (pool_acknowledged_) {
+  if (probe) {
     // After a kill it may stand in the cache only, and nobody was told that it is there.
     if (!co_await device_->flush()) co_return false;
+    pool_acknowledged_ = true;
     co_return co_await load_pool();
   }
   options.force = probe.error().code == Code::kDataLoss;

@@ -26,18 +26,22 @@ std::vector<Run> table_entries(const Blob& blob) {
   return entries;
 }
 
+// Groups without storage are one step each: there may be millions.
 std::vector<Run> cluster_runs(const Blob& blob) {
   std::vector<Run> runs;
-  for (std::uint64_t index = 0; index < blob.num_clusters; ++index) {
-    std::uint32_t cluster = blob.cluster_at(index);
+  const auto add = [&runs](std::uint32_t cluster, std::uint32_t count) {
     bool joins =
         !runs.empty() &&
         (cluster == 0 ? runs.back().first == 0
                       : runs.back().first != 0 && runs.back().first + runs.back().count == cluster);
     if (joins)
-      ++runs.back().count;
+      runs.back().count += count;
     else
-      runs.push_back({cluster, 1});
+      runs.push_back({cluster, count});
+  };
+  for (std::size_t group = 0; group < blob.groups.size(); ++group) {
+    if (blob.groups[group].clusters.empty()) add(0, blob.group_clusters(group));
+    for (const std::uint32_t cluster : blob.groups[group].clusters) add(cluster, 1);
   }
   return runs;
 }

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -200,6 +201,26 @@ TEST(LvsCodec, LongChainsAndTablesSplit) {
   ASSERT_TRUE(finished) << finished.error().text();
   EXPECT_EQ(reader.blob().num_clusters, blob.num_clusters);
   EXPECT_FALSE(reader.blob().has_odd_groups());
+}
+
+// A page may claim two billion clusters that are holes; writing it back took seconds of the core.
+TEST(LvsCodec, FixedBugARunOfHolesWasWrittenHoleByHole) {
+  Blob blob;
+  blob.id = blob_id_of(5);
+  blob.flags.invalid = kFlagThin;
+  blob.extent_table = false;
+  blob.resize(1ULL << 31);
+  blob.set_cluster(1'000'000'000, 7);
+  ChainWriter writer = encode_chain(blob);
+  ASSERT_EQ(writer.pages(), 1U);
+  const std::vector<std::uint32_t> numbers{5};
+  const std::vector<Page> pages = std::move(writer).seal(blob.id, numbers);
+  const auto descriptors = parse_descriptors(pages.front());
+  ASSERT_TRUE(descriptors);
+  const auto runs = std::ranges::find(*descriptors, DescriptorType::kExtentRle, &Descriptor::type);
+  ASSERT_TRUE(runs != descriptors->end());
+  const std::vector<lvs::Run> expected{{0, 1'000'000'000}, {7, 1}, {0, (1U << 31) - 1'000'000'001}};
+  EXPECT_EQ(parse_runs(runs->body).value(), expected);
 }
 
 TEST(LvsCodec, XattrLimitIsOnePage) {

@@ -42,23 +42,23 @@ void discard(StoreImage& image, std::uint64_t id, const std::string& why) {
 
 // `snapshot` carries a marker naming `child`, and the child does have it as its parent: keep it.
 void keep_snapshot(StoreImage& image, BlobEntry& snapshot, BlobEntry& child) {
-  std::uint64_t dropped = 0;
-  const std::uint64_t common = std::min(snapshot.blob.num_clusters, child.blob.num_clusters);
-  for (std::uint64_t index = 0; index < common; ++index) {
-    const std::uint32_t cluster = child.blob.cluster_at(index);
-    if (cluster == 0 || cluster != snapshot.blob.cluster_at(index)) continue;
+  std::vector<std::uint64_t> shared;
+  child.blob.for_each_cluster([&](std::uint64_t index, std::uint32_t cluster) {
+    if (index < snapshot.blob.num_clusters && cluster == snapshot.blob.cluster_at(index))
+      shared.push_back(index);
+  });
+  for (const std::uint64_t index : shared) {
     child.blob.set_cluster(index, 0);
     child.blob.groups[index / kGroupClusters].odd = true;
-    ++dropped;
   }
-  if (dropped != 0) raise(child, Rewrite::kFirst);
+  if (!shared.empty()) raise(child, Rewrite::kFirst);
   snapshot.blob.drop_internal("SNAPRM");
   snapshot.blob.drop_internal("SNAPTMP");
   snapshot.blob.flags.data_ro |= kFlagReadOnly;
   raise(snapshot, Rewrite::kSecond);
   snapshot.depends_on = child.blob.id;
   image.notes.push_back("blob " + hex(snapshot.blob.id) + " kept as snapshot of " +
-                        hex(child.blob.id) + " (" + std::to_string(dropped) +
+                        hex(child.blob.id) + " (" + std::to_string(shared.size()) +
                         " shared clusters dropped)");
 }
 

@@ -61,6 +61,9 @@ class Preview {
 }  // namespace
 
 core::Task<Result<void>> Store::write_pages(std::vector<std::pair<std::uint32_t, Page>> pages) {
+  // Whoever waited for its turn while another's write failed: a root must not be torn beside the
+  // copy of it that the failed one could not take back.
+  if (fault_) co_return std::unexpected(*fault_);
   for (std::size_t at = 0; at < pages.size(); at += limits::kPoolLoadReadsInFlight) {
     const std::size_t count = std::min(pages.size() - at, limits::kPoolLoadReadsInFlight);
     std::vector<Result<void>> results(count);

@@ -59,10 +59,9 @@ core::Task<Result<void>> Store::change_size(Volume& volume, std::uint64_t cluste
   core::Mutex::Guard guard = co_await volume.meta.lock();
   const std::uint64_t before = volume.blob.num_clusters;
   std::vector<std::uint32_t> taken, cut;
-  for (std::uint64_t index = clusters; index < before; ++index) {
-    const std::uint32_t cluster = volume.blob.cluster_at(index);
-    if (cluster != 0 && !held(cluster)) cut.push_back(cluster);
-  }
+  volume.blob.for_each_cluster([&](std::uint64_t index, std::uint32_t cluster) {
+    if (index >= clusters && !held(cluster)) cut.push_back(cluster);
+  });
   Blob next = volume.blob;
   next.resize(clusters);
   Result<void> done;
