@@ -216,12 +216,12 @@ Acl::Listener& Acl::listener(std::string_view text) const {
 
 const AclPolicy& Acl::policy(std::string_view text, std::string_view wire) const {
   Listener& found = listener(text);
-  return (wire == kHttpWire ? found.http : found.other).policy;
+  return (is_http(wire) ? found.http : found.other).policy;
 }
 
 Acl::Policy& Acl::policy_of(const Call& call) const {
   Listener& found = listener(call.peer.listener);
-  return call.wire == kHttpWire ? found.http : found.other;
+  return is_http(call.wire) ? found.http : found.other;
 }
 
 bool Acl::allows(const Call& call, const pb::Message* request) const {

@@ -33,6 +33,11 @@ struct HttpBinding;
 
 // The name of the wire whose calls have a method and a path of their own.
 inline constexpr std::string_view kHttpWire = "rest";
+// A call that another call over HTTP makes (the JSON bridge): no path of its own was asked about.
+inline constexpr std::string_view kHttpBridgeWire = "rest-bridge";
+inline bool is_http(std::string_view wire) {
+  return wire == kHttpWire || wire == kHttpBridgeWire;
+}
 
 struct AclSettings {
   AclTable table;  // resolved

@@ -121,6 +121,8 @@ TEST(AclOperation, ABlacklistHoldsForWhatIsNotKnown) {
   // Over HTTP the path was asked about before.
   EXPECT_TRUE(allowed(acl, stream, nullptr, kTcp, kHttpWire));
   EXPECT_FALSE(allowed(acl, create, nullptr, kTcp, kHttpWire));
+  // That of the bridge says nothing about what the bridge then calls.
+  EXPECT_FALSE(allowed(acl, stream, nullptr, kTcp, kHttpBridgeWire));
 }
 
 TEST(AclOperation, WithoutAnHttpPathItIsCalledByItsName) {

@@ -34,6 +34,10 @@ core::Task<void> Engine::stop() {
   {
     const auto pool_calls = co_await pool_calls_.lock();
     const auto replica_calls = co_await replica_calls_.lock();
+    // What waits for devices that cannot be reached would hold the others' last writes up.
+    for (const auto& device : remotes_.list()) {
+      if (!device->current()) device->give_up();
+    }
     co_await shares_.shutdown();
     co_await close_pools(*this);
     co_await remotes_.shutdown();

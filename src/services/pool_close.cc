@@ -77,18 +77,19 @@ core::Task<Result<void>> forget(Engine& engine, std::string name) {
 
 // A pool on a device that cannot be reached gets no last writes: waiting for the device's return
 // would hold every other pool up. Not when the device stays after the pool (a reference to it).
-void let_go_of_unreachable(LoadedPool& loaded) {
+void let_go_of_unreachable(LoadedPool& loaded, bool device_may_stay) {
   const auto device = loaded.pool->device();
   auto* remote = dynamic_cast<storage::nvme::RemoteDevice*>(device.get());
   if (!remote || remote->current()) return;
   const auto uri = storage::parse_device_uri(loaded.disk);
-  if (uri && uri->scheme != storage::DeviceUri::Scheme::kExisting) remote->give_up();
+  const bool stays = uri && uri->scheme == storage::DeviceUri::Scheme::kExisting;
+  if (!device_may_stay || !stays) remote->give_up();
 }
 
 // Closes the pool itself; its data stays. It is closed in any case: when its last writes fail, what
 // was acknowledged is on the disk all the same and the next import recovers it.
-core::Task<void> close(Engine& engine, LoadedPool& loaded) {
-  let_go_of_unreachable(loaded);
+core::Task<void> close(Engine& engine, LoadedPool& loaded, bool device_may_stay) {
+  let_go_of_unreachable(loaded, device_may_stay);
   static_cast<void>(co_await unregister_all(engine, loaded));
   const auto unloaded = co_await loaded.pool->unload();
   if (!unloaded) {
@@ -111,7 +112,7 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
   }
   CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
-  co_await close(engine, *loaded);
+  co_await close(engine, *loaded, true);
   co_await drop(engine, name);
   engine.log().info("pool_exported", {{"pool", name}});
   engine.events().publish("pool", "export", name);
@@ -178,7 +179,7 @@ core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) 
     if (loaded.pool->device()->name() != device_name) continue;
     const std::string pool = name;
     CO_TRY_SET(const auto lock, engine.locks().try_lock(pool));
-    co_await close(engine, loaded);
+    co_await close(engine, loaded, false);
     engine.pools().erase(pool);
     if (engine.state().pools().contains(pool)) {
       engine.unavailable()[pool] = "its device '" + device_name + "' was destroyed by a client";
@@ -193,7 +194,7 @@ core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) 
 core::Task<void> close_pools(Engine& engine) {
   while (!engine.pools().empty()) {
     const std::string name = engine.pools().begin()->first;
-    co_await close(engine, engine.pools().begin()->second);
+    co_await close(engine, engine.pools().begin()->second, false);
     co_await drop(engine, name);
   }
 }

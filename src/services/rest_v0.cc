@@ -157,9 +157,9 @@ v0::Pool S::absent_pool_message(const std::string& name) const {
   return out;
 }
 
+// Reads take no lock: nothing in them waits, and they answer while a change waits for a disk.
 S::Answer<v0::PoolList> S::get_pools(rpc::Call&, const v0::GetPoolsRequest& request) {
   CO_TRY(check_node_of(request));
-  const auto guard = co_await engine_.pool_calls().lock();
   v0::PoolList list;
   for (const auto& [name, loaded] : engine_.pools()) {
     *list.add_pools() = pool_message(pool_message_v1(loaded), loaded.disk);
@@ -172,7 +172,6 @@ S::Answer<v0::PoolList> S::get_pools(rpc::Call&, const v0::GetPoolsRequest& requ
 
 S::Answer<v0::Pool> S::get_pool(rpc::Call&, const v0::PoolRequest& request) {
   CO_TRY(check_node_of(request));
-  const auto guard = co_await engine_.pool_calls().lock();
   if (const auto* loaded = engine_.find_pool(request.id())) {
     co_return pool_message(pool_message_v1(*loaded), loaded->disk);
   }

@@ -78,9 +78,9 @@ Result<FoundReplica> S::find_replica(const Request& request) const {
   return found;
 }
 
+// Reads take no lock: nothing in them waits, and they answer while a change waits for a disk.
 S::Answer<v0::ReplicaList> S::get_replicas(rpc::Call&, const v0::GetReplicasRequest& request) {
   CO_TRY(check_node_of(request));
-  const auto guard = co_await engine_.replica_calls().lock_shared();
   if (request.has_pool() && !engine_.find_pool(request.pool())) {
     co_return fail(Code::kNotFound, "Pool '" + request.pool() + "' not found");
   }
@@ -95,7 +95,6 @@ S::Answer<v0::ReplicaList> S::get_replicas(rpc::Call&, const v0::GetReplicasRequ
 }
 
 S::Answer<v0::Replica> S::get_replica(rpc::Call&, const v0::ReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock_shared();
   CO_TRY_SET(const auto found, find_replica(request));
   co_return replica_message(found);
 }

@@ -16,19 +16,21 @@ Gateway::Gateway(core::Env& env, const core::Log& log, const GatewayConfig& conf
       link_(env, log, config.node),
       local_service_(link_, metrics_, reactors_),
       router_(env, log, link_, local_, metrics_,
-              {.streams_max = config.streams_max, .answer_timeout = config.upstream_timeout}),
+              {.streams_max = config.streams_max,
+               .answer_timeout = config.upstream_timeout,
+               .may = [this](const rpc::Call& call) { return gate_.may(call); }}),
       gate_(env, log, config.gate, metrics_) {}
 
 Result<void> Gateway::assemble() {
   TRY(bind_local(local_, local_service_));
   TRY(router_.bind(directory_));
   gate_.add_to(directory_, config_.access,
-               {"capstan-gateway", CAPSTAN_VERSION, link_.facts().version.node_name()}, {});
+               {"capstan-gateway", CAPSTAN_VERSION, link_.facts().version.node_name()},
+               {.long_lived_calls = config_.streams_max + 1});
   apps::HttpWire::About about;
   about.title = "Capstan storage node";
   about.missing = [this] { return link_.missing(); };
-  TRY_SET(http_,
-          apps::HttpWire::create(directory_, log_, config_.http, gate_, std::move(about)));
+  TRY_SET(http_, apps::HttpWire::create(directory_, log_, config_.http, gate_, std::move(about)));
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
@@ -63,10 +65,12 @@ Result<void> Gateway::listen() {
   return {};
 }
 
-core::Task<Result<void>> Gateway::start(core::CancelToken stop, std::function<void()> outdated) {
+core::Task<Result<void>> Gateway::start(core::CancelToken stop, std::function<void()> outdated,
+                                        bool read_again) {
   core::name_task("start of the gateway");
   CO_TRY(co_await link_.bootstrap(std::move(stop)));
   CO_TRY(assemble());
+  if (read_again) co_await reload();
   scope_.spawn(link_.run(std::move(outdated)));
   scope_.spawn(gate_.run());
   scope_.spawn(grpc_->run());

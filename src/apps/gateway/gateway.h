@@ -36,7 +36,9 @@ class Gateway {
 
   // Waits for the node, then listens. An error names what is in the way, or is that of `stop`;
   // stop() must follow in any case. `outdated` is called once the node serves other operations.
-  core::Task<Result<void>> start(core::CancelToken stop, std::function<void()> outdated);
+  // `read_again`: the files behind the configuration have changed since it was made.
+  core::Task<Result<void>> start(core::CancelToken stop, std::function<void()> outdated,
+                                 bool read_again = false);
   // Ends calls, then the link.
   core::Task<void> stop();
   // Reads every file again that may change while it runs: certificates, access list, keys.

@@ -40,6 +40,8 @@ class Program {
       if (!signal) break;
       const bool reloads = config_.tls != nullptr || config_.gate.has_files();
       if (*signal == SIGHUP && reloads) {
+        ++reloads_;
+        const auto guard = co_await in_use_.lock();
         if (gateway_) co_await gateway_->reload();
         continue;
       }
@@ -55,11 +57,14 @@ class Program {
     while (started && !stop_.fired()) {
       Gateway gateway(env_, log_, config_);
       changed_.reset();
-      started = co_await gateway.start(stop_.token(), [this] { changed_.set(); });
+      const unsigned known = reloads_;
+      started = co_await gateway.start(stop_.token(), [this] { changed_.set(); }, known != 0);
       if (started) {
         config_.listen = gateway.listening();  // the next one has the same ports
+        if (reloads_ != known) co_await gateway.reload();
         gateway_ = &gateway;
         co_await changed_.wait();
+        const auto guard = co_await in_use_.lock();  // a reload that is under way ends first
         gateway_ = nullptr;
       }
       co_await gateway.stop();
@@ -72,7 +77,9 @@ class Program {
   GatewayConfig config_;
   core::SignalSet& signals_;
   core::CancelSource stop_;
-  core::Event changed_;  // a signal, or the gateway is outdated
+  core::Event changed_;   // a signal, or the gateway is outdated
+  core::Mutex in_use_;    // held while gateway_ reloads
+  unsigned reloads_ = 0;  // asked for; what they read is younger than config_
   Gateway* gateway_ = nullptr;
 };
 

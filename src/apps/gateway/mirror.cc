@@ -1,7 +1,9 @@
 // Why this file exists: see mirror.h.
 #include "apps/gateway/mirror.h"
 
+#include <algorithm>
 #include <charconv>
+#include <optional>
 
 namespace capstan::gateway {
 
@@ -14,6 +16,20 @@ bool read_number(std::string_view text, std::uint64_t& number) {
   const char* const end = text.data() + text.size();
   const auto read = std::from_chars(text.data(), end, number);
   return !text.empty() && read.ec == std::errc() && read.ptr == end;
+}
+
+struct Revision {
+  std::uint64_t epoch = 0, rev = 0;
+};
+
+std::optional<Revision> read_revision(std::string_view text) {
+  const auto dash = text.find('-');
+  Revision read;
+  if (dash == std::string_view::npos || !read_number(text.substr(0, dash), read.epoch) ||
+      !read_number(text.substr(dash + 1), read.rev)) {
+    return std::nullopt;
+  }
+  return read;
 }
 
 }  // namespace
@@ -78,13 +94,24 @@ std::string Mirror::since() const {
   return epoch_ == 0 ? std::string() : revision();
 }
 
+void Mirror::expect_change(std::string_view rev) {
+  const auto told = read_revision(rev);
+  if (!told) {
+    settled_ = false;
+  } else if (told->epoch != awaited_epoch_) {
+    awaited_epoch_ = told->epoch;
+    awaited_rev_ = told->rev;
+  } else {
+    awaited_rev_ = std::max(awaited_rev_, told->rev);
+  }
+}
+
 bool Mirror::serves(std::string_view min_rev) const {
   if (!in_sync_ || !settled_) return false;
+  if (awaited_epoch_ == epoch_ && awaited_rev_ > rev()) return false;
   if (min_rev.empty()) return true;
-  const auto dash = min_rev.find('-');
-  std::uint64_t epoch = 0, rev = 0;
-  return dash != std::string_view::npos && read_number(min_rev.substr(0, dash), epoch) &&
-         read_number(min_rev.substr(dash + 1), rev) && epoch == epoch_ && rev <= this->rev();
+  const auto least = read_revision(min_rev);
+  return least && least->epoch == epoch_ && least->rev <= rev();
 }
 
 Result<std::unique_ptr<Mirror::Subscription>> Mirror::subscribe(std::set<What> kinds) {

@@ -5,8 +5,9 @@
 // An element is applied before anybody is told. A gap (another epoch, or an element that does not
 // follow the one we have) drops the model. While the link is down nothing is shown and those who
 // watch are broken off, because nobody could tell them what they miss. After a write that went
-// through this gateway lists are asked of the node until the mirror has heard of it again, so that
-// whoever wrote sees what they wrote.
+// through this gateway lists are asked of the node until the mirror has got to the revision that
+// came with the write's answer, or, where none came, has heard of the node again, so that whoever
+// wrote sees what they wrote.
 // Source: http-rpc section 20.6.
 // Thread-safety: one core. Subscriptions end before the mirror does.
 #pragma once
@@ -37,8 +38,8 @@ class Mirror final : public model::StateSource {
   // Whether a read may be answered from here; `min_rev`: "<epoch>-<rev>" that it must have seen,
   // empty: any. What cannot be read cannot be promised.
   bool serves(std::string_view min_rev) const;
-  // A write went through: its effect may not have arrived.
-  void expect_change() { settled_ = false; }
+  // A write went through; `rev`: "<epoch>-<rev>" that has its effect, empty when nobody said.
+  void expect_change(std::string_view rev);
 
   // kUnavailable while it is not in sync.
   Result<std::unique_ptr<Subscription>> subscribe(std::set<What> kinds) override;
@@ -54,6 +55,7 @@ class Mirror final : public model::StateSource {
   model::StateModel model_;
   std::uint64_t epoch_ = 0;  // 0: nothing is known
   bool in_sync_ = false, settled_ = false;
+  std::uint64_t awaited_epoch_ = 0, awaited_rev_ = 0;  // of the newest write; another epoch has it
 };
 
 }  // namespace capstan::gateway

@@ -103,11 +103,28 @@ TEST(Mirror, ServesWhatIsAsNewAsAskedFor) {
 TEST(Mirror, AfterAWriteTheNodeIsAskedUntilItWasHeardOf) {
   Mirror mirror;
   ASSERT_TRUE(mirror.apply(whole(5, {"a"})));
-  mirror.expect_change();
+  mirror.expect_change("");
   EXPECT_FALSE(mirror.serves(""));
   EXPECT_TRUE(mirror.in_sync()) << "watchers go on";
   ASSERT_TRUE(mirror.apply(step(5, 6, "b")));
   EXPECT_TRUE(mirror.serves(""));
+}
+
+// An element that the node sent before the write must not be taken for the write's.
+TEST(Mirror, AfterAWriteWithARevisionTheMirrorHasToReachIt) {
+  Mirror mirror;
+  ASSERT_TRUE(mirror.apply(whole(5, {"a"})));
+  mirror.expect_change("77-7");
+  mirror.expect_change("77-6");  // the answers may overtake each other
+  ASSERT_TRUE(mirror.apply(step(5, 6, "b")));
+  EXPECT_FALSE(mirror.serves(""));
+  ASSERT_TRUE(mirror.apply(step(6, 7, "c")));
+  EXPECT_TRUE(mirror.serves(""));
+  mirror.expect_change("77-7");
+  EXPECT_TRUE(mirror.serves("")) << "it was there before the answer";
+  mirror.expect_change("77-9");
+  ASSERT_TRUE(mirror.apply(whole(1, {"c"}, kEpoch + 1)));
+  EXPECT_TRUE(mirror.serves("")) << "a node that started anew knows all that was written";
 }
 
 TEST(Mirror, ALostLinkKeepsTheModelForItsReturn) {

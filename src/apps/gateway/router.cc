@@ -7,6 +7,7 @@
 
 #include "apps/gateway/gateway_limits.h"
 #include "rpc/acl_operation.h"
+#include "rpc/interceptors/revision.h"
 
 namespace capstan::gateway {
 
@@ -23,9 +24,24 @@ bool is_metrics(const rpc::Operation& operation) {
   return operation.full_name() == "capstan.node.v1.NodeRpc/GetMetrics";
 }
 
+// Their requests have the name of another operation in the field `method`.
+bool is_bridge(const rpc::Operation& operation) {
+  const auto name = operation.full_name();
+  return name == "mayastor.v1.JsonRpc/JsonRpcCall" || name == "mayastor.JsonRpc/JsonRpcCall" ||
+         name == "capstan.rest.v0.Nodes/PutJsonGrpc";
+}
+
 // What may change pools and replicas. Bytes of stores do not.
 bool changes_state(const rpc::Operation& operation) {
   return operation.access == rpc::Access::kWrite || operation.access == rpc::Access::kAdmin;
+}
+
+// What the node said that its answer has; empty: nothing.
+std::string_view revision_of(const rpc::Call& call) {
+  for (const auto& [name, value] : call.metadata.initial) {
+    if (name == rpc::kRevisionKey) return value;
+  }
+  return {};
 }
 
 std::string host_of(const core::PeerInfo& peer) {
@@ -78,6 +94,7 @@ Result<Router::Route*> Router::route_for(const rpc::Operation& operation) {
                     (operation.gateway_local ? "gateway_local, but nothing here answers it"
                                              : "to be forwarded, but something here answers it"));
   }
+  route->bridge = is_bridge(operation);
   publish(operation, *route);
   return (routes_[operation.full_name()] = std::move(route)).get();
 }
@@ -124,7 +141,20 @@ Result<void> Router::bind(rpc::Directory& directory) {
       TRY(directory.bind_raw(name, std::move(handler)));
     }
   }
+  methods_.emplace(directory);
   return directory.check_complete();
+}
+
+Result<void> Router::check_bridged(const rpc::Call& call, const rpc::Message& request) const {
+  const auto* field = request.GetDescriptor()->FindFieldByName("method");
+  CAPSTAN_ASSERT(field != nullptr);
+  const auto* found = methods_->find(request.GetReflection()->GetString(request, field));
+  if (!found) return fail(Code::kInternal, "Method not found");  // as the node's bridge says it
+  rpc::Call inner;
+  inner.operation = &found->entry->operation;
+  inner.peer = call.peer;
+  inner.wire = call.wire == rpc::kHttpWire ? rpc::kHttpBridgeWire : call.wire;
+  return options_.may(inner);
 }
 
 bool Router::answers(const Route& route, rpc::Call& call) {
@@ -133,12 +163,15 @@ bool Router::answers(const Route& route, rpc::Call& call) {
   if (is_metrics(*call.operation)) return call.wire == rpc::kHttpWire;
   if (!route.mirrored) return true;
   if (!link_.mirror().serves(call.metadata.get("x-min-rev"))) return false;
-  call.metadata.initial.emplace_back("x-rev", link_.mirror().revision());
+  call.metadata.initial.emplace_back(rpc::kRevisionKey, link_.mirror().revision());
   return true;
 }
 
 core::Task<Result<void>> Router::unary(Route& route, rpc::Call& call, const rpc::Message& request,
                                        rpc::Message& response) {
+  if (route.bridge) {
+    CO_TRY(check_bridged(call, request));
+  }
   const core::Nanos begun = core::Reactor::current()->read_clock();
   const bool ours = answers(route, call);
   log_.debug(ours ? "locally_handled" : "forwarding", {{"operation", call.operation->full_name()}});
@@ -147,7 +180,7 @@ core::Task<Result<void>> Router::unary(Route& route, rpc::Call& call, const rpc:
     result = co_await route.local->handler.unary(call, request, response);
   } else {
     result = co_await client::forward_unary(link_.calls(), forwarding_, call, request, response);
-    if (changes_state(*call.operation)) link_.mirror().expect_change();
+    if (changes_state(*call.operation)) link_.mirror().expect_change(revision_of(call));
   }
   Count& count = ours ? route.by_us : route.by_node;
   ++count.ended;
@@ -178,7 +211,7 @@ core::Task<Result<void>> Router::stream(Route& route, rpc::Call& call, rpc::Mess
     result = co_await route.local->handler.stream(call, source, sink);
   } else {
     result = co_await forwarded_stream(call, source, sink);
-    if (changes_state(*call.operation)) link_.mirror().expect_change();
+    if (changes_state(*call.operation)) link_.mirror().expect_change(revision_of(call));
   }
   --streams_;
   Count& count = ours ? route.by_us : route.by_node;

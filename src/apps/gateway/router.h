@@ -20,12 +20,16 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "rpc/directory.h"
+#include "rpc/json_call.h"
 
 namespace capstan::gateway {
 
 struct RouterOptions {
   std::size_t streams_max = 1000;  // at a time, forwarded and from the mirror
   core::Nanos answer_timeout = 0;  // client::ForwardOptions::answer_timeout
+  // Whether the caller of `call` may make it. Asked about the call inside a call of the JSON
+  // bridge, because the node believes gateways.
+  std::function<Result<void>(const rpc::Call& call)> may;
 };
 
 class Router {
@@ -49,6 +53,7 @@ class Router {
   struct Route {
     const rpc::Directory::Entry* local = nullptr;  // null: forwarded
     bool mirrored = false;                         // only while the mirror is shown
+    bool bridge = false;                           // its request names another operation
     Count by_us, by_node;
     std::vector<core::Metrics::Handle> handles;
   };
@@ -59,6 +64,7 @@ class Router {
                                   rpc::MessageSink& sink);
   core::Task<Result<void>> forwarded_stream(rpc::Call& call, rpc::MessageSource& source,
                                             rpc::MessageSink& sink);
+  Result<void> check_bridged(const rpc::Call& call, const rpc::Message& request) const;
   bool answers(const Route& route, rpc::Call& call);
   void add_metadata(const rpc::Call& call, client::MetadataList& metadata);
   void note_trouble(const rpc::Call& call, std::string_view reason, const Error& error);
@@ -74,6 +80,7 @@ class Router {
   std::map<std::string, std::unique_ptr<Route>> routes_;
   std::map<std::string, std::uint64_t, std::less<>> troubles_;  // by reason
   std::vector<core::Metrics::Handle> handles_;
+  std::optional<rpc::JsonMethods> methods_;  // what the bridge reaches
   std::size_t streams_ = 0;
 };
 

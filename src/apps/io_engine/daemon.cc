@@ -124,7 +124,7 @@ Result<void> Daemon::assemble() {
   engine_.shares().target().publish(metrics_);
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},
-               [this] { return monitors_.feed().settle(); });
+               {.newest = [this] { return monitors_.feed().settle(); }});
   TRY_SET(http_, HttpWire::create(directory_, log_, config_.http, gate_,
                                   {.title = "Capstan storage node"}));
   http_->server().publish(metrics_);
@@ -212,7 +212,7 @@ Result<void> Daemon::listen_http() {
 Result<void> Daemon::listen_for_gateways() {
   if (config_.gateway_socket.empty()) return {};
   TRY_SET(const core::Address bound,
-          door_->listen(core::Address::unix_path(config_.gateway_socket)));
+          door_->listen_gateways(core::Address::unix_path(config_.gateway_socket)));
   gate_.listening_trusted(bound);
   return {};
 }
@@ -275,6 +275,7 @@ core::Task<void> Daemon::reload_certificates() {
 core::Task<void> Daemon::reload() {
   if (config_.tls) co_await reload_certificates();
   co_await gate_.reload();
+  gateways_.reload();  // who was revoked here is revoked there
 }
 
 core::Task<void> Daemon::stop() {

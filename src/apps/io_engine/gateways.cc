@@ -34,6 +34,10 @@ void Gateways::start() {
   for (const core::Address& address : config_.gateways) scope_.spawn(keep(address));
 }
 
+void Gateways::reload() {
+  for (auto* child : running_) child->signal(SIGHUP);
+}
+
 core::Task<void> Gateways::stop() {
   scope_.cancel();
   for (auto* child : running_) child->signal(SIGTERM);

@@ -27,6 +27,8 @@ class Gateways {
 
   // Once the node answers at its socket for gateways.
   void start();
+  // They read their certificates, keys and access lists again, which are the node's.
+  void reload();
   // Returns when the last one has ended; who takes too long is killed.
   core::Task<void> stop();
 

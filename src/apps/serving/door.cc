@@ -66,16 +66,20 @@ Door::Door(core::Env& env, const core::Log& log, wire::GrpcServer& grpc, wire::m
 
 Result<core::Address> Door::listen(const core::Address& address,
                                    std::shared_ptr<const wire::TlsContext> tls) {
-  return add(address, {nullptr, std::move(tls), false, false});
+  return add(address, {.listener = nullptr, .tls = std::move(tls)});
 }
 
 Result<core::Address> Door::listen_http(const core::Address& address,
                                         std::shared_ptr<const wire::TlsContext> tls) {
-  return add(address, {nullptr, std::move(tls), true, false});
+  return add(address, {.listener = nullptr, .tls = std::move(tls), .http_only = true});
 }
 
 Result<core::Address> Door::listen_metrics(const core::Address& address) {
-  return add(address, {nullptr, nullptr, true, true});
+  return add(address, {.listener = nullptr, .tls = nullptr, .http_only = true, .metrics = true});
+}
+
+Result<core::Address> Door::listen_gateways(const core::Address& address) {
+  return add(address, {.listener = nullptr, .tls = nullptr, .gateways = true});
 }
 
 Result<core::Address> Door::add(const core::Address& address, Listening wanted) {
@@ -167,7 +171,13 @@ core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Liste
   if (kind == Kind::kHttp2) {
     --waiting_;
     auto whole = std::make_unique<Reread>(std::move(stream), std::move(first));
-    listening->http_only ? grpc_.adopt_guest(std::move(whole)) : grpc_.adopt(std::move(whole));
+    if (listening->http_only) {
+      grpc_.adopt_guest(std::move(whole));
+    } else if (listening->gateways) {
+      grpc_.adopt_gateway(std::move(whole));
+    } else {
+      grpc_.adopt(std::move(whole));
+    }
     co_return;
   }
   if (listening->metrics) {

@@ -44,6 +44,8 @@ class Door {
   // one that nobody listens on any more is replaced.
   Result<core::Address> listen_http(const core::Address& address,
                                     std::shared_ptr<const wire::TlsContext> tls = nullptr);
+  // The same for the Unix socket of gateways, each of whose connections carries the calls of many.
+  Result<core::Address> listen_gateways(const core::Address& address);
   // The same for an address that serves metrics: HTTP/1.1 alone, and no WebSocket. What may be
   // asked for there is the HTTP server's business.
   Result<core::Address> listen_metrics(const core::Address& address);
@@ -64,6 +66,7 @@ class Door {
     std::shared_ptr<const wire::TlsContext> tls;
     bool http_only = false;
     bool metrics = false;  // neither HTTP/2 nor WebSocket
+    bool gateways = false;
   };
   Result<core::Address> add(const core::Address& address, Listening listening);
   core::Task<void> accept_loop(Listening* listening);

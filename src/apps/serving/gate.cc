@@ -22,7 +22,7 @@ Gate::Gate(core::Env& env, const core::Log& log, const GateConfig& config, core:
       refused_(log_.child("call"), metrics) {}
 
 void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
-                  rpc::SpanOrigin origin, rpc::RevisionInterceptor::Newest newest) {
+                  rpc::SpanOrigin origin, Extras extras) {
   const auto clock = [env = &env_] { return env->wall_clock_ns(); };
   const auto add_outer = [&](std::unique_ptr<rpc::Interceptor> interceptor) {
     refused_.add(*interceptor);
@@ -49,16 +49,19 @@ void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
   auto authenticate = std::make_unique<rpc::AuthenticateInterceptor>(config_.keys, clock);
   authenticate_ = authenticate.get();
   directory.add_interceptor(std::move(authenticate));
-  directory.add_interceptor(std::make_unique<rpc::AccessInterceptor>(std::move(rules), &acl_));
+  auto access = std::make_unique<rpc::AccessInterceptor>(std::move(rules), &acl_);
+  access_ = access.get();
+  directory.add_interceptor(std::move(access));
   if (config_.rates.any()) {
-    auto limiter = std::make_unique<rpc::RateLimitInterceptor>(config_.rates);
+    auto limiter = std::make_unique<rpc::RateLimitInterceptor>(config_.rates, &acl_);
     limiter->publish(metrics_);
     directory.add_interceptor(std::move(limiter));
   }
   directory.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
-  directory.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>());
-  if (newest) {
-    directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(newest)));
+  directory.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>(
+      limits::kCallsInFlight, extras.long_lived_calls, &acl_));
+  if (extras.newest) {
+    directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(extras.newest)));
   }
 }
 

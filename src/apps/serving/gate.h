@@ -11,6 +11,7 @@
 
 #include "apps/serving/config_gate.h"
 #include "apps/serving/span_exporter.h"
+#include "base/limits.h"
 #include "core/env.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -30,10 +31,14 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Every interceptor of a server. `newest`: the revision of its state; a gateway has none of its
-  // own and passes on what the node says.
+  struct Extras {
+    // The revision of the server's state; a gateway has none of its own and passes on the node's.
+    rpc::RevisionInterceptor::Newest newest = {};
+    std::size_t long_lived_calls = limits::kLongLivedCallsInFlight;
+  };
+  // Every interceptor of a server.
   void add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules, rpc::SpanOrigin origin,
-              rpc::RevisionInterceptor::Newest newest);
+              Extras extras);
   // Exports traces, if there are any to export, until stop().
   core::Task<void> run();
   void stop();
@@ -54,6 +59,8 @@ class Gate {
   // and who hears of what is refused then.
   Result<void> authenticate(const core::PeerInfo& peer, std::string_view authorization);
   rpc::RefusedCalls& refused() { return refused_; }
+  // Whether rules and lists let a call through that another call asks for, whatever its arguments.
+  Result<void> may(const rpc::Call& call) const { return access_->check(call, nullptr); }
 
  private:
   void log_policy(const std::string& address, bool tokens);
@@ -66,6 +73,7 @@ class Gate {
   core::Metrics& metrics_;
   rpc::Acl acl_;
   rpc::AuthenticateInterceptor* authenticate_ = nullptr;  // the directory's
+  rpc::AccessInterceptor* access_ = nullptr;              // likewise
   rpc::RefusedCalls refused_;
   rpc::SpanQueue spans_;
   std::unique_ptr<SpanExporter> exporter_;  // null: nothing is exported

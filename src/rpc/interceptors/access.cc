@@ -178,30 +178,40 @@ bool AccessInterceptor::allowed(const Call& call) const {
 
 namespace {
 
-core::Task<Result<void>> answer_denied(Call& call) {
+std::unexpected<Error> denied(const Call& call) {
   const std::string who = subject_of(call.peer);
   const std::string name(access_name(call.operation->access));
-  co_return fail(Code::kPermissionDenied, "the access rules let " + who +
-                                              " make no call of class '" + name + "', which " +
-                                              call.operation->full_name() + " is; a rule '" + who +
-                                              "=" + name + "' before the others would allow it");
+  return fail(Code::kPermissionDenied, "the access rules let " + who + " make no call of class '" +
+                                           name + "', which " + call.operation->full_name() +
+                                           " is; a rule '" + who + "=" + name +
+                                           "' before the others would allow it");
 }
 
-core::Task<Result<void>> answer_not_listed(Call& call) {
+std::unexpected<Error> not_listed(const Call& call) {
   const std::string& listener = call.peer.listener;
-  co_return fail(Code::kPermissionDenied,
-                 "the access list of " + (listener.empty() ? "this node" : listener) +
-                     " does not let " + call.operation->full_name() +
-                     " through, which stands for " + acl_name(*call.operation) +
-                     "; an entry of --acl for this address, or --allow-all-rpc, would allow it");
+  return fail(Code::kPermissionDenied,
+              "the access list of " + (listener.empty() ? "this node" : listener) +
+                  " does not let " + call.operation->full_name() + " through, which stands for " +
+                  acl_name(*call.operation) +
+                  "; an entry of --acl for this address, or --allow-all-rpc, would allow it");
+}
+
+core::Task<Result<void>> answer(Error error) {
+  co_return std::unexpected(std::move(error));
 }
 
 }  // namespace
 
+Result<void> AccessInterceptor::check(const Call& call,
+                                      const google::protobuf::Message* request) const {
+  if (acl_ && acl_->trusted(call.peer.listener)) return {};
+  if (!allowed(call)) return denied(call);
+  if (acl_ && !acl_->allows(call, request)) return not_listed(call);
+  return {};
+}
+
 core::Task<Result<void>> AccessInterceptor::around(Call& call, Next& next) {
-  if (acl_ && acl_->trusted(call.peer.listener)) return next.run(call);
-  if (!allowed(call)) return answer_denied(call);
-  if (acl_ && !acl_->allows(call, next.request())) return answer_not_listed(call);
+  if (auto may = check(call, next.request()); !may) return answer(std::move(may).error());
   return next.run(call);
 }
 

@@ -52,6 +52,9 @@ class AccessInterceptor final : public Interceptor {
   // kPermissionDenied, naming the caller and the operation's class, or the listening address, and
   // what would allow it.
   core::Task<Result<void>> around(Call& call, Next& next) override;
+  // The same decision about a call that is not made here. `request` null: not known, and then only
+  // what no argument can change is allowed.
+  Result<void> check(const Call& call, const google::protobuf::Message* request) const;
 
  private:
   bool allowed(const Call& call) const;

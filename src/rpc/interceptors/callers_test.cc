@@ -303,17 +303,34 @@ TEST_F(CallersTest, TheLocalAdminIsSparedOnlyWhenAsked) {
   }
 }
 
+// One client of a gateway must not use up what the others have.
+TEST_F(CallersTest, AGatewayIsNoClientButCountsForItsClass) {
+  Acl acl;
+  acl.add_trusted_listener("unix:/gateway");
+  auto limits = limits_of("1/1");
+  const auto access = std::string(access_name(directory_.declared(kConfig)->access));
+  ASSERT_TRUE(limits.add_class(access + "=1/3"));
+  directory_.add_interceptor(std::make_unique<RateLimitInterceptor>(limits, &acl));
+  Call call = unix_call(1000);
+  call.peer.listener = "unix:/gateway";
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(run(call), Code::kOk) << i;
+  EXPECT_EQ(run(call), Code::kResourceExhausted);
+}
+
 TEST_F(CallersTest, OnlySoManyClientsAreRemembered) {
   auto owned = std::make_unique<RateLimitInterceptor>(limits_of("1/1"));
   auto& limiter = *owned;
   directory_.add_interceptor(std::move(owned));
-  Call first = tcp_call("1.1.1.1:1");
+  Call first = tcp_call("1.1.1.1:1"), second = tcp_call("1.1.1.2:1");
   EXPECT_EQ(run(first), Code::kOk);
-  for (std::size_t i = 0; i < access_limits::kLimitedClients; ++i) {
+  EXPECT_EQ(run(second), Code::kOk);
+  for (std::size_t i = 0; i < access_limits::kLimitedClients - 1; ++i) {
+    if (i == 100) EXPECT_EQ(run(second), Code::kResourceExhausted);  // it was here just now
     Call call = tcp_call("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":1");
     EXPECT_EQ(run(call), Code::kOk);
   }
   EXPECT_EQ(limiter.clients(), access_limits::kLimitedClients);
+  EXPECT_EQ(run(second), Code::kResourceExhausted);
   EXPECT_EQ(run(first), Code::kOk);  // forgotten
 }
 

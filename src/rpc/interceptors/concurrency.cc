@@ -8,6 +8,7 @@ namespace capstan::rpc {
 core::Task<Result<void>> ConcurrencyInterceptor::around(Call& call, Next& next) {
   const Kind kind = call.operation->kind;
   const bool stays_open = kind == Kind::kEndless || kind == Kind::kBidirectional;
+  if (stays_open && acl_ && acl_->trusted(call.peer.listener)) co_return co_await next.run(call);
   Slots& slots = stays_open ? long_lived_ : calls_;
   if (slots.used >= slots.limit) {
     co_return fail_until(Code::kResourceExhausted,

@@ -7,15 +7,19 @@
 #include <cstddef>
 
 #include "base/limits.h"
+#include "rpc/acl_operation.h"
 #include "rpc/interceptor.h"
 
 namespace capstan::rpc {
 
 class ConcurrencyInterceptor final : public Interceptor {
  public:
+  // Long-lived calls of gateways, of which `acl` knows the listeners, are not bounded here: a
+  // gateway counts its clients, and without its own one every answer of it would cost the node.
   explicit ConcurrencyInterceptor(std::size_t calls = limits::kCallsInFlight,
-                                  std::size_t long_lived = limits::kLongLivedCallsInFlight)
-      : calls_{0, calls}, long_lived_{0, long_lived} {}
+                                  std::size_t long_lived = limits::kLongLivedCallsInFlight,
+                                  const Acl* acl = nullptr)
+      : calls_{0, calls}, long_lived_{0, long_lived}, acl_(acl) {}
   Place place() const override { return Place::kConcurrency; }
   core::Task<Result<void>> around(Call& call, Next& next) override;
   std::size_t in_flight() const { return calls_.used; }
@@ -26,6 +30,7 @@ class ConcurrencyInterceptor final : public Interceptor {
     std::size_t used, limit;
   };
   Slots calls_, long_lived_;
+  const Acl* acl_;
 };
 
 }  // namespace capstan::rpc

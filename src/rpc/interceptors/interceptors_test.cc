@@ -205,6 +205,25 @@ TEST_F(InterceptorsTest, ConcurrencyIsBoundedApartForLongLivedCalls) {
   EXPECT_TRUE(results[2]);
 }
 
+// A gateway's feed and the streams of its clients, which it bounds itself.
+TEST_F(InterceptorsTest, LongLivedCallsOfGatewaysAreNotBounded) {
+  Acl acl;
+  acl.add_trusted_listener("unix:/gateway");
+  directory_.add_interceptor(std::make_unique<ConcurrencyInterceptor>(1, 1, &acl));
+  service_.duration = core::kSecond;
+  Call calls[3];
+  for (Call& call : calls) call.peer.listener = "unix:/gateway";
+  Result<void> results[3];
+  core::Scope scope;
+  world_.run(three_at_once(scope, call_events(calls[0], results[0]),
+                           call_events(calls[1], results[1]), call_events(calls[2], results[2])));
+  for (const auto& result : results) EXPECT_TRUE(result);
+  core::Scope again;
+  world_.run(three_at_once(again, call_config(calls[0], results[0]),
+                           call_config(calls[1], results[1]), call_events(calls[2], results[2])));
+  EXPECT_FALSE(results[1]) << "other calls are";
+}
+
 TEST_F(InterceptorsTest, MetricsCountByCodeAndTime) {
   directory_.add_interceptor(std::make_unique<MetricsInterceptor>(metrics_));
   service_.duration = 2 * core::kSecond;

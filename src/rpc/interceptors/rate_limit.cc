@@ -114,7 +114,7 @@ RateLimitInterceptor::Refusal RateLimitInterceptor::decide(const Call& call) {
     of_class = &*bucket;
     if (const core::Nanos wait = of_class->wait_for(*rate, cost, now)) return {wait, false};
   }
-  if (limits_.client) {
+  if (limits_.client && !(acl_ && acl_->trusted(peer.listener))) {
     const auto key = client_key(peer);
     TokenBucket* bucket = clients_.find(key);
     if (!bucket) bucket = &clients_.put(key, TokenBucket(*limits_.client, now));

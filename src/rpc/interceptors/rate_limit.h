@@ -21,6 +21,7 @@
 
 #include "core/metrics.h"
 #include "rpc/access_limits.h"
+#include "rpc/acl_operation.h"
 #include "rpc/interceptor.h"
 #include "rpc/lru_table.h"
 #include "rpc/operation.h"
@@ -60,8 +61,9 @@ class TokenBucket {
 
 class RateLimitInterceptor final : public Interceptor {
  public:
-  explicit RateLimitInterceptor(RateLimits limits)
-      : limits_(limits), clients_(access_limits::kLimitedClients) {}
+  // Calls of gateways, of which `acl` knows the listeners, have no client of their own here.
+  explicit RateLimitInterceptor(RateLimits limits, const Acl* acl = nullptr)
+      : limits_(limits), acl_(acl), clients_(access_limits::kLimitedClients) {}
   Place place() const override { return Place::kRateLimit; }
   core::Task<Result<void>> around(Call& call, Next& next) override;
   void publish(core::Metrics& metrics);
@@ -76,6 +78,7 @@ class RateLimitInterceptor final : public Interceptor {
   std::string_view client_key(const core::PeerInfo& peer);
 
   const RateLimits limits_;
+  const Acl* acl_;
   std::array<std::optional<TokenBucket>, 5> classes_;
   LruTable<TokenBucket> clients_;
   std::string key_;  // of the client asked about, to be built without allocating

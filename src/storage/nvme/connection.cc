@@ -88,7 +88,9 @@ void Connection::end(std::string reason) {
 
 void Connection::lose() {
   if (std::exchange(lost_, true) || !controller_) return;
-  controller_->subsystem().leave_behind(controller_->association().host_id, changing_);
+  Subsystem& subsystem = controller_->subsystem();
+  subsystem.leave_behind(controller_->association().host_id, changing_);
+  subsystem.leftover_gone().notify_all();  // our own commands that wait will never begin
 }
 
 core::Task<void> Connection::terminate(Fatal fatal) {

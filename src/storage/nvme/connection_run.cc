@@ -121,7 +121,7 @@ core::Task<void> Connection::run_io_command(Request* request, std::uint32_t to_h
   const HostId& host = controller_->association().host_id;
   const auto guard = co_await subsystem.gate().lock_shared();
   if (!is_reservation(request->command)) {
-    while (subsystem.has_leftovers(host)) co_await subsystem.leftover_gone().wait();
+    while (!lost_ && subsystem.has_leftovers(host)) co_await subsystem.leftover_gone().wait();
   }
   if (lost_) co_return complete(*request, status::kAborted);  // before it began: it never will
   const std::size_t changing = changes_data(request->command) ? 1 : 0;

@@ -118,6 +118,38 @@ TEST(HostilePeer, RapidReset) {
   run(resets);
 }
 
+// A gateway resets for all of its clients that leave.
+Task<void> adopt_gateway(TestWorld* world, core::StreamListener* listener) {
+  auto stream = co_await listener->accept();
+  CAPSTAN_ASSERT(stream);
+  world->server->adopt_gateway(*std::move(stream));
+}
+Task<void> gateway_resets(TestWorld& world) {
+  auto address = world.address();
+  address.port = 10125;
+  auto listener = world.server_env.network().listen(address);
+  CAPSTAN_ASSERT(listener);
+  core::Scope scope;
+  scope.spawn(adopt_gateway(&world, listener->get()));
+  Peer peer;
+  co_await peer.connect(world, address);
+  co_await scope.join();
+  EXPECT_TRUE(co_await peer.say(hello()));
+  constexpr std::uint32_t kStreams = 3 * limits::kHttp2ResetBurst;
+  for (std::uint32_t i = 0; i < kStreams && !peer.ended; ++i) {
+    const std::uint32_t id = 2 * i + 1;
+    EXPECT_TRUE(co_await peer.say(frame(kHeaders, kEndHeaders, id, request_block()) +
+                                  frame(kReset, 0, id, big_endian(8, 4))));
+  }
+  EXPECT_TRUE(co_await core::sleep_for(3 * kSecond));
+  EXPECT_FALSE(peer.ended);
+  co_await peer.close();
+}
+TEST(HostilePeer, ResetsOfAGatewayAreItsClients) {
+  TestWorld world;
+  world.run(gateway_resets);
+}
+
 // The same at our expense: a window beyond two gigabytes makes us reset the stream.
 Task<void> makes_us_reset(TestWorld&, Peer& peer) {
   EXPECT_TRUE(co_await peer.say(hello()));

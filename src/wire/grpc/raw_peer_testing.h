@@ -63,8 +63,9 @@ inline std::string call(std::uint32_t stream,
 // A peer and what it was told.
 class Peer {
  public:
-  core::Task<void> connect(TestWorld& world) {
-    auto stream = co_await world.client_env.network().connect(world.address(), {});
+  core::Task<void> connect(TestWorld& world) { return connect(world, world.address()); }
+  core::Task<void> connect(TestWorld& world, core::Address address) {
+    auto stream = co_await world.client_env.network().connect(address, {});
     CAPSTAN_ASSERT(stream);
     stream_ = *std::move(stream);
     scope_.spawn(read());

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "wire/grpc/gateway_limits.h"
+
 namespace capstan::wire {
 
 namespace {
@@ -11,6 +13,17 @@ core::Task<void> until_cancelled(core::CancelToken token) {
   while (co_await core::sleep_for(kLong, token)) {
   }
 }
+
+ServerOptions for_gateways(ServerOptions options) {
+  options.receive_message_bytes = limits::kGatewayMessageBytes;
+  options.request_bytes = limits::kGrpcRequestBytes;
+  options.running_calls = limits::kCallsInFlight + limits::kLongLivedCallsInFlight;
+  options.connection.http2.max_concurrent_streams = limits::kGatewayConcurrentStreams;
+  options.connection.http2.reset_burst = limits::kGatewayResetBurst;
+  options.connection.http2.resets_per_second = limits::kGatewayResetsPerSecond;
+  return options;
+}
+
 }  // namespace
 
 GrpcServer::GrpcServer(core::Env& env, const rpc::Directory& directory, const core::Log& log,
@@ -19,6 +32,7 @@ GrpcServer::GrpcServer(core::Env& env, const rpc::Directory& directory, const co
       directory_(directory),
       log_(log.child("grpc")),
       options_(options),
+      gateway_options_(for_gateways(options)),
       methods_(directory),
       patience_([this] {
         for (auto* session : sessions_) session->abort("the node is shutting down");
@@ -82,16 +96,20 @@ void GrpcServer::adopt(std::unique_ptr<core::Stream> stream) {
 }
 
 void GrpcServer::adopt_guest(std::unique_ptr<core::Stream> stream) {
-  scope_.spawn(serve(std::move(stream), nullptr, true));
+  scope_.spawn(serve(std::move(stream), nullptr, From::kGuest));
+}
+
+void GrpcServer::adopt_gateway(std::unique_ptr<core::Stream> stream) {
+  scope_.spawn(serve(std::move(stream), nullptr, From::kGateway));
 }
 
 core::Task<void> GrpcServer::serve(std::unique_ptr<core::Stream> stream, Listening* listening,
-                                   bool only_guest) {
+                                   From from) {
   ++counters_.connections_opened;
   {
     ServerSession session(*core::Reactor::current(), std::move(stream), directory_, methods_,
-                          options_, counters_);
-    if (only_guest) session.only_guest();
+                          from == From::kGateway ? gateway_options_ : options_, counters_);
+    if (from == From::kGuest) session.only_guest();
     const auto position = sessions_.insert(sessions_.end(), &session);
     if (stopping_) session.drain();
     co_await session.run();

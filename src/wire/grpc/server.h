@@ -42,6 +42,9 @@ class GrpcServer {
   core::Task<void> run();
   // Serves a connection that was accepted elsewhere, as one of run()'s.
   void adopt(std::unique_ptr<core::Stream> stream);
+  // The same for one of a gateway: it carries the calls of many clients, whose bounds the gateway
+  // keeps, so what one client may do to its own connection must not be the measure for all.
+  void adopt_gateway(std::unique_ptr<core::Stream> stream);
   // The same for one on which gRPC is not served, only its guest (ServerOptions::guest).
   void adopt_guest(std::unique_ptr<core::Stream> stream);
   // No new connections and calls; those in flight have `patience` to end. Endless calls are
@@ -62,13 +65,14 @@ class GrpcServer {
   };
   core::Task<void> listen_loop(Listening* listening);
   core::Task<void> accept_loop(Listening* listening);
+  enum class From : std::uint8_t { kClient, kGuest, kGateway };
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, Listening* listening,
-                         bool only_guest = false);
+                         From from = From::kClient);
 
   core::Env& env_;
   const rpc::Directory& directory_;
   core::Log log_;
-  ServerOptions options_;
+  ServerOptions options_, gateway_options_;
   MethodTable methods_;
   ServerCounters counters_;
   std::vector<std::unique_ptr<Listening>> listening_;

@@ -38,7 +38,10 @@ void ServerCall::begin(Http2Stream& stream, const rpc::Directory::Entry& entry) 
 void ServerCall::reset() {
   deadline_.disarm();
   announcement_.disarm();
-  if (stream_) stream_->context = nullptr;
+  if (stream_) {
+    give_back(held_bytes_);  // the stream stays until its client has heard that it ended
+    stream_->context = nullptr;
+  }
   stream_ = nullptr;
   entry_ = nullptr;
   // Capacity stays: the vectors of the metadata, the strings of the peer.

@@ -128,7 +128,7 @@ void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers he
                        std::to_string(limits::kHttp2HeaderListBytes) + " bytes; send less metadata",
                    {}});
   }
-  if (running_ >= limits::kGrpcRunningCalls) {
+  if (running_ >= options_.running_calls) {
     ++counters_.calls_refused;
     return connection_.http2().reset(stream, Http2Error::kRefusedStream);
   }
@@ -256,7 +256,7 @@ void ServerSession::on_idle() {
 // --- calls --------------------------------------------------------------------------------------
 
 Result<void> ServerSession::charge(ServerCall& call, std::size_t bytes) {
-  if (request_bytes_ + bytes > limits::kGrpcRequestBytesPerConnection ||
+  if (request_bytes_ + bytes > options_.request_bytes ||
       counters_.request_bytes + bytes > limits::kGrpcRequestBytes) {
     return fail_until(Code::kResourceExhausted,
                       "the node holds too many bytes of requests that have not ended; send large "

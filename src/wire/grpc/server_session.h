@@ -25,6 +25,8 @@ namespace capstan::wire {
 
 struct ServerOptions {
   std::size_t receive_message_bytes = limits::kGrpcReceiveMessageBytes;
+  std::size_t running_calls = limits::kGrpcRunningCalls;  // of a connection, also left ones
+  std::size_t request_bytes = limits::kGrpcRequestBytesPerConnection;
   std::size_t compress_bytes_min = limits::kGrpcCompressBytesMin;
   bool compress_answers = false;                          // gzip for clients that accept it
   std::size_t connections_max = limits::kConnectionsMax;  // of one listener

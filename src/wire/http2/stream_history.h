@@ -23,7 +23,7 @@ class StreamHistory {
   // A request on a stream; those before the latest one change nothing.
   void opened(std::int32_t id) {
     if (!is_clients(id) || id <= latest_) return;
-    const std::int32_t steps = (id - latest_) / 2;
+    const std::int64_t steps = (std::int64_t{id} - latest_) / 2;
     used_ = shifted(used_, steps) | 1;
     ended_ = shifted(ended_, steps);
     reset_ = shifted(reset_, steps);
@@ -42,7 +42,7 @@ class StreamHistory {
 
  private:
   static bool is_clients(std::int32_t id) { return id > 0 && id % 2 == 1; }
-  static std::uint64_t shifted(std::uint64_t bits, std::int32_t steps) {
+  static std::uint64_t shifted(std::uint64_t bits, std::int64_t steps) {
     return steps < kRemembered ? bits << steps : 0;
   }
   std::uint64_t bit(std::int32_t id) const {

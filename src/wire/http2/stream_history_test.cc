@@ -44,6 +44,14 @@ TEST(StreamHistory, ForgetsTheOldest) {
   EXPECT_EQ(history.of(last - 2), Fate::kSkipped);
 }
 
+TEST(StreamHistory, TheFirstStreamMayBeTheLast) {
+  StreamHistory history;
+  const auto last = std::numeric_limits<std::int32_t>::max();
+  history.opened(last);
+  EXPECT_EQ(history.of(last), Fate::kUsed);
+  EXPECT_EQ(history.of(last - 2), Fate::kSkipped);
+}
+
 TEST(StreamHistory, KnowsTheClientsStreamsOnly) {
   StreamHistory history;
   for (const std::int32_t id : {0, 2, -1, -7}) {

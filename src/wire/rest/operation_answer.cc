@@ -95,12 +95,13 @@ Reply OperationCall::v0_error_reply(const Error& error) const {
   const V0Status status = v0_status(error);
   Reply made = reply(status.status);
   made.headers.emplace_back("content-type", "application/json");
-  std::string details = exchange_.request().method + " " + exchange_.request().target;
+  // The fields as http-rpc section 20.8 has them: the reason, and what was asked.
+  std::string details = rpc::error_text(error);
   if (error.details) {
     for (const auto& [name, value] : error.details->facts) details += ", " + name + " " + value;
     for (const auto& field : error.details->fields) details += ", field " + field.name;
   }
-  made.body = v0_error(status.kind, rpc::error_text(error), details);
+  made.body = v0_error(status.kind, exchange_.request().target, details);
   return made;
 }
 

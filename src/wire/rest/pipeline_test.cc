@@ -215,8 +215,8 @@ TEST(RestPipeline, V0SpeaksAsTheControlPlane) {
       {{get("/v0/pools"), "200 ", R"([{"id":"p0","state":{"capacity":1099511627776,"disks":[],)"},
        {put(pools + "p1", R"({"disks":["/dev/x"]})"), "200 ", "{\"id\":\"p1\"}\n"},
        {put(pools + "ALREADY_EXISTS", "{}"), "422 ",
-        R"({"details":"PUT /v0/nodes/n1/pools/ALREADY_EXISTS",)"
-        R"("message":"boom","kind":"AlreadyExists"})"},
+        R"({"details":"boom","message":"/v0/nodes/n1/pools/ALREADY_EXISTS",)"
+        R"("kind":"AlreadyExists"})"},
        {put(pools + "NOT_FOUND", "{}"), "404 ", R"("kind":"NotFound")"},
        {put(pools + "OUT_OF_RANGE", "{}"), "416 ", R"("kind":"OutOfRange")"},
        {put(pools + "FAILED_PRECONDITION", "{}"), "412 ", R"("kind":"FailedPrecondition")"},
