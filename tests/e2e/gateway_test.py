@@ -289,6 +289,20 @@ class Trust(Case):
         self.assertIn('access rules', error[0]['msg'])
 
 
+class TrustInTheBridge(Case):
+    """A call of the JSON bridge is one of ADMIN; what it calls is what it names."""
+    gateway_flags = ('--access', 'tcp=read+monitor+admin')
+
+    def test_the_call_inside_is_asked_about_at_the_door(self):
+        def bridge(method, params):
+            return ask(self.gateway.port, 'PUT', f'/jsonrpc/{method}', params)
+        self.assertEqual(bridge('bdev_get_bdevs', {})[0], 200)
+        status, _, error = bridge('bdev_malloc_create', {'num_blocks': 2048, 'block_size': 512})
+        self.assertEqual(status, 401)
+        self.assertIn("of class 'write'", error[0]['msg'])
+        self.assertEqual(bridge('bdev_get_bdevs', {})[2], [])
+
+
 class Silence(Case):
     gateway_flags = ('--upstream-timeout', '1s')
 
@@ -532,6 +546,29 @@ class Supervised(unittest.TestCase):
         pids = self.pids()
         self.node.kill()
         wait_until(lambda: all(self.is_gone(pid) for pid in pids), 30, 'the gateways to end')
+
+
+class Revoked(unittest.TestCase):
+    def test_what_the_node_reads_again_its_gateways_read_again(self):
+        node, port = GatewayNode(), free_port()
+        self.addCleanup(node.close)
+        path = node.path('acl.json')
+
+        def write(pattern):
+            with open(path, 'w', encoding='ascii') as file:
+                json.dump({'acl': [{'address': f'127.0.0.1:{port}', 'whitelist': [pattern]}]}, file)
+        write('GET /**')
+        node.start('--gateway', f'127.0.0.1:{port}', '--acl', path)
+
+        def status():
+            try:
+                return ask(port, 'GET', '/pools')[0]
+            except OSError:
+                return 0
+        wait_until(lambda: status() == 200, 60, 'the gateway; the log:\n' + node.log())
+        write('GET /health/**')
+        node.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: status() == 401, 60, 'the list to hold; the log:\n' + node.log())
 
 
 class Start(unittest.TestCase):
