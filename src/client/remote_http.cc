@@ -3,8 +3,10 @@
 // declared paths (wire/rest/request_writer.h, answer_reader.h); headers carry metadata and
 // deadline.
 //
-// Repeated by itself is what certainly was not processed: a 502 as http-rpc section 15.4 says, a
-// kept connection that the server had closed in the meantime, a media type that it does not take.
+// Repeated by itself is what may be done twice, after a 502 as http-rpc section 15.4 says, or when
+// the server had closed a kept connection in the meantime; and what was not processed, because of a
+// media type that the server does not take. Behind a 502 the call may have been done (the node died
+// after it), so what may be done once only is not asked again, unlike in Octez.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -90,6 +92,7 @@ class HttpCall final : public RemoteCall {
   core::Task<Result<void>> until_begun();
   core::Task<Result<void>> answered();
   core::Task<Result<bool>> again(const wire::Http1Response& head);
+  bool may_be_repeated() const { return paths_.operation.idempotent || request_.method == "GET"; }
   Result<void> follow(const wire::Http1Response& head);
   Result<bool> ended(Result<bool> with);
   Error failure() const;
@@ -234,6 +237,7 @@ core::Task<Result<bool>> HttpCall::again(const wire::Http1Response& head) {
   const unsigned status = head.status;
   core::Nanos pause = 0;
   if (status == 502) {
+    if (!may_be_repeated()) co_return false;
     if (++attempts_ >= kAttempts) co_return false;
     pause = kAttemptPause * static_cast<core::Nanos>(attempts_ - 1);
   } else if (status == 301 || status == 307 || status == 308) {
@@ -256,8 +260,7 @@ core::Task<Result<void>> HttpCall::answered() {
     }
     if (failed_) co_return std::unexpected(*failed_);
     if (!connection->head()) {
-      const bool harmless = paths_.operation.idempotent || request_.method == "GET";
-      if (!kept_ || connection->heard() || upload_ || !harmless) {
+      if (!kept_ || connection->heard() || upload_ || !may_be_repeated()) {
         co_return std::unexpected(*connection->failure());
       }
       CO_TRY(co_await attempt(true));

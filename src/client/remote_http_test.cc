@@ -340,6 +340,21 @@ TEST(RemoteHttp, A502IsTriedTenTimes) {
   run(script, retry_body);
 }
 
+// The node may have died after it did what was asked.
+Task<void> once_body(Script& script, Remote& remote) {
+  mayastor::v1::ImportPoolRequest request;
+  request.set_name("p");
+  mayastor::v1::Pool pool;
+  const auto got = co_await remote.unary("mayastor.v1.PoolRpc/ImportPool", request, pool, {});
+  EXPECT_EQ(code_of(got), Code::kUnavailable);
+  EXPECT_EQ(script.requests.size(), 1U);
+}
+TEST(RemoteHttp, A502IsNotTriedAgainWhereTwiceIsTooOften) {
+  Script script;
+  script.answers.assign(2, answer(502, "away"));
+  run(script, once_body);
+}
+
 Task<void> no_retry_body(Script& script, Remote& remote) {
   for (std::size_t i = 1; i <= 3; ++i) {
     EXPECT_FALSE(co_await ask_version(&remote));
