@@ -267,5 +267,24 @@ TEST_F(FarDeviceTest, AReachableOneIsClosedCleanly) {
   EXPECT_FALSE(sink_.has("pool_closed_uncleanly"));
 }
 
+// A pool on a device that somebody else made, as bdev_nvme_attach_controller does.
+class FarReferenceTest : public FarDeviceTest {
+ protected:
+  void SetUp() override {
+    LetGoTest::SetUp();
+    ASSERT_TRUE(run(serve(&far_, far_env_.address(), memory_)));
+    const auto made = run(engine_.devices().create(uri()));
+    ASSERT_TRUE(made) << made.error().text();
+    add_pool("bdev:///" + (*made)->name());
+    add_replica("r");
+  }
+};
+
+TEST_F(FarReferenceTest, DestroyDoesNotWaitForAnUnreachableOne) {
+  cut();
+  EXPECT_LT(time_of(close_pool_on(engine_, far_device()->name())), core::kSecond);
+  EXPECT_TRUE(engine_.pools().empty());
+}
+
 }  // namespace
 }  // namespace capstan::services
