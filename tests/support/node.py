@@ -6,6 +6,7 @@ the release build. Every node gets a folder of its own for disks and state, and 
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,10 +22,23 @@ START_SECONDS = 60     # a sanitizer build on a busy machine
 STOP_SECONDS = 60
 
 
+GIVEN_PORTS = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+    """A port that nobody else gets meanwhile: no port that the kernel chooses for others (port 0,
+    connections), and none twice."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        if port not in GIVEN_PORTS:
+            GIVEN_PORTS.add(port)
+            return port
 
 
 def sha256(path):
