@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""The metrics page before Prometheus's own judge, promtool (Debian's package prometheus), found in
-the PATH or named by PROMTOOL. Without it this test is skipped and says so."""
+"""The metrics page before Prometheus's own judge, promtool (Debian's package prometheus): named by
+PROMTOOL, found in the PATH, or taken from the package into build/tools, without installing it. Where
+none of these works this test is skipped and says so."""
+import glob
 import os
 import shutil
 import subprocess
@@ -10,19 +12,38 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import Node, free_port  # noqa: E402
+from node import ROOT, Node, free_port  # noqa: E402
 
 # What promtool says of names that others have given or that are older than the advice.
 STYLE = ('no help text', 'counter metrics should have "_total" suffix',
          'non-counter metrics should not have', 'use base unit', 'metric names should not contain')
 
 
+def fetched():
+    """The path of a promtool of our own, or None."""
+    folder = os.path.join(ROOT, 'build', 'tools', 'promtool')
+    program = os.path.join(folder, 'usr', 'bin', 'promtool')
+    if os.path.exists(program):
+        return program
+    os.makedirs(folder, exist_ok=True)
+    try:
+        subprocess.run(['apt-get', 'download', 'prometheus'], cwd=folder, check=True,
+                       capture_output=True, timeout=300)
+        package = glob.glob(os.path.join(folder, 'prometheus_*.deb'))[0]
+        subprocess.run(['dpkg', '-x', package, folder], check=True, capture_output=True, timeout=300)
+        os.unlink(package)
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None
+    return program
+
+
 class Promtool(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.promtool = os.environ.get('PROMTOOL') or shutil.which('promtool')
+        cls.promtool = os.environ.get('PROMTOOL') or shutil.which('promtool') or fetched()
         if not cls.promtool:
-            raise unittest.SkipTest('promtool is not installed (Debian: prometheus)')
+            raise unittest.SkipTest('promtool is not installed, and apt-get download prometheus '
+                                    'does not work here')
         cls.node = Node()
         cls.addClassCleanup(cls.node.close)
         cls.port = free_port()
