@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The metrics page before Prometheus's own judge, promtool (Debian's package prometheus): named by
-PROMTOOL, found in the PATH, or taken from the package into build/tools, without installing it. Where
-none of these works this test is skipped and says so."""
+PROMTOOL, found in the PATH, or taken from the package into build/tools, without installing it.
+Where none of these works this test is skipped and says so."""
 import glob
 import os
 import shutil
@@ -30,7 +30,8 @@ def fetched():
         subprocess.run(['apt-get', 'download', 'prometheus'], cwd=folder, check=True,
                        capture_output=True, timeout=300)
         package = glob.glob(os.path.join(folder, 'prometheus_*.deb'))[0]
-        subprocess.run(['dpkg', '-x', package, folder], check=True, capture_output=True, timeout=300)
+        subprocess.run(['dpkg', '-x', package, folder], check=True, capture_output=True,
+                       timeout=300)
         os.unlink(package)
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
