@@ -88,12 +88,23 @@ core::Task<std::shared_ptr<storage::Replica>> BenchPool::add(std::string name,
 int main(int argc, char** argv) {
   using namespace capstan;
   bench::PoolBenchOptions options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i], value = argv[i + 1];
-    if (flag == "--dir") options.folder = value;
-    if (flag == "--seconds") options.seconds = std::atof(value.c_str());
-    if (flag == "--rounds") options.rounds = std::max(1, std::atoi(value.c_str()));
-    if (flag == "--only") options.io = value == "io", options.manage = value == "manage";
+  for (int i = 1; i < argc; i += 2) {
+    const std::string flag = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (flag == "--dir" && !value.empty()) {
+      options.folder = value;
+    } else if (flag == "--seconds" && std::atof(value.c_str()) > 0) {
+      options.seconds = std::atof(value.c_str());
+    } else if (flag == "--rounds" && std::atoi(value.c_str()) > 0) {
+      options.rounds = std::atoi(value.c_str());
+    } else if (flag == "--only" && (value == "io" || value == "manage")) {
+      options.io = value == "io", options.manage = value == "manage";
+    } else {
+      std::fprintf(stderr,
+                   "pool_bench: no use for '%s %s'\n"
+                   "usage: pool_bench [--dir DIR] [--seconds S] [--rounds N] [--only io|manage]\n",
+                   flag.c_str(), value.c_str());
+      return 2;
+    }
   }
   auto env = bench::must(core::UringEnv::create({}));
   bool good = true;

@@ -35,6 +35,9 @@ struct HttpBinding;
 inline constexpr std::string_view kHttpWire = "rest";
 // A call that another call over HTTP makes (the JSON bridge): no path of its own was asked about.
 inline constexpr std::string_view kHttpBridgeWire = "rest-bridge";
+inline std::string_view bridged_wire(std::string_view outer) {
+  return outer == kHttpWire ? kHttpBridgeWire : outer;
+}
 inline bool is_http(std::string_view wire) {
   return wire == kHttpWire || wire == kHttpBridgeWire;
 }

@@ -54,7 +54,7 @@ core::Task<Result<std::string>> JsonBridge::run(rpc::Call& outer, const std::str
   inner.token = outer.token;
   inner.metadata.request = outer.metadata.request;
   inner.trace_id = outer.trace_id;
-  inner.wire = outer.wire == rpc::kHttpWire ? rpc::kHttpBridgeWire : outer.wire;
+  inner.wire = rpc::bridged_wire(outer.wire);
   const auto result = co_await rpc::call_json(*methods_, *found->entry, inner, params);
   if (!result) co_return fail(code_of(result.error().code), result.error().message);
   auto pretty = rpc::pretty_sorted_json(*result);

@@ -572,13 +572,17 @@ class Revoked(unittest.TestCase):
 
 
 class Start(unittest.TestCase):
-    def test_a_gateway_waits_for_its_node(self):
+    def without_a_node(self):
         node = GatewayNode()
         self.addCleanup(node.close)
         gateway = Gateway(node)
         self.addCleanup(gateway.close)
         gateway.start(ready=False)
         wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for it')
+        return node, gateway
+
+    def test_a_gateway_waits_for_its_node(self):
+        node, gateway = self.without_a_node()
         node.start()
         gateway.wait_for('ready')
         begun = time.monotonic()
@@ -586,12 +590,7 @@ class Start(unittest.TestCase):
         self.assertLess(time.monotonic() - begun, 10)
 
     def test_a_gateway_without_a_node_ends_when_asked(self):
-        node = GatewayNode()
-        self.addCleanup(node.close)
-        gateway = Gateway(node)
-        self.addCleanup(gateway.close)
-        gateway.start(ready=False)
-        wait_until(lambda: 'node_not_found' in gateway.log(), 60, 'the gateway to look for it')
+        gateway = self.without_a_node()[1]
         self.assertEqual(gateway.stop(), 0)
 
 

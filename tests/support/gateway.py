@@ -1,11 +1,10 @@
 """A gateway beside a node, both as child processes."""
 import os
 import re
-import signal
 import subprocess
 import urllib.request
 
-from node import START_SECONDS, STOP_SECONDS, Node, free_port, wait_until
+from node import START_SECONDS, Node, Process, free_port, wait_until
 
 
 def metric(port, name, **labels):
@@ -31,11 +30,10 @@ def descriptors(process):
     return sorted(one.split(':')[0] for one in found)
 
 
-class Gateway:
+class Gateway(Process):
     def __init__(self, node, *flags):
         self.node, self.flags = node, flags
         self.port, self.metrics_port = free_port(), free_port()
-        self.process = None
         self.log_path = node.path(f'gateway-{self.port}.log')
 
     def start(self, ready=True):
@@ -70,25 +68,6 @@ class Gateway:
     def calls(self, handled, endpoint, method='GET'):
         return self.metric('storage_gateway_calls_count', endpoint=endpoint, method=method,
                            handled=handled) or 0
-
-    def log(self):
-        try:
-            with open(self.log_path, encoding='utf-8', errors='replace') as file:
-                return file.read()
-        except OSError:
-            return ''
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def close(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
 
 
 class GatewayNode(Node):

@@ -84,7 +84,33 @@ def call(node, method, **params):
     return answer['result']
 
 
-class Node:
+class Process:
+    """A program under test with a log file; `process` is None before its first start."""
+    process = None
+    log_path = ''
+
+    def stop(self):
+        """Asks it to end and returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+
+    def log(self):
+        try:
+            with open(self.log_path, encoding='utf-8', errors='replace') as file:
+                return file.read()
+        except OSError:
+            return ''
+
+
+class Node(Process):
     def __init__(self, folder=None, bin_folder=BIN):
         self.bin = bin_folder
         self.own_folder = folder is None
@@ -92,7 +118,6 @@ class Node:
         self.state = os.path.join(self.folder, 'state')
         self.log_path = os.path.join(self.folder, 'node.log')
         self.port = free_port()
-        self.process = None
         self.scheme = ''         # "https://" when the node speaks TLS
         self.bind = ''           # the address when it is not gRPC's
         self.client_flags = []   # further flags of every capstan command
@@ -126,27 +151,10 @@ class Node:
                               timeout=seconds, stdin=subprocess.DEVNULL, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def stop(self):
-        """Asks it to end and returns its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
     def close(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
+        super().close()
         if self.own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self):
-        try:
-            with open(self.log_path, encoding='utf-8', errors='replace') as file:
-                return file.read()
-        except OSError:
-            return ''
 
     # --- the command line client ---
     def cli_command(self, *arguments):

@@ -153,7 +153,7 @@ Result<void> Router::check_bridged(const rpc::Call& call, const rpc::Message& re
   rpc::Call inner;
   inner.operation = &found->entry->operation;
   inner.peer = call.peer;
-  inner.wire = call.wire == rpc::kHttpWire ? rpc::kHttpBridgeWire : call.wire;
+  inner.wire = rpc::bridged_wire(call.wire);
   return options_.may(inner);
 }
 
