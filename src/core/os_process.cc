@@ -16,6 +16,7 @@
 #include <csignal>
 
 #include "base/assert.h"
+#include "core/os_thread.h"
 #include "core/uring_reactor.h"
 
 namespace capstan::core {
@@ -72,22 +73,38 @@ Error become_sibling(const std::string& name, const std::vector<std::string>& ar
 
 // --- children -----------------------------------------------------------------------------------
 
-Result<std::unique_ptr<ChildProcess>> ChildProcess::start(
-    const std::string& name, const std::vector<std::string>& arguments,
-    const std::vector<std::string>& variables) {
-  TRY_SET(const std::string path, sibling_path(name));
-  std::vector<std::string> words = {path}, names = variables;
-  words.insert(words.end(), arguments.begin(), arguments.end());
+namespace {
+
+// posix_spawn in the state a child begins with. A child inherits the CPUs of the thread that starts
+// it, and has no other way to be given some before it runs.
+int spawn(pid_t& pid, const std::string& path, std::vector<std::string> words,
+          std::vector<std::string> names, const std::vector<unsigned>& cpus) {
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
   sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t pid = 0;
+  const std::vector<unsigned> own = cpus.empty() ? cpus : thread_cpus();
+  if (!cpus.empty()) (void)keep_thread_on(cpus);  // else it runs where we do
   const int failed = ::posix_spawn(&pid, path.c_str(), nullptr, &attributes,
                                    pointers_to(words).data(), pointers_to(names).data());
+  if (!own.empty()) (void)keep_thread_on(own);
   ::posix_spawnattr_destroy(&attributes);
+  return failed;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::string& name,
+                                                          const std::vector<std::string>& arguments,
+                                                          const std::vector<std::string>& variables,
+                                                          const std::vector<unsigned>& cpus) {
+  TRY_SET(const std::string path, sibling_path(name));
+  std::vector<std::string> words = {path};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  pid_t pid = 0;
+  const int failed = spawn(pid, path, std::move(words), variables, cpus);
   if (failed != 0) return cannot_run(failed, path);
   const auto descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (descriptor < 0) {

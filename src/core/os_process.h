@@ -34,10 +34,12 @@ Error become_sibling(const std::string& name, const std::vector<std::string>& ar
 class ChildProcess {
  public:
   // `arguments` stand behind its name; of the environment it gets `variables` ("NAME=value") alone.
-  // It blocks no signals and has this process's standard streams.
+  // It blocks no signals and has this process's standard streams. It may run on `cpus`, or, with
+  // none, where the calling thread may.
   static Result<std::unique_ptr<ChildProcess>> start(const std::string& name,
                                                      const std::vector<std::string>& arguments,
-                                                     const std::vector<std::string>& variables);
+                                                     const std::vector<std::string>& variables,
+                                                     const std::vector<unsigned>& cpus = {});
   // Kills it if it still runs.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;

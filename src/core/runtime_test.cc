@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/buffer.h"
+#include "core/os_thread.h"
 #include "core/reactor_metrics.h"
 #include "core/scope.h"
 #include "core/sync.h"
@@ -129,6 +130,35 @@ Task<void> hold_core() {
   hold();
   co_return;
 }
+Task<std::vector<unsigned>> own_cpus() {
+  co_return thread_cpus();
+}
+Task<void> where_a_core_runs(UringEnv& env, unsigned core, std::vector<unsigned>& cpus) {
+  cpus = co_await on<std::vector<unsigned>>(env.reactor(core), [] { return own_cpus(); });
+}
+
+TEST_F(Runtime, CoresStayOnTheCpusTheyAreGiven) {
+  const auto allowed = thread_cpus();
+  ASSERT_FALSE(allowed.empty());
+  UringOptions options;
+  options.cores = 2;
+  options.cpus = {allowed.back(), allowed.front()};
+  std::vector<unsigned> first, second;
+  {
+    auto env = UringEnv::create(options);
+    ASSERT_TRUE(env) << env.error().text();
+    (*env)->run(where_a_core_runs(**env, 0, first));
+    (*env)->run(where_a_core_runs(**env, 1, second));
+  }
+  EXPECT_EQ(first, std::vector<unsigned>{allowed.back()});
+  EXPECT_EQ(second, std::vector<unsigned>{allowed.front()});
+  ASSERT_TRUE(keep_thread_on(allowed));
+  EXPECT_EQ(thread_cpus(), allowed);
+  const auto refused = keep_thread_on(std::vector<unsigned>{8191});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().text().find("CPU 8191"), std::string::npos) << refused.error().text();
+}
+
 TEST_F(Runtime, TheStallDetectorNamesWhoHeldTheCore) {
   env_->run(hold_core());
   EXPECT_EQ(stalled_, std::vector<std::string>{"hold_core"});

@@ -9,6 +9,7 @@
 #include <future>
 
 #include "base/limits.h"
+#include "core/os_thread.h"
 #include "core/sync.h"
 #include "core/uring_file.h"
 #include "core/uring_socket.h"
@@ -29,38 +30,46 @@ static Task<void> wait_for(Event& stop) {
 
 UringEnv::UringEnv() = default;
 
-Result<void> UringEnv::start(Core& core, int poll_us, Reactor::StallObserver on_stall) {
+// On the thread of the core, before its ring exists: the kernel's threads for a ring run where the
+// one that made them did.
+static Result<std::unique_ptr<UringReactor>> make_reactor(unsigned core,
+                                                          const UringOptions& options) {
+  if (!options.cpus.empty()) TRY(keep_thread_on({&options.cpus.at(core), 1}));
+  TRY_SET(auto reactor, UringReactor::create(options.poll_us));
+  reactor->on_stall(options.on_stall);
+  return reactor;
+}
+
+Result<void> UringEnv::start(Core& core, unsigned number, const UringOptions& options) {
   std::promise<Result<void>> ready;
   auto started = ready.get_future();
-  core.thread = std::thread(
-      [&core, ready = std::move(ready), poll_us, on_stall = std::move(on_stall)]() mutable {
-        auto released = core.released.get_future();
-        auto made = UringReactor::create(poll_us);
-        if (!made) {
-          ready.set_value(std::unexpected(made.error()));
-          return;
-        }
-        (*made)->on_stall(std::move(on_stall));
-        Event stop_event;
-        core.reactor = made->get();
-        core.stop = &stop_event;
-        ready.set_value({});
-        (*made)->run(wait_for(stop_event));
-        released.wait();
-      });
+  core.thread = std::thread([&core, ready = std::move(ready), number, options]() mutable {
+    auto released = core.released.get_future();
+    auto made = make_reactor(number, options);
+    if (!made) {
+      ready.set_value(std::unexpected(made.error()));
+      return;
+    }
+    Event stop_event;
+    core.reactor = made->get();
+    core.stop = &stop_event;
+    ready.set_value({});
+    (*made)->run(wait_for(stop_event));
+    released.wait();
+  });
   return started.get();
 }
 
 Result<std::unique_ptr<UringEnv>> UringEnv::create(UringOptions options) {
   CAPSTAN_ASSERT(options.cores >= 1 && options.cores <= limits::kReactorsMax);
   std::unique_ptr<UringEnv> env(new UringEnv());
-  TRY_SET(env->main_, UringReactor::create(options.poll_us));
-  env->main_->on_stall(options.on_stall);
+  CAPSTAN_ASSERT(options.cpus.empty() || options.cpus.size() == options.cores);
+  TRY_SET(env->main_, make_reactor(0, options));
   env->files_ = make_uring_files();
   env->network_ = make_uring_network();
   for (unsigned i = 1; i < options.cores; ++i) {
     auto core = std::make_unique<Core>();
-    auto started = start(*core, options.poll_us, options.on_stall);
+    auto started = start(*core, i, options);
     if (!started) {
       core->thread.join();
       return std::unexpected(started.error());

@@ -15,6 +15,9 @@ struct UringOptions {
   unsigned cores = 1;
   int poll_us = 20;  // see UringReactor::create
   Reactor::StallObserver on_stall;
+  // Core i, with the threads that the kernel gives its ring, runs on CPU cpus[i] alone; empty: all
+  // run where the system puts them. The system must have them (core/os_thread.h).
+  std::vector<unsigned> cpus = {};
 };
 
 class UringEnv final : public Env {
@@ -39,7 +42,7 @@ class UringEnv final : public Env {
  private:
   struct Core;
   UringEnv();
-  static Result<void> start(Core& core, int poll_us, Reactor::StallObserver on_stall);
+  static Result<void> start(Core& core, unsigned number, const UringOptions& options);
   std::unique_ptr<UringReactor> main_;
   std::vector<std::unique_ptr<Core>> others_;
   std::unique_ptr<FileSystem> files_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/uuid.h"
 #include "core/reactor.h"
@@ -19,6 +20,7 @@ struct NodeInfo {
   std::string grpc_endpoint;  // as bound: "10.0.0.1:10124", "[::]:10124"
   std::string host_nqn;       // empty: none is known
   bool registers = false;     // -R: a control plane is told about this node
+  std::vector<unsigned> cpus;  // of each reactor; empty: they run on any
   bool api_v0 = true, api_v1 = true;
   bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;
 };

@@ -43,6 +43,11 @@ std::string core_mask(unsigned number) {
   return kDigits[number % 4] + std::string(number / 4, '0');
 }
 
+// SPDK's name of a core is its CPU; reactors that run anywhere are counted instead.
+unsigned cpu_of(const NodeInfo& info, unsigned reactor) {
+  return reactor < info.cpus.size() ? info.cpus[reactor] : reactor;
+}
+
 core::Nanos idle(core::Nanos elapsed, core::Nanos busy) {
   return elapsed > busy ? elapsed - busy : 0;
 }
@@ -102,7 +107,7 @@ SpdkFrameworkService::Answer<spdk::Reactors> SpdkFrameworkService::get_reactors(
     const CoreUsage usage = co_await usage_of(env, i);
     const core::Nanos elapsed = core::Reactor::current()->read_clock() - info_.started;
     auto& reactor = *out.add_reactors();
-    reactor.set_lcore(i);
+    reactor.set_lcore(cpu_of(info_, i));
     reactor.set_tid(usage.thread.id);
     reactor.set_busy(usage.busy);
     reactor.set_idle(idle(elapsed, usage.busy));
@@ -113,7 +118,7 @@ SpdkFrameworkService::Answer<spdk::Reactors> SpdkFrameworkService::get_reactors(
     auto& thread = *reactor.add_lw_threads();
     thread.set_name(thread_name(i));
     thread.set_id(i + 1);
-    thread.set_cpumask(core_mask(i));
+    thread.set_cpumask(core_mask(cpu_of(info_, i)));
     thread.set_elapsed(elapsed);
   }
   co_return out;
@@ -157,7 +162,7 @@ SpdkFrameworkService::Answer<spdk::ThreadStats> SpdkFrameworkService::get_thread
     auto& thread = *out.add_threads();
     thread.set_name(thread_name(i));
     thread.set_id(i + 1);
-    thread.set_cpumask(core_mask(i));
+    thread.set_cpumask(core_mask(cpu_of(info_, i)));
     thread.set_busy(usage.busy);
     thread.set_idle(idle(elapsed, usage.busy));
   }

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """How the node starts and refuses to start: flags, ports, two nodes on the same things."""
 import os
+import re
 import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import ROOT, Node, wait_until  # noqa: E402
+from node import ROOT, Node, call, free_port, wait_until  # noqa: E402
 
 
 class Start(unittest.TestCase):
@@ -104,6 +105,37 @@ class Start(unittest.TestCase):
             self.node.process = process
             wait_until(self.node.answers, 60, f'{arguments} to answer')
             self.assertEqual(self.node.stop(), 0)
+
+    @staticmethod
+    def cpus_of_threads(pid):
+        # Its own threads and those that the kernel runs for its rings.
+        folder = f'/proc/{pid}/task'
+        lists = []
+        for thread in os.listdir(folder):
+            with open(f'{folder}/{thread}/status', encoding='ascii') as status:
+                lists += re.findall(r'Cpus_allowed_list:\s*(\S+)', status.read())
+        return lists
+
+    def test_reactors_stay_on_the_cpus_they_are_given(self):
+        allowed = sorted(os.sched_getaffinity(0))
+        if len(allowed) < 2:
+            self.skipTest('needs two CPUs; this process may use one')
+        first, last = allowed[0], allowed[-1]
+        self.node.start('-l', f'{first},{last}')
+        self.assertEqual(set(self.cpus_of_threads(self.node.process.pid)), {str(first), str(last)})
+        reactors = call(self.node, 'framework_get_reactors')['reactors']
+        self.assertEqual([one['lcore'] for one in reactors], [first, last])
+        self.assertEqual(self.node.stop(), 0)
+        self.node.start('-m', hex(1 << last), '--gateway', f'127.0.0.1:{free_port()}')
+        self.assertEqual(set(self.cpus_of_threads(self.node.process.pid)), {str(last)})
+        child = wait_until(lambda: re.search(r'gateway_started.*pid\D+(\d+)', self.node.log()), 60,
+                           'the gateway to be started')
+        self.assertGreater(len(set(self.cpus_of_threads(child.group(1))) - {str(last)}), 0,
+                           'the gateway may run beside the node')
+        self.assertEqual(self.node.stop(), 0)
+        self.node.start('-l', f'{first},1023')
+        self.assertIn('-l names CPU 1023, which this process may not use', self.node.log())
+        self.assertNotIn(str(first), self.cpus_of_threads(self.node.process.pid))
 
     def test_a_second_signal_changes_nothing(self):
         self.node.start()

@@ -160,16 +160,33 @@ void apply_file(const EngineConfig& engine, Settings& settings) {
   }
 }
 
-Result<void> read_cores(const Settings& settings, NodeConfig& config) {
-  TRY_SET(config.reactors,
-          named(count_mask(settings.text("core-mask")), "-m", settings.at("core-mask")));
+// Which CPUs the reactors stay on: those that -m or -l name, when there are all of them.
+void place_reactors(const Settings& settings, std::vector<unsigned> wanted,
+                    const Surroundings& surroundings, NodeConfig& config) {
+  config.cpus_allowed = surroundings.cpus;
+  const bool list = settings.given("core-list");
+  if (settings.given("reactors") || (!list && !settings.given("core-mask"))) return;
+  for (const unsigned cpu : wanted) {
+    if (std::ranges::find(surroundings.cpus, cpu) != surroundings.cpus.end()) continue;
+    config.warnings.push_back(
+        std::string(list ? "-l" : "-m") + " names CPU " + std::to_string(cpu) +
+        ", which this process may not use: its reactors run on any CPU it may "
+        "use. Name CPUs of its cpuset to keep them there");
+    return;
+  }
+  config.cpus = std::move(wanted);
+}
+
+Result<void> read_cores(const Settings& settings, const Surroundings& surroundings,
+                        NodeConfig& config) {
+  TRY_SET(auto cores,
+          named(parse_mask(settings.text("core-mask")), "-m", settings.at("core-mask")));
   if (settings.given("core-list")) {
-    TRY_SET(config.reactors,
-            named(count_list(settings.text("core-list")), "-l", settings.at("core-list")));
+    TRY_SET(cores, named(parse_list(settings.text("core-list")), "-l", settings.at("core-list")));
   }
-  if (settings.given("reactors")) {
-    config.reactors = static_cast<unsigned>(settings.integer("reactors"));
-  }
+  config.reactors = settings.given("reactors") ? static_cast<unsigned>(settings.integer("reactors"))
+                                               : static_cast<unsigned>(cores.size());
+  place_reactors(settings, std::move(cores), surroundings, config);
   config.poll_us = static_cast<int>(settings.integer("poll-us"));
   return {};
 }
@@ -317,7 +334,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_api_versions(settings, config));
   TRY(read_json_rpc(settings, config));
   read_drpc(settings, config);
-  TRY(read_cores(settings, config));
+  TRY(read_cores(settings, surroundings, config));
   TRY(read_names(settings, config));
   TRY_SET(config.stores, read_stores(settings));
   TRY(read_shares(surroundings, settings, config));

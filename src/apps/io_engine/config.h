@@ -74,6 +74,8 @@ struct NodeConfig : ServingConfig {
   std::optional<std::string> registration_uri;  // -R
 
   unsigned reactors = 1;
+  std::vector<unsigned> cpus;          // where they stay, one for each; empty: nowhere
+  std::vector<unsigned> cpus_allowed;  // that the process may use; empty: not known
   int poll_us = 20;
 
   bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // asked for
@@ -89,8 +91,9 @@ struct NodeConfig : ServingConfig {
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings);
 
 // The single parts, for tests.
-Result<unsigned> count_mask(std::string_view mask);  // "0x3" → 2, "[0,2-3]" → 3
-Result<unsigned> count_list(std::string_view list);  // "0,2-4" → 4
+Result<std::vector<unsigned>> parse_mask(
+    std::string_view mask);  // "0x5" → 0, 2; "[0,2-3]" → 0, 2, 3
+Result<std::vector<unsigned>> parse_list(std::string_view list);  // "0,2-4" → 0, 2, 3, 4
 Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);
 // The one address that the text of -T means; kInvalidArgument when it is none or several.
 Result<std::string> find_interface(std::string_view text,

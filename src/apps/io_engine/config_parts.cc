@@ -11,22 +11,28 @@
 namespace capstan::apps {
 namespace {
 
-Result<unsigned> checked_count(std::size_t count, std::string_view text) {
-  if (count == 0) {
+constexpr std::size_t kCpusMax = 1024;  // one higher than the highest that can be named
+
+Result<std::vector<unsigned>> checked(const std::bitset<kCpusMax>& cores, std::string_view text) {
+  if (cores.none()) {
     return fail(Code::kInvalidArgument,
                 "'" + std::string(text) + "' names no core. Name at least core 0");
   }
-  if (count > limits::kReactorsMax) {
+  if (cores.count() > limits::kReactorsMax) {
     return fail(Code::kInvalidArgument, "'" + std::string(text) + "' names more than " +
                                             std::to_string(limits::kReactorsMax) + " cores");
   }
-  return static_cast<unsigned>(count);
+  std::vector<unsigned> numbers;
+  for (unsigned core = 0; core < cores.size(); ++core) {
+    if (cores[core]) numbers.push_back(core);
+  }
+  return numbers;
 }
 
 }  // namespace
 
-Result<unsigned> count_list(std::string_view list) {
-  std::bitset<1024> cores;
+Result<std::vector<unsigned>> parse_list(std::string_view list) {
+  std::bitset<kCpusMax> cores;
   for (const std::string_view part : split(list, ',')) {
     const auto dash = part.find('-');
     std::size_t first = 0, last = 0;
@@ -39,26 +45,27 @@ Result<unsigned> count_list(std::string_view list) {
     }
     for (std::size_t core = first; core <= last; ++core) cores.set(core);
   }
-  return checked_count(cores.count(), list);
+  return checked(cores, list);
 }
 
-Result<unsigned> count_mask(std::string_view mask) {
+Result<std::vector<unsigned>> parse_mask(std::string_view mask) {
   if (mask.starts_with('[') && mask.ends_with(']')) {
-    return count_list(mask.substr(1, mask.size() - 2));
+    return parse_list(mask.substr(1, mask.size() - 2));
   }
   std::string_view digits = mask;
   if (digits.starts_with("0x") || digits.starts_with("0X")) digits.remove_prefix(2);
-  std::size_t count = 0;
+  digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size()));
+  std::bitset<kCpusMax> cores;
   for (const char& digit : digits) {
     unsigned bits = 0;
-    if (!read_number(std::string_view(&digit, 1), bits, 16)) {
+    if (!read_number(std::string_view(&digit, 1), bits, 16) || digits.size() > kCpusMax / 4) {
       return fail(Code::kInvalidArgument, "'" + std::string(mask) +
                                               "' is no core mask. Write hexadecimal digits, as in "
                                               "0x3 for cores 0 and 1");
     }
-    count += std::bitset<4>(bits).count();
+    cores = cores << 4 | std::bitset<kCpusMax>(bits);
   }
-  return checked_count(count, mask);
+  return checked(cores, mask);
 }
 
 Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text) {

@@ -34,7 +34,9 @@ Surroundings surroundings(Environment environment, Files files = {}, bool root =
                  {"eth0", "02:42:ac:11:00:02", "10.1.0.2"},
                  {"eth0", "02:42:ac:11:00:02", "10.1.0.3"},
                  {"eth1", "02:42:ac:11:00:03", "10.2.0.2"}});
-          }};
+          },
+          {},
+          {0, 1, 2, 3}};
 }
 
 Result<NodeConfig> configure(std::vector<std::string> arguments, Environment environment = {},
@@ -315,6 +317,38 @@ TEST(NodeConfig, NameAndStateDirectoryRules) {
   auto nowhere = configure({}, {}, {}, false);
   ASSERT_FALSE(nowhere);
   EXPECT_NE(nowhere.error().text().find("--state-dir"), std::string::npos);
+}
+
+// Reactors stay on the CPUs that somebody named, if the process may use all of them.
+TEST(NodeConfig, CpusOfTheReactors) {
+  using Cpus = std::vector<unsigned>;
+  struct Case {
+    std::vector<std::string> arguments;
+    Cpus cpus;
+    std::string warning;
+  };
+  const Case cases[] = {
+      {{}, {}, ""},
+      {{"-m", "0x9"}, {0, 3}, ""},
+      {{"-m", "0x0000000000000000000000000000000000000001"}, {0}, ""},
+      {{"-l", "3,1"}, {1, 3}, ""},
+      {{"-m", "0x1", "-l", "0-2"}, {0, 1, 2}, ""},
+      {{"-l", "1-3", "--reactors", "2"}, {}, ""},
+      {{"-l", "3,4"}, {}, "-l names CPU 4"},
+      {{"-m", "0x10"}, {}, "-m names CPU 4"},
+  };
+  for (const Case& one : cases) {
+    const auto config = configure(one.arguments);
+    ASSERT_TRUE(config) << config.error().text();
+    EXPECT_EQ(config->cpus, one.cpus) << testing::PrintToString(one.arguments);
+    EXPECT_EQ(config->cpus_allowed, (Cpus{0, 1, 2, 3}));
+    const auto& warnings = config->warnings;
+    const bool warned = !one.warning.empty();
+    EXPECT_EQ(std::ranges::count_if(warnings, [](const auto& w) { return w.contains(" CPU "); }),
+              warned ? 1 : 0);
+    if (warned) EXPECT_TRUE(warnings.back().starts_with(one.warning)) << warnings.back();
+  }
+  EXPECT_FALSE(configure({"-m", "0x1" + std::string(300, '0')}));
 }
 
 TEST(NodeConfig, CoresLogsAndUnits) {

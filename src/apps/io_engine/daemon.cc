@@ -31,6 +31,7 @@ services::NodeInfo node_info(core::Env& env, const NodeConfig& config) {
   else if (config.registration_name) {
     info.host_nqn = "nqn.2019-05.io.openebs:node-name:" + *config.registration_name;
   }
+  info.cpus = config.cpus;
   info.registers = config.registration_uri.has_value();
   info.api_v0 = config.api_v0;
   info.api_v1 = config.api_v1;

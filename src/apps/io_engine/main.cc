@@ -58,7 +58,8 @@ int run(NodeConfig config, bool print_operations) {
   auto signals = core::SignalSet::create();  // before any other thread exists
   if (!signals) return report(signals.error(), kFailed);
   const auto sink = core::make_stderr_sink(config.log_format, config.node_name);
-  auto env = core::UringEnv::create({config.reactors, config.poll_us, stall_log(*sink)});
+  auto env =
+      core::UringEnv::create({config.reactors, config.poll_us, stall_log(*sink), config.cpus});
   if (!env) return report(env.error(), kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
 

@@ -122,11 +122,11 @@ constexpr OptionSpec kWires[] = {
 
     // --- how it runs ---
     {"core-mask", "-m", "", kText, "MASK", "0x1", 0, 0, kActs, true,
-     "Cores to run reactors for, as a hexadecimal mask"},
+     "CPUs to run one reactor on each, as a hexadecimal mask; when given, they stay there"},
     {"core-list", "-l", "", kText, "LIST", "", 0, 0, kActs, true,
-     "Cores to run reactors for, as in 0,2-4; wins over -m"},
+     "CPUs to run one reactor on each, as in 0,2-4; they stay there; wins over -m"},
     {"reactors", "--reactors", "", kInteger, "COUNT", "", 1, kCores, kActs, true,
-     "Number of reactors; wins over -m and -l"},
+     "Number of reactors, on any CPUs; wins over -m and -l"},
     {"poll-us", "--poll-us", "", kInteger, "MICROSECONDS", "20", -1, 1'000'000, kActs, true,
      "How long a busy reactor looks for work before it sleeps; -1 polls without end"},
 

@@ -30,6 +30,7 @@ struct Surroundings {
   std::function<Result<std::vector<core::InterfaceAddress>>()> interfaces = {};
   // The addresses of a host name; may take its time.
   std::function<Result<std::vector<std::string>>(const std::string& host)> resolve = {};
+  std::vector<unsigned> cpus = {};  // that this process may use; empty: not known
 };
 
 // Where the certificates of the TCP port are; empty: not given.

@@ -11,6 +11,7 @@
 #include "core/os_interfaces.h"
 #include "core/os_process.h"
 #include "core/os_resolve.h"
+#include "core/os_thread.h"
 #include "core/uring_env.h"
 
 namespace capstan::apps {
@@ -38,7 +39,7 @@ Surroundings system_surroundings() {
             return std::string(value);
           },
           [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
-          ::geteuid() == 0, &core::ipv4_addresses, &core::resolve_all};
+          ::geteuid() == 0, &core::ipv4_addresses, &core::resolve_all, core::thread_cpus()};
 }
 
 core::Reactor::StallObserver stall_log(core::LogSink& sink) {
