@@ -85,7 +85,7 @@ double floor_of(const std::string& path, unsigned writers, SyncRing* ring) {
     at += static_cast<off_t>(group.size());
     done += writers;
   }
-  const double rate = per_second(round.done, start);
+  const double rate = per_second(done, start);
   ::close(file);
   ::unlink(path.c_str());
   return rate;
