@@ -1,5 +1,7 @@
 // Why this file exists: what real TCP connections say to each other beside their bytes, as the
 // kernel counts it: acknowledgements go along with answers, and alone only when no answer comes.
+// And the watch by which a stream waits: it misses no end, holds no connection open, outlives its
+// ring, and does without what old kernels lack.
 #include <gtest/gtest.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -7,11 +9,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <string>
+#include <utility>
 
 #include "core/os_socket.h"
 #include "core/scope.h"
 #include "core/uring_env.h"
+#include "core/uring_reactor.h"
 
 namespace capstan::core {
 namespace {
@@ -35,6 +40,8 @@ class Client {
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CAPSTAN_ASSERT(::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+    const timeval patience{10, 0};  // for tests that fail
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
   ~Client() { ::close(fd_); }
   Client(const Client&) = delete;
@@ -44,10 +51,13 @@ class Client {
     EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(text.size()));
   }
+  void end() const { ::shutdown(fd_, SHUT_WR); }
+  // Empty at the end of the stream.
   std::string receive() const {
     std::array<char, 64> buffer;
     const ssize_t got = ::recv(fd_, buffer.data(), buffer.size(), 0);
-    return got > 0 ? std::string(buffer.data(), static_cast<std::size_t>(got)) : "";
+    if (got < 0) return "error " + std::to_string(errno);
+    return {buffer.data(), static_cast<std::size_t>(got)};
   }
   // Segments that nobody has acknowledged.
   unsigned waiting() const { return info_of(fd_).tcpi_unacked; }
@@ -153,6 +163,74 @@ Task<void> gone(Env* env) {
 TEST(AcknowledgeAtOnce, NotForAConnectionThatIsClosed) {
   const auto env = *UringEnv::create({.cores = 1, .poll_us = 0, .on_stall = {}});
   env->run(gone(env.get()));
+}
+
+// --- watches ------------------------------------------------------------------------------------
+
+Task<void> hear(Pair& pair, std::string& into) {
+  into = co_await heard(pair);
+}
+
+// The kernel tells once of both.
+Task<void> ends_with_bytes(Env* env) {
+  Pair pair;
+  co_await make(env, pair);
+  Scope scope;
+  std::string last;
+  scope.spawn(hear(pair, last));
+  for (int turn = 0; turn < 3; ++turn) co_await yield();
+  pair.client->send("last");
+  pair.client->end();
+  co_await scope.join();
+  EXPECT_EQ(last, "last");
+  EXPECT_EQ(co_await heard(pair), "");
+  EXPECT_EQ(co_await heard(pair), "");
+}
+TEST(Watch, BytesThatComeWithTheEnd) {
+  const auto env = *UringEnv::create({.cores = 1, .poll_us = 0, .on_stall = {}});
+  env->run(ends_with_bytes(env.get()));
+}
+
+Task<void> closes(Env* env) {
+  Pair pair;
+  co_await make(env, pair);  // the watch is in the ring
+  pair.server.reset();
+  EXPECT_EQ(pair.client->receive(), "");  // before the core has done anything else
+}
+TEST(Watch, HoldsNoConnectionOpen) {
+  const auto env = *UringEnv::create({.cores = 1, .poll_us = 0, .on_stall = {}});
+  env->run(closes(env.get()));
+}
+
+TEST(Watch, MayOutliveItsRing) {
+  Pair kept;
+  auto env = *UringEnv::create({.cores = 1, .poll_us = 0, .on_stall = {}});
+  env->run(make(env.get(), kept));
+  kept.listener.reset();
+  env.reset();
+  kept.server.reset();
+  EXPECT_EQ(kept.client->receive(), "");
+}
+
+Task<void> old_kernel(Env* env) {
+  auto& ring = static_cast<UringReactor&>(*Reactor::current());
+  bool refused = false;
+  ring.inject_results(
+      [&](int result) { return result > 0 && !std::exchange(refused, true) ? -EINVAL : result; });
+  Pair first, second;
+  co_await make(env, first);
+  EXPECT_TRUE(refused);
+  ring.inject_results({});
+  co_await make(env, second);  // with one request for each wait
+  second.client->send("last");
+  second.client->end();
+  EXPECT_EQ(co_await heard(second), "last");
+  EXPECT_EQ(co_await heard(second), "");
+  co_await exchange(first, kExchanges);
+}
+TEST(Watch, AKernelWithoutMultishotIsAskedEachTime) {
+  const auto env = *UringEnv::create({.cores = 1, .poll_us = 0, .on_stall = {}});
+  env->run(old_kernel(env.get()));
 }
 
 }  // namespace
