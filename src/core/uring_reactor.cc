@@ -2,6 +2,7 @@
 // is ready, submit, timers, sleep decision (docs/architecture.md, "Runtime").
 #include "core/uring_reactor.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -25,6 +26,9 @@ constexpr long kPreemptedLimit = 16;             // that many since the last loo
 constexpr unsigned kPauseWaits = 4096;
 // More than two at a time are held back by the kernel until the last of them is prepared.
 constexpr unsigned kHandOver = 2;
+// A chore waits that many turns at most when the core is never without work.
+constexpr std::uint64_t kChoreTurns = 8;
+constexpr std::uint64_t kOfWatch = 1;  // in an entry's user data, beside the address
 
 std::unexpected<Error> refused(int err) {
   return fail(Code::kFailedPrecondition,
@@ -75,6 +79,11 @@ UringReactor::~UringReactor() {
       io_uring_submit_and_wait(&ring_, 1);
       reap();
     }
+  }
+  while (watches_) {  // the ring's end is theirs
+    watches_->reactor = nullptr;
+    watches_->armed = false;
+    forget(*watches_);
   }
   if (ring_ready_) io_uring_queue_exit(&ring_);
   if (event_fd_ >= 0) close(event_fd_);
@@ -136,6 +145,115 @@ void UringReactor::request_cancel(UringOp& op) {
   sqe->user_data = 0;
 }
 
+// --- watches ------------------------------------------------------------------------------------
+
+UringWatch::State& UringWatch::state() {
+  if (state_) return *state_;
+  auto& reactor = static_cast<UringReactor&>(*Reactor::current());
+  state_ = new State();
+  state_->reactor = &reactor;
+  state_->fd = fd_;
+  state_->next = std::exchange(reactor.watches_, state_);
+  if (state_->next) state_->next->previous = state_;
+  return *state_;
+}
+
+void UringWatch::end() {
+  State* const ended = std::exchange(state_, nullptr);
+  if (!ended) return;
+  CAPSTAN_ASSERT(!ended->waiter);
+  ended->abandoned = true;
+  if (ended->reactor) {
+    ended->reactor->abandon(*ended);
+  } else {
+    delete ended;
+  }
+}
+
+void UringWatch::drained(bool maybe_end) {
+  State& now = state();
+  if (!maybe_end) now.ended = false;
+  now.readable = now.ended;
+}
+
+void UringWatch::await_suspend(std::coroutine_handle<> handle) {
+  State& now = state();
+  CAPSTAN_ASSERT(Reactor::current() == now.reactor && !now.waiter);
+  now.waiter = Suspended(handle);
+  if (!now.armed) now.reactor->arm(now);
+}
+
+void UringWatch::wake() {
+  if (awaited()) state_->reactor->make_ready(std::exchange(state_->waiter, {}));
+}
+
+void UringReactor::arm(UringWatch::State& watch) {
+  io_uring_sqe* sqe = next_sqe();
+  constexpr unsigned kEvents = POLLIN | POLLRDHUP;
+  if (multishot_) {
+    io_uring_prep_poll_multishot(sqe, watch.fd, kEvents);
+  } else {
+    io_uring_prep_poll_add(sqe, watch.fd, kEvents);
+  }
+  sqe->user_data = reinterpret_cast<std::uint64_t>(&watch) | kOfWatch;
+  watch.armed = true;
+}
+
+// The kernel holds the socket as long as it has the request: a connection would not be closed with
+// its descriptor. So it is taken back at once; that it has ended is read later.
+void UringReactor::abandon(UringWatch::State& watch) {
+  if (!watch.armed) return forget(watch);
+  io_uring_sqe* sqe = next_sqe();
+  io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&watch) | kOfWatch, 0);
+  sqe->user_data = 0;
+  io_uring_submit_and_get_events(&ring_);
+}
+
+void UringReactor::told(UringWatch::State& watch, int events, bool more) {
+  watch.armed = more;
+  if (watch.abandoned) {
+    if (!more) forget(watch);
+    return;
+  }
+  if (events == -EINVAL) multishot_ = false;
+  // After an error the next receive finds out what is the matter.
+  watch.readable = true;
+  if (events > 0 && (events & (POLLRDHUP | POLLHUP | POLLERR)) != 0) watch.ended = true;
+  if (watch.waiter) make_ready(std::exchange(watch.waiter, {}));
+}
+
+void UringReactor::forget(UringWatch::State& watch) {
+  (watch.previous ? watch.previous->next : watches_) = watch.next;
+  if (watch.next) watch.next->previous = watch.previous;
+  watch.previous = watch.next = nullptr;
+  if (watch.abandoned) delete &watch;
+}
+
+// --- chores -------------------------------------------------------------------------------------
+
+void Chore::drop() {
+  if (!previous_) return;
+  previous_->next_ = next_;
+  next_->previous_ = previous_;
+  previous_ = next_ = nullptr;
+}
+
+void UringReactor::put_off(Chore& chore) {
+  if (chore.previous_) return;
+  chore.turn_ = counters_.turns;
+  chore.next_ = &chores_;
+  chore.previous_ = std::exchange(chores_.previous_, &chore);
+  chore.previous_->next_ = &chore;
+}
+
+void UringReactor::run_chores(std::uint64_t last_turn) {
+  while (chores_.next_ != &chores_ && chores_.next_->turn_ <= last_turn) {
+    Chore& chore = *chores_.next_;
+    chore.drop();
+    chore.run();
+  }
+}
+
 void UringReactor::arm_wakeup() {
   if (wakeup_armed_) return;
   wakeup_ = UringOp();
@@ -152,9 +270,15 @@ unsigned UringReactor::reap() {
   io_uring_cqe* cqe = nullptr;
   io_uring_for_each_cqe(&ring_, head, cqe) {
     ++count;
+    if (cqe->user_data == 0) continue;
+    const int result = faults_ ? faults_(cqe->res) : cqe->res;
+    if ((cqe->user_data & kOfWatch) != 0) {
+      auto* watch = reinterpret_cast<UringWatch::State*>(cqe->user_data & ~kOfWatch);
+      told(*watch, result, (cqe->flags & IORING_CQE_F_MORE) != 0);
+      continue;
+    }
     auto* op = reinterpret_cast<UringOp*>(cqe->user_data);
-    if (!op) continue;
-    op->result_ = faults_ ? faults_(cqe->res) : cqe->res;
+    op->result_ = result;
     op->done_ = true;
     if (op == &wakeup_) wakeup_armed_ = false;
     if (op->waiter_) make_ready(op->waiter_);
@@ -190,9 +314,11 @@ void UringReactor::wait(bool block, Nanos deadline) {
       io_uring_submit_and_get_events(&ring_);
     }
     reap();
+    if (counters_.turns > kChoreTurns) run_chores(counters_.turns - kChoreTurns);
     return;
   }
   if (reap() != 0) return;
+  run_chores(counters_.turns);
   const Nanos now = read_clock();
   if (deadline != 0 && deadline <= now) {
     if (io_uring_sq_ready(&ring_) != 0) io_uring_submit(&ring_);

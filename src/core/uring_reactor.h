@@ -15,6 +15,8 @@
 
 namespace capstan::core {
 
+class UringReactor;
+
 // One operation in the kernel. Lives in the frame of the coroutine that awaits it, which therefore
 // is never destroyed before the completion has arrived:
 //   UringOp op;
@@ -33,6 +35,71 @@ class UringOp {
   int result_ = 0;
   bool done_ = false;
   bool prepared_ = false;
+};
+
+// Whether a socket has something to receive, as the kernel tells it: one request that stays in the
+// ring from the first wait until the watch is destroyed, which is before the descriptor is closed.
+// The kernel tells of what comes, not of what is there: who has not emptied the socket since does
+// not wait. Belongs to the core that waits first.
+class UringWatch {
+ public:
+  explicit UringWatch(int fd) : fd_(fd) {}
+  ~UringWatch() { end(); }
+  UringWatch(const UringWatch&) = delete;
+  UringWatch& operator=(const UringWatch&) = delete;
+
+  // Whether a receive may find something.
+  bool readable() const { return !state_ || state_->readable; }
+  // A receive found nothing, or (`maybe_end`) less than it had room for: behind that may be the end
+  // of the stream, which is told together with the last bytes.
+  void drained(bool maybe_end);
+  bool await_ready() const noexcept { return readable(); }
+  void await_suspend(std::coroutine_handle<> handle);
+  void await_resume() const noexcept {}
+  bool awaited() const { return state_ && state_->waiter; }
+  // Whoever waits goes on, though there may be nothing.
+  void wake();
+  // Before the descriptor is closed, while nobody waits.
+  void end();
+
+ private:
+  friend class UringReactor;
+  // In the hands of the reactor, too: it goes when both the watch and the kernel are done with it.
+  struct State {
+    UringReactor* reactor = nullptr;  // null: it is gone
+    int fd = -1;
+    Suspended waiter;
+    bool armed = false;  // the kernel has the request
+    bool readable = true;
+    bool ended = false;  // the peer sends no more
+    bool abandoned = false;
+    State* previous = nullptr;
+    State* next = nullptr;
+  };
+  State& state();
+
+  int fd_;
+  State* state_ = nullptr;  // made by the first receive that finds nothing
+};
+
+// What mostly becomes unnecessary when it is put off a little: done once before the core waits, or
+// after some turns when it does not get to wait. Linked through the object, so putting off and
+// dropping allocate nothing. Owner thread only.
+class Chore {
+ public:
+  Chore() = default;
+  Chore(const Chore&) = delete;
+  Chore& operator=(const Chore&) = delete;
+  virtual ~Chore() { drop(); }
+  void drop();
+
+ private:
+  friend class UringReactor;
+  virtual void run() = 0;  // resumes nobody
+
+  Chore* previous_ = nullptr;  // null: not put off
+  Chore* next_ = nullptr;
+  std::uint64_t turn_ = 0;
 };
 
 class UringReactor final : public Reactor {
@@ -54,6 +121,8 @@ class UringReactor final : public Reactor {
   // end of the turn it would get all of it anyway, but a disk that has answered everything at once
   // would stand still until then.
   void hand_over();
+  // Once for every time that it is due: putting it off again changes nothing.
+  void put_off(Chore& chore);
   // Asks the kernel to end `op` early; it still completes through its await.
   void request_cancel(UringOp& op);
 
@@ -62,16 +131,30 @@ class UringReactor final : public Reactor {
   CpuUse read_cpu() const override;
 
  private:
+  friend class UringWatch;
   struct Posted {
     std::move_only_function<void()> work;
     Posted* next;
   };
-  explicit UringReactor(int poll_us) : poll_us_(poll_us) {}
+  // The ends of the list.
+  struct NoChore final : Chore {
+    void run() override {}
+  };
+
+  explicit UringReactor(int poll_us) : poll_us_(poll_us) {
+    chores_.previous_ = chores_.next_ = &chores_;
+  }
   Result<void> set_up();
   io_uring_sqe* next_sqe();
   void arm_wakeup();
+  void arm(UringWatch::State& watch);
+  void abandon(UringWatch::State& watch);
+  void told(UringWatch::State& watch, int events, bool more);
+  void forget(UringWatch::State& watch);
   unsigned reap();
   bool run_posted();
+  // Those put off up to that turn, oldest first.
+  void run_chores(std::uint64_t last_turn);
   bool worth_spinning();
   bool spin(Nanos until);
   void sleep(Nanos deadline);
@@ -91,6 +174,9 @@ class UringReactor final : public Reactor {
   unsigned spin_sample_ = 0;
   unsigned spins_since_check_ = 0;
   long involuntary_switches_ = 0;
+  NoChore chores_;
+  UringWatch::State* watches_ = nullptr;  // all that are not forgotten
+  bool multishot_ = true;                 // until the kernel says that it has none
   std::function<int(int)> faults_;
 };
 

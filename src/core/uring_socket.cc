@@ -1,12 +1,9 @@
-// Why this file exists: TCP and Unix sockets through io_uring. Sending and receiving are first
-// tried directly (MSG_DONTWAIT): when it works it costs one system call and no completion; only
-// what would block, or has just been read empty, becomes a request in the ring. After a run of such
-// direct successes the coroutine yields, so one busy connection does not starve the others.
+// Why this file exists: how TCP and Unix sockets come to be connected: addresses, listeners, who
+// the peer is. What happens on them afterwards is core/uring_stream.h's.
 #include "core/uring_socket.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,23 +15,18 @@
 #include <cerrno>
 #include <utility>
 
-#include "core/os_socket.h"
 #include "core/uring_reactor.h"
+#include "core/uring_stream.h"
 
 namespace capstan::core {
 
 namespace {
 
-constexpr unsigned kDirectRun = 32;  // direct successes before a yield
 // Listeners do not block; what they accept does not inherit that.
 constexpr int kListening = SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 UringReactor& ring() {
   return static_cast<UringReactor&>(*Reactor::current());
-}
-
-std::unexpected<Error> cancelled(const std::string& peer) {
-  return fail(Code::kCancelled, "connection with " + peer + " was cancelled", ECANCELED);
 }
 
 struct SocketAddress {
@@ -101,8 +93,9 @@ Address decode(const SocketAddress& from) {
   return Address::unix_path(named ? un.sun_path : "");
 }
 
-PeerInfo peer_of(int fd) {
+PeerInfo peer_of(int fd, std::string listener = {}) {
   PeerInfo peer;
+  peer.listener = std::move(listener);
   SocketAddress address;
   address.length = sizeof address.storage;
   if (getpeername(fd, address.get(), &address.length) == 0) peer.address = decode(address).text();
@@ -116,209 +109,6 @@ PeerInfo peer_of(int fd) {
   }
   return peer;
 }
-
-// What streams and packet sockets share: the descriptor, its requests in the ring, cancellation.
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd), peer_(peer_of(fd)) {
-    const int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails on Unix sockets: no matter
-    // A peer whose machine or network is gone says nothing: this finds out within a minute.
-    for (const auto& [option, value] :
-         {std::pair(TCP_KEEPIDLE, 30), std::pair(TCP_KEEPINTVL, 10), std::pair(TCP_KEEPCNT, 3)}) {
-      setsockopt(fd, IPPROTO_TCP, option, &value, sizeof value);
-    }
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  }
-  ~Socket() {
-    CAPSTAN_ASSERT(!reading_.in_flight() && !writing_.in_flight());
-    close(fd_);
-  }
-  void cancel() {
-    cancelled_ = true;
-    ring().request_cancel(reading_);
-    ring().request_cancel(writing_);
-  }
-
-  int fd_;
-  PeerInfo peer_;
-  UringOp reading_, writing_;
-  bool cancelled_ = false;
-  unsigned direct_run_ = 0;
-};
-
-class UringStream final : public Stream {
- public:
-  explicit UringStream(int fd, std::string listener = {}) : socket_(fd) {
-    socket_.peer_.listener = std::move(listener);
-  }
-  const PeerInfo& peer() const override { return socket_.peer_; }
-
-  Task<Result<std::size_t>> read(MutableBytes into) override {
-    if (++socket_.direct_run_ >= kDirectRun) {
-      socket_.direct_run_ = 0;
-      co_await yield();
-    }
-    while (!socket_.cancelled_) {
-      ssize_t got = -1;
-      int error = EAGAIN;
-      if (!drained_) {
-        got = ::recv(socket_.fd_, into.data(), into.size(), MSG_DONTWAIT);
-        error = got < 0 ? errno : 0;
-      }
-      if (error == EAGAIN) {
-        socket_.direct_run_ = 0;
-        if (quick_) acknowledge();
-        io_uring_prep_recv(ring().prepare(socket_.reading_), socket_.fd_, into.data(), into.size(),
-                           0);
-        got = co_await socket_.reading_;
-        error = got < 0 ? static_cast<int>(-got) : 0;
-      }
-      if (error == EINTR || error == EAGAIN) continue;
-      if (socket_.cancelled_) break;
-      if (error != 0) co_return fail_errno(error, "receive from " + socket_.peer_.address);
-      drained_ = static_cast<std::size_t>(got) < into.size();
-      co_return static_cast<std::size_t>(got);
-    }
-    co_return cancelled(socket_.peer_.address);
-  }
-
-  Result<std::optional<std::size_t>> read_now(MutableBytes into) override {
-    while (!socket_.cancelled_) {
-      const ssize_t got = ::recv(socket_.fd_, into.data(), into.size(), MSG_DONTWAIT);
-      const int error = got < 0 ? errno : 0;
-      drained_ = error == EAGAIN || static_cast<std::size_t>(got) < into.size();
-      if (error == EINTR) continue;
-      if (error == EAGAIN) return std::optional<std::size_t>();
-      if (error != 0) return fail_errno(error, "receive from " + socket_.peer_.address);
-      return std::optional<std::size_t>(static_cast<std::size_t>(got));
-    }
-    return cancelled(socket_.peer_.address);
-  }
-
-  Task<Result<void>> write(ByteView from) override {
-    while (!from.empty() && !socket_.cancelled_) {
-      ssize_t sent = ::send(socket_.fd_, from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      int error = sent < 0 ? errno : 0;
-      if (error == EAGAIN) {
-        io_uring_prep_send(ring().prepare(socket_.writing_), socket_.fd_, from.data(), from.size(),
-                           MSG_NOSIGNAL);
-        sent = co_await socket_.writing_;
-        error = sent < 0 ? static_cast<int>(-sent) : 0;
-      }
-      if (error == EINTR || error == EAGAIN) continue;
-      if (socket_.cancelled_) break;
-      if (error != 0) co_return fail_errno(error, "send to " + socket_.peer_.address);
-      from = from.subspan(static_cast<std::size_t>(sent));
-    }
-    if (socket_.cancelled_) co_return cancelled(socket_.peer_.address);
-    co_return Result<void>();
-  }
-
-  void shutdown_write() override { shutdown(socket_.fd_, SHUT_WR); }
-  void cancel() override { socket_.cancel(); }
-  void set_quick() { quick_ = true; }
-
- private:
-  // The kernel forgets this wish with the next packets, so it is repeated before every wait.
-  void acknowledge() {
-    const int on = 1;
-    setsockopt(socket_.fd_, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-  }
-  Socket socket_;
-  bool quick_ = false;
-  // The last receive got less than it had room for: the next one will hardly find anything, so it
-  // goes to the ring without trying first.
-  bool drained_ = false;
-};
-
-// The message header for parts, whose list `list` becomes.
-template <class Part>
-msghdr header_of(std::span<const Part> parts, std::span<iovec> list) {
-  CAPSTAN_ASSERT(parts.size() <= list.size());
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    list[i] = {const_cast<std::uint8_t*>(parts[i].data()), parts[i].size()};
-  }
-  msghdr header{};
-  header.msg_iov = list.data();
-  header.msg_iovlen = parts.size();
-  return header;
-}
-
-class UringPacketSocket final : public PacketSocket {
- public:
-  explicit UringPacketSocket(int fd, std::string listener = {}) : socket_(fd) {
-    socket_.peer_.listener = std::move(listener);
-  }
-  const PeerInfo& peer() const override { return socket_.peer_; }
-
-  Task<Result<std::optional<std::size_t>>> receive(std::span<const MutableBytes> parts) override {
-    std::array<iovec, kPartsMax> scatter;  // filled below
-    msghdr message = header_of(parts, scatter);
-    if (++socket_.direct_run_ >= kDirectRun) {
-      socket_.direct_run_ = 0;
-      co_await yield();
-    }
-    while (!socket_.cancelled_) {
-      ssize_t got = ::recvmsg(socket_.fd_, &message, MSG_DONTWAIT);
-      int error = got < 0 ? errno : 0;
-      if (error == EAGAIN) {
-        socket_.direct_run_ = 0;
-        io_uring_prep_recvmsg(ring().prepare(socket_.reading_), socket_.fd_, &message, 0);
-        got = co_await socket_.reading_;
-        error = got < 0 ? static_cast<int>(-got) : 0;
-      }
-      if (error == EINTR || error == EAGAIN) continue;
-      if (socket_.cancelled_) break;
-      if (error != 0) co_return fail_errno(error, "receive from " + socket_.peer_.address);
-      if ((message.msg_flags & MSG_TRUNC) != 0) {
-        co_return fail(Code::kOutOfRange, "a packet from " + socket_.peer_.address +
-                                              " is larger than the " + std::to_string(got) +
-                                              " bytes there is room for");
-      }
-      if (got == 0) co_return std::optional<std::size_t>();
-      co_return std::optional<std::size_t>(static_cast<std::size_t>(got));
-    }
-    co_return cancelled(socket_.peer_.address);
-  }
-
-  Task<Result<void>> send(std::span<const ByteView> parts) override {
-    std::array<iovec, kPartsMax> gather;  // filled below
-    const msghdr message = header_of(parts, gather);
-    while (!socket_.cancelled_) {
-      ssize_t sent = ::sendmsg(socket_.fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-      int error = sent < 0 ? errno : 0;
-      if (error == EAGAIN) {
-        io_uring_prep_sendmsg(ring().prepare(socket_.writing_), socket_.fd_, &message,
-                              MSG_NOSIGNAL);
-        sent = co_await socket_.writing_;
-        error = sent < 0 ? static_cast<int>(-sent) : 0;
-      }
-      if (error == EINTR || error == EAGAIN) continue;
-      if (socket_.cancelled_) break;
-      if (error != 0) co_return fail_errno(error, "send to " + socket_.peer_.address);
-      co_return Result<void>();  // packets are all or nothing
-    }
-    co_return cancelled(socket_.peer_.address);
-  }
-
-  void reserve_send(std::size_t bytes) override {
-    // What the kernel keeps beside the packet is counted as well; it doubles what is asked for.
-    const int wanted = static_cast<int>(std::min<std::size_t>(bytes + 4096, 1U << 30));
-    if (setsockopt(socket_.fd_, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof wanted) != 0) {
-      setsockopt(socket_.fd_, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
-    }
-  }
-  bool peer_gone() const override {
-    pollfd state{socket_.fd_, 0, 0};
-    return poll(&state, 1, 0) == 1 && (state.revents & (POLLHUP | POLLERR)) != 0;
-  }
-  int native_handle() const override { return socket_.fd_; }
-  void cancel() override { socket_.cancel(); }
-
- private:
-  Socket socket_;
-};
 
 // Which file a path names, to know it again.
 struct FileIdentity {
@@ -366,7 +156,7 @@ class UringListener final : public Listener<Interface> {
     while (!cancelled_) {
       // Many that wait are taken in one turn: turns are long while I/O runs.
       const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (fd >= 0) co_return std::make_unique<Implementation>(fd, local_text_);
+      if (fd >= 0) co_return std::make_unique<Implementation>(fd, peer_of(fd, local_text_));
       int error = errno;
       if (error == EAGAIN) {
         direct_run_ = 0;
@@ -524,21 +314,17 @@ class UringNetwork final : public Network {
   }
   Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) override {
     CO_TRY_SET(const int fd, co_await connect_to(std::move(address), SOCK_STREAM, token));
-    co_return std::make_unique<UringStream>(fd);
+    co_return std::make_unique<UringStream>(fd, peer_of(fd));
   }
   Task<Result<std::unique_ptr<PacketSocket>>> connect_packets(Address address,
                                                               CancelToken token) override {
     CO_TRY(check_packet_address(address));
     CO_TRY_SET(const int fd, co_await connect_to(std::move(address), SOCK_SEQPACKET, token));
-    co_return std::make_unique<UringPacketSocket>(fd);
+    co_return std::make_unique<UringPacketSocket>(fd, peer_of(fd));
   }
 };
 
 }  // namespace
-
-void acknowledge_at_once(Stream& stream) {
-  if (auto* real = dynamic_cast<UringStream*>(&stream)) real->set_quick();
-}
 
 std::unique_ptr<Network> make_uring_network() {
   return std::make_unique<UringNetwork>();

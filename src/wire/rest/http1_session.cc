@@ -106,7 +106,6 @@ bool Http1Session::body_is_here() const {
 
 void Http1Session::set_deadline(core::Nanos duration) {
   overdue_ = false;
-  deadline_.disarm();
   deadline_.arm_at(reactor_, reactor_.now() + duration);
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/env.h"
+#include "core/moving_timer.h"
 #include "core/reactor.h"
 #include "core/scope.h"
 #include "core/sync.h"
@@ -91,7 +92,7 @@ class Http1Session final : private Exchange {
   bool ended_ = false;     // the client sends no more
   bool closing_ = false;   // what it sends is thrown away
   core::Event changed_, room_;
-  core::Timer deadline_, stalled_;
+  core::MovingTimer deadline_, stalled_;
   bool overdue_ = false;
 
   Http1Request request_;
