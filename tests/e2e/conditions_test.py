@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Changes on a condition (If-Match, If-None-Match): clients that race for one object, against a node
-and through a gateway before it. What one of them wrote is never undone by another that had not
-seen it."""
+"""Changes on a condition (If-Match, If-None-Match): clients that race for one object, against a
+node and through a gateway before it. What one of them wrote is never undone by another that had
+not seen it."""
 import http.client
 import json
 import os

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A real browser, headless Chromium (Debian's package, or the program that CHROMIUM names) driven by
-playwright-core (npm registry, versions as in browser/package-lock.json): the page to try calls of a
-node and of a gateway, and the TypeScript client of examples/ in a page. Without Chromium, node or
-npm these tests are skipped and say so."""
+"""A real browser, headless Chromium (Debian's package, or the program that CHROMIUM names) driven
+by playwright-core (npm registry, versions as in browser/package-lock.json): the page to try calls
+of a node and of a gateway, and the TypeScript client of examples/ in a page. Without Chromium, node
+or npm these tests are skipped and say so."""
 import os
 import shutil
 import sys
