@@ -269,12 +269,14 @@ class Peer {
   }
   // Until there are `enough` bytes, or the server closes.
   core::Task<std::string> receive(std::size_t enough) {
-    while (received.size() < enough && co_await read_more()) {}
+    while (received.size() < enough && co_await read_more()) {
+    }
     co_return std::exchange(received, {});
   }
   // Until `end` has come, or the server closes.
   core::Task<std::string> until(std::string end) {
-    while (!received.contains(end) && co_await read_more()) {}
+    while (!received.contains(end) && co_await read_more()) {
+    }
     co_return std::exchange(received, {});
   }
   core::Task<std::string> rest() { return receive(std::string::npos); }
