@@ -18,6 +18,9 @@ packages+=(liburing-dev libnghttp2-dev libprotobuf-dev protobuf-compiler libboos
 packages+=(libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3 python3-grpcio
   python3-protobuf e2fsprogs openssl zstd curl)
 
+# A browser, for whoever has npm to drive it with.
+if command -v npm >/dev/null; then packages+=(chromium); fi
+
 if ! command -v dpkg-query >/dev/null; then
   echo "install-deps: this is not a Debian system (no dpkg-query)." >&2
   echo "install-deps: install the counterparts of: ${packages[*]}" >&2

@@ -11,9 +11,14 @@ namespace capstan::client {
 
 namespace {
 
-// As Octez's clients say it (http-rpc section 15.1).
-constexpr char kAccept[] =
-    "application/json;q=1,application/bson;q=0.100,application/octet-stream;q=0.200";
+// Octez's preferences (http-rpc section 7.1).
+std::string_view preference(rpc::Media media) {
+  switch (media) {
+    case rpc::Media::kBson: return ";q=0.100";
+    case rpc::Media::kBinary: return ";q=0.200";
+    default: return ";q=1";
+  }
+}
 
 // What this side says itself, or what is about the connection.
 constexpr std::array<std::string_view, 14> kOwn = {
@@ -53,10 +58,19 @@ Result<std::string> header_lines(const MetadataList& metadata) {
   return lines;
 }
 
+std::string accept_header(const wire::rest::MediaTypes& media) {
+  std::string list;
+  for (const auto one : media) {
+    list.append(list.empty() ? "" : ",").append(rpc::media_name(one)).append(preference(one));
+  }
+  return list;
+}
+
 Result<std::string> http_head(const ChannelOptions& channel, const CallOptions& call,
-                              const wire::rest::OutgoingRequest& request, bool stream) {
+                              const std::string& accept, const wire::rest::OutgoingRequest& request,
+                              bool stream) {
   std::string out = request.method + " " + request.target + " HTTP/1.1\r\nhost: ";
-  out.append(channel.authority).append("\r\naccept: ").append(kAccept);
+  out.append(channel.authority).append("\r\naccept: ").append(accept);
   out.append("\r\nuser-agent: ").append(channel.user_agent).append("\r\n");
   if (request.has_body) {
     out.append("content-type: ").append(body_type(request)).append("\r\n");

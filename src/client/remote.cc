@@ -79,7 +79,8 @@ std::unique_ptr<Remote> make_remote(core::Env& env, RemoteOptions options) {
   switch (options.wire) {
     case Wire::kGrpc: return make_grpc_remote(env, std::move(options.channel));
     case Wire::kMuxio: return make_muxio_remote(env, std::move(options.channel));
-    case Wire::kHttp: return make_http_remote(env, std::move(options.channel));
+    case Wire::kHttp:
+      return make_http_remote(env, std::move(options.channel), std::move(options.http));
     case Wire::kJsonRpc: return make_jsonrpc_remote(env, std::move(options.channel.address));
     case Wire::kDrpc: return make_drpc_remote(env, std::move(options.channel.address));
   }

@@ -14,10 +14,12 @@
 // Thread-safety: one core. Calls must end before close().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "client/channel.h"
+#include "wire/rest/negotiation.h"
 
 namespace capstan::client {
 
@@ -52,16 +54,32 @@ class Remote {
   virtual core::Task<void> close() = 0;
 };
 
+// A request that was answered with 502 (http-rpc section 15.4).
+struct HttpAttempt {
+  int number = 1;         // of this attempt
+  bool last = false;      // it is not asked again
+  core::Nanos pause = 0;  // until the next one
+  std::string text;       // what the server said, as one line
+};
+
+struct HttpOptions {
+  // What answers may be in; the first one is what requests are written in.
+  wire::rest::MediaTypes media = {rpc::Media::kJson, rpc::Media::kBson, rpc::Media::kBinary};
+  std::function<void(const HttpAttempt&)> on_attempt = {};
+};
+
 struct RemoteOptions {
   Wire wire = Wire::kGrpc;
   ChannelOptions channel = {};  // address and TLS are of every wire, the rest is gRPC's
+  HttpOptions http = {};
 };
 std::unique_ptr<Remote> make_remote(core::Env& env, RemoteOptions options);
 
 // The parts of it.
 std::unique_ptr<Remote> make_grpc_remote(core::Env& env, ChannelOptions options);
 std::unique_ptr<Remote> make_muxio_remote(core::Env& env, ChannelOptions options);
-std::unique_ptr<Remote> make_http_remote(core::Env& env, ChannelOptions options);
+std::unique_ptr<Remote> make_http_remote(core::Env& env, ChannelOptions options,
+                                         HttpOptions http = {});
 std::unique_ptr<Remote> make_jsonrpc_remote(core::Env& env, core::Address address);
 std::unique_ptr<Remote> make_drpc_remote(core::Env& env, core::Address address);
 // kUnimplemented when this program knows no such method.

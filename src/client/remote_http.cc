@@ -33,10 +33,11 @@ constexpr std::size_t kIdleConnections = 4;
 constexpr int kAttempts = 10;  // of a request that is answered with 502
 constexpr core::Nanos kAttemptPause = 100 * core::kMillisecond;
 constexpr int kRedirects = 20;
+constexpr std::size_t kRefusalBytes = 64U << 10;  // of an answer that says why it is none
 
 class HttpRemote final : public Remote {
  public:
-  HttpRemote(core::Env& env, ChannelOptions options);
+  HttpRemote(core::Env& env, ChannelOptions options, HttpOptions http);
   core::Task<Result<void>> unary(std::string full_name, const Message& request, Message& response,
                                  CallOptions options) override;
   core::Task<Result<std::unique_ptr<RemoteCall>>> open(std::string full_name,
@@ -52,6 +53,10 @@ class HttpRemote final : public Remote {
   core::Task<Result<std::pair<Connection, bool>>> connection(core::CancelToken token, bool fresh);
   void give_back(Connection connection);
   const ChannelOptions& options() const { return options_; }
+  const std::string& accept() const { return accept_; }
+  void tell(HttpAttempt attempt) const {
+    if (http_.on_attempt) http_.on_attempt(attempt);
+  }
   std::optional<std::string> target_here(std::string_view location) const;
   // That in which requests are written, and the next one to try when the node does not take it.
   rpc::Media media() const { return media_; }
@@ -64,10 +69,12 @@ class HttpRemote final : public Remote {
 
   core::Env& env_;
   ChannelOptions options_;
+  HttpOptions http_;
+  std::string accept_;
   std::map<std::string, std::unique_ptr<CallPaths>> paths_;
   std::vector<Connection> idle_, all_;
   core::Scope scope_;
-  rpc::Media media_ = rpc::Media::kJson;
+  rpc::Media media_;
 };
 
 class HttpCall final : public RemoteCall {
@@ -92,6 +99,8 @@ class HttpCall final : public RemoteCall {
   core::Task<Result<void>> until_begun();
   core::Task<Result<void>> answered();
   core::Task<Result<bool>> again(const wire::Http1Response& head);
+  core::Task<Result<bool>> again_after_502();
+  core::Task<std::string> refusal_text();
   bool may_be_repeated() const { return paths_.operation.idempotent || request_.method == "GET"; }
   Result<void> follow(const wire::Http1Response& head);
   Result<bool> ended(Result<bool> with);
@@ -107,6 +116,7 @@ class HttpCall final : public RemoteCall {
   std::unique_ptr<Message> copy_;  // of a request that may have to be written in other bytes
   bool upload_ = false, sent_all_ = false, kept_ = false, done_ = false;
   int attempts_ = 0, redirects_ = 0;
+  std::string refusal_;    // the body of a 502
   Connection connection_;  // of the attempt under way or the last one
   core::Event begun_;      // notified when there is one, or there will be none
   bool beginning_ = false;
@@ -132,7 +142,7 @@ bool HttpCall::over() const {
 
 core::Task<Result<void>> HttpCall::attempt(bool fresh) {
   CO_TRY(patience_.token().check());
-  auto text = http_head(remote_.options(), options_, request_, upload_);
+  auto text = http_head(remote_.options(), options_, remote_.accept(), request_, upload_);
   if (!text) co_return std::unexpected(std::move(text).error());
   auto got = co_await remote_.connection(patience_.token(), fresh);
   if (!got) {
@@ -231,23 +241,45 @@ Result<void> HttpCall::follow(const wire::Http1Response& head) {
   return {};
 }
 
-// True: the request was sent again.
+// What the answer that is there says of itself; its body is waited for.
+core::Task<std::string> HttpCall::refusal_text() {
+  const Connection connection = connection_;
+  refusal_.clear();
+  while (true) {
+    refusal_ += connection->take();
+    if (failed_ || connection->failure()) break;
+    if (connection->body_ended() || refusal_.size() > kRefusalBytes) break;
+    co_await connection->changed().wait();
+  }
+  co_return wire::rest::error_of_answer(*connection->head(), refusal_).text();
+}
+
+// True: it may be asked again, and the pause before that is over.
+core::Task<Result<bool>> HttpCall::again_after_502() {
+  HttpAttempt attempt;
+  attempt.number = ++attempts_;
+  attempt.last = attempts_ >= kAttempts || !may_be_repeated() || upload_;
+  if (!attempt.last) attempt.pause = kAttemptPause * static_cast<core::Nanos>(attempts_ - 1);
+  attempt.text = co_await refusal_text();
+  if (failed_) co_return std::unexpected(*failed_);
+  remote_.tell(attempt);
+  if (attempt.last) co_return false;
+  if (attempt.pause != 0) CO_TRY(co_await core::sleep_for(attempt.pause, patience_.token()));
+  co_return true;
+}
+
+// True: the request is to be sent again.
 core::Task<Result<bool>> HttpCall::again(const wire::Http1Response& head) {
-  if (upload_) co_return false;  // what was sent is gone
   const unsigned status = head.status;
-  core::Nanos pause = 0;
-  if (status == 502) {
-    if (!may_be_repeated()) co_return false;
-    if (++attempts_ >= kAttempts) co_return false;
-    pause = kAttemptPause * static_cast<core::Nanos>(attempts_ - 1);
-  } else if (status == 301 || status == 307 || status == 308) {
+  if (status == 502) co_return co_await again_after_502();
+  if (upload_) co_return false;  // what was sent is gone
+  if (status == 301 || status == 307 || status == 308) {
     CO_TRY(follow(head));
   } else if (status == 415 && copy_ && remote_.other_media(media_)) {
     CO_TRY_SET(request_, wire::rest::write_request(paths_, *copy_, media_));
   } else {
     co_return false;
   }
-  if (pause != 0) CO_TRY(co_await core::sleep_for(pause, patience_.token()));
   co_return true;
 }
 
@@ -274,6 +306,7 @@ core::Task<Result<void>> HttpCall::answered() {
   }
   reader_.emplace(*request_.path, remote_.options().receive_message_bytes);
   reader_->begin(*connection_->head());
+  if (connection_->head()->status == 502) reader_->add(refusal_);
   co_return Result<void>();
 }
 
@@ -332,8 +365,12 @@ core::Task<Result<bool>> HttpCall::next(Message& into) {
 
 // --- the node -----------------------------------------------------------------------------------
 
-HttpRemote::HttpRemote(core::Env& env, ChannelOptions options)
-    : env_(env), options_(std::move(options)) {
+HttpRemote::HttpRemote(core::Env& env, ChannelOptions options, HttpOptions http)
+    : env_(env),
+      options_(std::move(options)),
+      http_(std::move(http)),
+      accept_(accept_header(http_.media)),
+      media_(http_.media.front()) {
   if (!options_.authority.empty()) return;
   options_.authority =
       options_.address.kind == core::Address::Kind::kTcp ? options_.address.text() : "localhost";
@@ -364,10 +401,14 @@ std::optional<std::string> HttpRemote::target_here(std::string_view location) co
   return std::string(location.substr(0, location.find('#')));
 }
 
+// From JSON to octet-stream, then BSON; none that the user does not want.
 bool HttpRemote::other_media(rpc::Media& refused) {
-  if (refused == rpc::Media::kBson) return false;
-  refused = refused == rpc::Media::kJson ? rpc::Media::kBinary : rpc::Media::kBson;
-  media_ = refused;
+  static constexpr std::array kOrder = {rpc::Media::kJson, rpc::Media::kBinary, rpc::Media::kBson};
+  const auto* next = std::ranges::find(kOrder, refused);
+  do {
+    if (++next == kOrder.end()) return false;
+  } while (std::ranges::find(http_.media, *next) == http_.media.end());
+  media_ = refused = *next;
   return true;
 }
 
@@ -438,8 +479,8 @@ core::Task<void> HttpRemote::close() {
 
 }  // namespace
 
-std::unique_ptr<Remote> make_http_remote(core::Env& env, ChannelOptions options) {
-  return std::make_unique<HttpRemote>(env, std::move(options));
+std::unique_ptr<Remote> make_http_remote(core::Env& env, ChannelOptions options, HttpOptions http) {
+  return std::make_unique<HttpRemote>(env, std::move(options), std::move(http));
 }
 
 }  // namespace capstan::client

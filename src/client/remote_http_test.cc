@@ -48,12 +48,16 @@ struct Script {
   bool close_between = false;  // after each answer, although it says nothing of it
   core::Nanos pause = 0;       // between pieces of an answer
   std::size_t piece = 1000;
+  wire::rest::MediaTypes media = HttpOptions().media;
+  std::vector<HttpAttempt> attempts;
 
   core::Address address() const { return core::Address::tcp(server.address(), 80); }
   std::unique_ptr<Remote> remote() {
     RemoteOptions options;
     options.wire = Wire::kHttp;
     options.channel.address = core::Address::tcp(server.address(), 80);
+    options.http.media = media;
+    options.http.on_attempt = [this](const HttpAttempt& attempt) { attempts.push_back(attempt); };
     return make_remote(client, std::move(options));
   }
 };
@@ -329,7 +333,19 @@ Task<void> retry_body(Script& script, Remote& remote) {
   EXPECT_LT(took, 5 * kSecond);
   const auto refused = co_await ask_version(&remote);
   EXPECT_EQ(code_of(refused), Code::kUnavailable);
+  EXPECT_NE(text_of(refused).find("away"), std::string::npos) << text_of(refused);
   EXPECT_EQ(script.requests.size(), 20U);
+  // Each 502 is told, the last one too.
+  EXPECT_EQ(script.attempts.size(), 19U);
+  core::Nanos pauses = 0;
+  for (std::size_t i = 0; i < script.attempts.size(); ++i) {
+    const HttpAttempt& attempt = script.attempts[i];
+    EXPECT_EQ(attempt.number, static_cast<int>(i % 9 + (i == 18 ? 10 : 1)));
+    EXPECT_EQ(attempt.last, i == 18);
+    EXPECT_NE(attempt.text.find("away"), std::string::npos) << attempt.text;
+    if (i < 9) pauses += attempt.pause;
+  }
+  EXPECT_EQ(pauses, 3600 * core::kMillisecond);
 }
 TEST(RemoteHttp, A502IsTriedTenTimes) {
   Script script;
@@ -348,6 +364,8 @@ Task<void> once_body(Script& script, Remote& remote) {
   const auto got = co_await remote.unary("mayastor.v1.PoolRpc/ImportPool", request, pool, {});
   EXPECT_EQ(code_of(got), Code::kUnavailable);
   EXPECT_EQ(script.requests.size(), 1U);
+  EXPECT_EQ(script.attempts.size(), 1U);
+  EXPECT_TRUE(script.attempts.empty() || script.attempts[0].last);
 }
 TEST(RemoteHttp, A502IsNotTriedAgainWhereTwiceIsTooOften) {
   Script script;
@@ -366,6 +384,44 @@ TEST(RemoteHttp, OtherErrorsAreNotTriedAgain) {
   script.answers = {answer(503, "x"), answer(504, "x"), answer(500, "x"), version_answer()};
   run(script, no_retry_body);
 }
+
+// --- media types --------------------------------------------------------------------------------
+
+Task<void> wanted_media_body(Script& script, Remote& remote) {
+  mayastor::v1::CreatePoolRequest request;
+  request.set_name("p");
+  mayastor::v1::Pool pool;
+  // A server that does not take what is offered is not offered anything else.
+  const auto got = co_await remote.unary(kCreatePool, request, pool, {});
+  EXPECT_EQ(code_of(got), Code::kUnimplemented) << text_of(got);
+  EXPECT_EQ(script.requests.size(), 1U);
+}
+struct MediaCase {
+  wire::rest::MediaTypes media;
+  const char *accept, *content_type;
+};
+TEST(RemoteHttp, OnlyTheMediaTypesThatAreWanted) {
+  using rpc::Media;
+  const std::vector<MediaCase> cases = {
+      {{Media::kBinary}, "application/octet-stream;q=0.200", "application/octet-stream"},
+      {{Media::kBson}, "application/bson;q=0.100", "application/bson"},
+  };
+  for (const auto& one : cases) {
+    Script script;
+    script.media = one.media;
+    script.answers = {"HTTP/1.1 415 x\r\ncontent-length: 0\r\n\r\n", answer(200, "{}")};
+    run(script, wanted_media_body);
+    ASSERT_FALSE(script.requests.empty());
+    const std::string& request = script.requests.front();
+    EXPECT_NE(request.find(std::string("\r\naccept: ") + one.accept + "\r\n"), request.npos)
+        << request;
+    EXPECT_NE(request.find(std::string("\r\ncontent-type: ") + one.content_type + "\r\n"),
+              request.npos)
+        << request;
+  }
+}
+
+// --- redirects ----------------------------------------------------------------------------------
 
 Task<void> redirect_body(Script& script, Remote& remote) {
   mayastor::v1::CreatePoolRequest request;

@@ -1,6 +1,7 @@
 // Why this file exists: see bdev_v1.h.
 #include "services/bdev_v1.h"
 
+#include "rpc/condition.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
@@ -32,6 +33,16 @@ v1::Bdev message(const Engine& engine, const storage::DeviceEntry& entry) {
   return out;
 }
 
+// Of a change of the device of that name, which begins with nothing awaited after this.
+core::Task<Result<void>> check_condition(BdevServiceV1* service, rpc::Call& call,
+                                         std::string name) {
+  if (!rpc::is_conditional(call)) co_return {};
+  v1::ListBdevOptions which;
+  which.mutable_name()->set_value(std::move(name));
+  CO_TRY_SET(const auto found, co_await service->list(call, which));
+  co_return rpc::check_condition(call, found.bdevs().empty() ? nullptr : &found, "bdevs");
+}
+
 }  // namespace
 
 core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
@@ -55,10 +66,11 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
   co_return response;
 }
 
-core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call&,
+core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call& call,
                                                  const v1::DestroyBdevRequest& request) {
   const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(const auto uri, storage::parse_device_uri(request.uri()));
+  CO_TRY(co_await check_condition(this, call, uri.name));
   // Letting go of a reference leaves the device, and a pool on it, alone.
   const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
   if (!reference && engine_.devices().find(uri.name)) {
@@ -83,7 +95,8 @@ core::Task<Result<v1::ListBdevResponse>> BdevServiceV1::list(rpc::Call&,
 }
 
 core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
-    rpc::Call&, const v1::BdevShareRequest& request) {
+    rpc::Call& call, const v1::BdevShareRequest& request) {
+  CO_TRY(co_await check_condition(this, call, request.name()));
   if (request.protocol() != v1::NVMF) {
     co_return fail_field("protocol", "invalid share protocol value: " +
                                          std::to_string(request.protocol()) + "; use NVMF");
@@ -98,6 +111,8 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   std::vector<std::string> hosts(request.allowed_hosts().begin(), request.allowed_hosts().end());
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
     const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY(
+        co_await check_condition(this, call, request.name()));  // the lock may have been waited for
     CO_TRY(co_await share_replica(engine_, replica->uuid().text(), ShareKind::kNvmf, "NVMF",
                                   std::move(hosts)));
   } else {
@@ -112,12 +127,15 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   co_return response;
 }
 
-core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&,
+core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call& call,
                                                  const v1::BdevUnshareRequest& request) {
+  CO_TRY(co_await check_condition(this, call, request.name()));
   const auto device = engine_.devices().find(request.name());
   if (!device || !engine_.shares().shared(*device)) co_return Empty();
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
     const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY(
+        co_await check_condition(this, call, request.name()));  // the lock may have been waited for
     CO_TRY(co_await unshare_replica(engine_, replica->uuid().text()));
     co_return Empty();
   }

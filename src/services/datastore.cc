@@ -2,7 +2,11 @@
 // give streams are in datastore_streams.cc.
 #include "services/datastore.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "base/limits.h"
+#include "rpc/condition.h"
 
 namespace capstan::services {
 
@@ -127,9 +131,20 @@ core::Task<Result<DataStoreService::Used>> DataStoreService::find(std::string na
                  "store '" + name + "' not found; ListStores names those there are");
 }
 
-core::Task<Result<d1::WriteResponse>> DataStoreService::write(rpc::Call&,
+core::Task<Result<core::SharedMutex::Guard>> DataStoreService::begin_change(
+    const rpc::Call& call, const Used& store, const std::string& key) {
+  core::SharedMutex& changing = store.opened->changing;
+  if (!rpc::is_conditional(call)) co_return co_await changing.lock_shared();
+  auto guard = co_await changing.lock();
+  CO_TRY_SET(const auto now, read_value(store, key));
+  CO_TRY(rpc::check_condition(call, now.has_value() ? &now : nullptr, "value"));
+  co_return guard;
+}
+
+core::Task<Result<d1::WriteResponse>> DataStoreService::write(rpc::Call& call,
                                                               const d1::WriteRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
+  CO_TRY_SET(const auto guard, co_await begin_change(call, store, request.key()));
   co_return answer(store,
                    co_await store->write(as_bytes(request.key()), as_bytes(request.value())));
 }
@@ -147,22 +162,27 @@ core::Task<Result<d1::WriteResponse>> DataStoreService::batch_write(
   for (const auto& entry : request.entries()) {
     changes.push_back(Change::put(as_bytes(entry.key()), as_bytes(entry.value())));
   }
+  const auto guard = co_await store.opened->changing.lock_shared();
   co_return answer(store, co_await store->apply(changes));
+}
+
+Result<d1::ReadResponse> DataStoreService::read_value(const Used& store, const std::string& key) {
+  TRY_SET(const auto value, store.named(store->read(as_bytes(key))));
+  if (value && value->size() > kKvAnswerBytes) {
+    return store.named(
+        Result<d1::ReadResponse>(too_large(value->size(), "read it with ReadStream")));
+  }
+  d1::ReadResponse out;
+  if (value) {
+    TRY_SET(*out.mutable_value(), store.named(text_of(*value)));
+  }
+  return out;
 }
 
 core::Task<Result<d1::ReadResponse>> DataStoreService::read(rpc::Call&,
                                                             const d1::ReadRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
-  CO_TRY_SET(const auto value, store.named(store->read(as_bytes(request.key()))));
-  if (value && value->size() > kKvAnswerBytes) {
-    co_return store.named(
-        Result<d1::ReadResponse>(too_large(value->size(), "read it with ReadStream")));
-  }
-  d1::ReadResponse out;
-  if (value) {
-    CO_TRY_SET(*out.mutable_value(), store.named(text_of(*value)));
-  }
-  co_return out;
+  co_return read_value(store, request.key());
 }
 
 core::Task<Result<d1::BatchReadResponse>> DataStoreService::batch_read(
@@ -191,9 +211,10 @@ core::Task<Result<d1::BatchReadResponse>> DataStoreService::batch_read(
   co_return out;
 }
 
-core::Task<Result<d1::WriteResponse>> DataStoreService::erase(rpc::Call&,
+core::Task<Result<d1::WriteResponse>> DataStoreService::erase(rpc::Call& call,
                                                               const d1::DeleteRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
+  CO_TRY_SET(const auto guard, co_await begin_change(call, store, request.key()));
   co_return answer(store, co_await store->erase(as_bytes(request.key())));
 }
 
@@ -232,6 +253,7 @@ core::Task<Result<d1::FileSizeResponse>> DataStoreService::file_size(
 core::Task<Result<d1::WriteResponse>> DataStoreService::rename(rpc::Call&,
                                                                const d1::RenameRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
+  const auto guard = co_await store.opened->changing.lock_shared();
   co_return answer(store,
                    co_await store->rename(as_bytes(request.key()), as_bytes(request.new_key())));
 }
@@ -240,6 +262,7 @@ core::Task<Result<d1::WriteResponse>> DataStoreService::copy(rpc::Call&,
                                                              const d1::CopyRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
   CO_TRY_SET(const auto target, co_await find(request.target()));
+  const auto guard = co_await target.opened->changing.lock_shared();
   co_return answer(store, co_await store->copy(as_bytes(request.key()), *target));
 }
 
@@ -247,6 +270,13 @@ core::Task<Result<d1::WriteResponse>> DataStoreService::transfer(rpc::Call&,
                                                                  const d1::CopyRequest& request) {
   CO_TRY_SET(const auto store, co_await find(request.store()));
   CO_TRY_SET(const auto target, co_await find(request.target()));
+  // In one order for all, or two transfers could wait for each other; once when it is one store.
+  core::SharedMutex* first = &store.opened->changing;
+  core::SharedMutex* second = &target.opened->changing;
+  if (std::less<>()(second, first)) std::swap(first, second);
+  const auto guard = co_await first->lock_shared();
+  core::SharedMutex::Guard other;
+  if (second != first) other = co_await second->lock_shared();
   co_return answer(store, co_await store->transfer(as_bytes(request.key()), *target));
 }
 

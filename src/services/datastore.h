@@ -84,7 +84,8 @@ class DataStoreService {
     std::unique_ptr<Store> store;
     std::set<Watcher*> watchers;
     std::vector<core::Metrics::Handle> metrics;
-    core::SharedMutex in_use;  // held shared by calls, alone by stop()
+    core::SharedMutex in_use;    // held shared by calls, alone by stop()
+    core::SharedMutex changing;  // held shared by changes, alone by those on a condition
   };
   // A store that stop() does not close while this is held.
   struct Used {
@@ -102,6 +103,14 @@ class DataStoreService {
   static Result<datastore::v1::WriteResponse> answer(const Used& store, Result<std::uint64_t> tail);
   static std::unexpected<Error> no_key(const std::string& key);
   core::Task<Result<Used>> find(std::string name);
+  // Held while a value of the store is written or deleted. The key is of the object that a
+  // condition of the call is about; without one, changes run beside each other. The arguments
+  // outlive the task.
+  static core::Task<Result<core::SharedMutex::Guard>> begin_change(const rpc::Call& call,
+                                                                   const Used& store,
+                                                                   const std::string& key);
+  // The value as Read answers it.
+  static Result<datastore::v1::ReadResponse> read_value(const Used& store, const std::string& key);
   void tell(Opened& opened, std::span<const storage::kv::Changed> changes);
   void publish(Opened& opened);
   static datastore::v1::Stats stats_of(const Opened& opened);

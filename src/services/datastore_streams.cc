@@ -223,6 +223,7 @@ core::Task<Result<d1::WriteResponse>> DataStoreService::write_stream(
     CO_TRY_SET(const bool more, co_await source.next(request));
     if (!more) break;
   }
+  const auto guard = co_await store.opened->changing.lock_shared();
   co_return answer(store, co_await stream.commit());
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "core/scope.h"
+#include "services/monitor_limits.h"
 #include "services/services_test_support.h"
 
 namespace capstan::services {
@@ -374,6 +375,25 @@ TEST_F(MonitorTest, CountersAreListedAndReset) {
   pools = call<v1::PoolIoStatsResponse>(prefix + "GetPoolIoStats", all);
   EXPECT_EQ(pools->stats(0).num_write_ops(), 0U);
   EXPECT_EQ(pools->stats(0).min_write_latency_ticks(), 0U);
+}
+
+core::Task<void> fill_feed(StateFeed* feed) {
+  std::vector<std::unique_ptr<StateFeed::Subscription>> all;
+  while (all.size() < limits::kStateSubscribers) {
+    auto made = feed->subscribe({StateFeed::What::kPool});
+    if (!made) ADD_FAILURE() << all.size() << ": " << made.error().text();
+    if (!made) co_return;
+    all.push_back(*std::move(made));
+  }
+  const auto refused = feed->subscribe({StateFeed::What::kPool});
+  EXPECT_EQ(code_of(refused), Code::kResourceExhausted);
+  EXPECT_NE(text_of(refused).find("ask a gateway"), std::string::npos) << text_of(refused);
+  all.pop_back();
+  EXPECT_TRUE(feed->subscribe({StateFeed::What::kPool}));
+}
+
+TEST_F(MonitorTest, SoManyMayWatch) {
+  world_.run(fill_feed(&node_->monitors.feed()));
 }
 
 }  // namespace

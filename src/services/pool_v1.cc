@@ -3,6 +3,7 @@
 #include "services/pool_v1.h"
 
 #include "model/listing.h"
+#include "rpc/condition.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
 
@@ -91,6 +92,16 @@ struct Listed {
   std::string uuid() const { return loaded.pool->uuid().text(); }
 };
 
+// Of a change of the pool of that name; its caller holds the lock of pool calls.
+core::Task<Result<void>> check_condition(PoolServiceV1* service, rpc::Call& call,
+                                         std::string name) {
+  if (!rpc::is_conditional(call)) co_return {};
+  v1::ListPoolOptions which;
+  which.mutable_name()->set_value(std::move(name));
+  CO_TRY_SET(const auto found, co_await service->list_pools(call, which));
+  co_return rpc::check_condition(call, found.pools().empty() ? nullptr : &found, "pools");
+}
+
 }  // namespace
 
 v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
@@ -104,6 +115,7 @@ v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInf
 core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
                                                         const v1::CreatePoolRequest& request) {
   const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.name()));
   CO_TRY_SET(auto arguments, arguments_of(request));
   if (request.has_cluster_size()) arguments.cluster_size_bytes = request.cluster_size();
   if (request.has_md_args() && request.md_args().has_md_resv_ratio()) {
@@ -124,9 +136,10 @@ core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call&,
   co_return message(*loaded);
 }
 
-core::Task<Result<Empty>> PoolServiceV1::destroy_pool(rpc::Call&,
+core::Task<Result<Empty>> PoolServiceV1::destroy_pool(rpc::Call& call,
                                                       const v1::DestroyPoolRequest& request) {
   const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.name()));
   CO_TRY(co_await services::destroy_pool(engine_, request.name(), uuid_of(request)));
   co_return Empty();
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "model/listing.h"
+#include "rpc/condition.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
 
@@ -69,11 +70,24 @@ Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   return message(engine.shares(), *found->replica);
 }
 
+// Of a change of the replica, which is in the pool of that name when one is given; its caller holds
+// the lock of replica calls.
+core::Task<Result<void>> check_condition(ReplicaServiceV1* service, rpc::Call& call,
+                                         std::string uuid, std::string pool_name = {}) {
+  if (!rpc::is_conditional(call)) co_return {};
+  v1::ListReplicaOptions which;
+  which.mutable_uuid()->set_value(std::move(uuid));
+  if (!pool_name.empty()) which.mutable_poolname()->set_value(std::move(pool_name));
+  CO_TRY_SET(const auto found, co_await service->list_replicas(call, which));
+  co_return rpc::check_condition(call, found.replicas().empty() ? nullptr : &found, "replicas");
+}
+
 }  // namespace
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
-    rpc::Call&, const v1::CreateReplicaRequest& request) {
+    rpc::Call& call, const v1::CreateReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid(), request.pooluuid()));
   if (request.share() != v1::NONE && request.share() != v1::NVMF) {
     co_return fail_field("share", "invalid replica share protocol value: " +
                                       std::to_string(request.share()) + "; use NONE or NVMF");
@@ -93,6 +107,7 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
 core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
     rpc::Call& call, const v1::DestroyReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid(), request.pool_name()));
   PoolChoice choice;
   if (request.has_pool_name()) choice.name = request.pool_name();
   if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
@@ -121,8 +136,9 @@ core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
-    rpc::Call&, const v1::ShareReplicaRequest& request) {
+    rpc::Call& call, const v1::ShareReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid()));
   std::optional<ShareKind> kind;
   if (request.share() == v1::NONE) kind = ShareKind::kNone;
   if (request.share() == v1::NVMF) kind = ShareKind::kNvmf;
@@ -132,21 +148,24 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
-    rpc::Call&, const v1::UnshareReplicaRequest& request) {
+    rpc::Call& call, const v1::UnshareReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid()));
   co_return answer(engine_, co_await services::unshare_replica(engine_, request.uuid()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
-    rpc::Call&, const v1::ResizeReplicaRequest& request) {
+    rpc::Call& call, const v1::ResizeReplicaRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid()));
   co_return answer(engine_, co_await services::resize_replica(engine_, request.uuid(),
                                                               request.requested_size()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
-    rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
+    rpc::Call& call, const v1::SetReplicaEntityIdRequest& request) {
   const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY(co_await check_condition(this, call, request.uuid()));
   co_return answer(engine_,
                    co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
 }

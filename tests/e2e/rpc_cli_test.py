@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -233,6 +234,54 @@ class Watch(unittest.TestCase):
         for follower in (keys, events):
             self.assertEqual(follower.interrupt(), 0)
 
+    def test_names_give_the_terminal_no_orders(self):
+        keys = self.follow('--bind', f'127.0.0.1:{self.node.port}', 'watch', 'kv')
+        wait_until(lambda: self.watching() == 1, 60, 'the watcher to be there')
+        self.node.cli('kv', 'write', 'red\x1b[31m\nnext', 'value')
+        keys.wait_for('red')
+        self.assertTrue(keys.lines[0].endswith('red\\u001b[31m\\u000anext'), keys.lines)
+        self.assertEqual(keys.interrupt(), 0)
+        missing = self.node.cli('kv', 'metadata', 'red\x1b[32m', check=False)
+        self.assertNotEqual(missing.returncode, 0)
+        self.assertIn('red\\u001b[32m', missing.stderr)
+
+    def test_media_types(self):
+        address = ('--endpoint', f'http://127.0.0.1:{self.node.port}')
+        for media in ('json', 'binary', 'any'):
+            done = run(*address, '-m', media, 'pool', 'list')
+            self.assertEqual((done.returncode, 'p ' in done.stdout), (0, True), (media, done))
+        self.assertEqual(run(*address, '-m', 'xml', 'pool', 'list').returncode, 2)
+        strict = Node()
+        self.addCleanup(strict.close)
+        strict.start('--media-type', 'binary')
+        there = ('--endpoint', f'http://127.0.0.1:{strict.port}')
+        self.assertEqual(run(*there, '-m', 'binary', 'pool', 'list').returncode, 0)
+        refused = run(*there, '-m', 'json', 'pool', 'list')
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+
+    def test_each_502_is_told(self):
+        """http-rpc section 15.4: a gateway whose node is away."""
+        server = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(server.close)
+
+        def answer():
+            for text in (b'away \x1b[2J', None):
+                with server.accept()[0] as peer:
+                    while b'\r\n\r\n' not in peer.recv(65536):
+                        pass
+                    status, body = ('502 Bad Gateway', text) if text else ('200 OK', b'[]')
+                    peer.sendall(f'HTTP/1.1 {status}\r\ncontent-type: application/json\r\n'
+                                 f'content-length: {len(body)}\r\n\r\n'.encode() + body)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = ('--endpoint', f'http://127.0.0.1:{server.getsockname()[1]}')
+        done = run(*address, 'pool', 'list')
+        thread.join()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('rpc_http_attempt attempt=1 delay=0.0 text=', done.stderr)
+        self.assertIn('away', done.stderr)
+        self.assertNotIn('\x1b', done.stderr)
+
     def watching(self):
         metrics = self.node.cli('node', 'metrics').stdout
         return sum(float(line.rsplit(' ', 1)[1]) for line in metrics.splitlines()
@@ -260,7 +309,11 @@ class Watch(unittest.TestCase):
             self.assertIn(text, once.stdout)
         self.assertNotIn('\x1b', once.stdout)
         http = run('--endpoint', f'http://127.0.0.1:{self.node.port}', 'top', '--once')
-        self.assertIn('serves no metrics', http.stdout, http.stderr)
+        self.assertIn('grpc', http.stdout, http.stderr)
+        http = json.loads(run('--endpoint', f'http://127.0.0.1:{self.node.port}', '-o', 'json',
+                              'top', '--once').stdout)
+        calls = {wire['wire']: wire['calls_s'] for wire in http['wires']}
+        self.assertGreater(calls['rest'], 0, calls)
         measured = json.loads(run(*address, '-o', 'json', 'top', '--once').stdout)
         grpc = next(wire for wire in measured['wires'] if wire['wire'] == 'grpc')
         self.assertGreater(grpc['calls_s'], 0)

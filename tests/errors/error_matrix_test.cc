@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "capstan_test_paths.h"
+#include "rpc/condition.h"
 #include "rpc/json_call.h"
 #include "wire/drpc/error_map.h"
 #include "wire/grpc/error_map.h"
@@ -85,6 +86,14 @@ void http_page(std::ostringstream& out) {
     out << "| " << code_name(code) << " | " << native.status << " | " << native.kind << " | "
         << native.name << " | " << (native.status == 503 ? "`retry-after`" : "") << " |\n";
   }
+  auto details = std::make_shared<ErrorDetails>();
+  details->reason = rpc::kConditionReason;
+  const Error unmet{Code::kFailedPrecondition, 0, "x", {}, std::move(details)};
+  out << "\nA condition of the call that does not hold (`If-Match`) is FAILED_PRECONDITION with "
+         "the "
+         "reason\n"
+      << rpc::kConditionReason << ": " << wire::rest::status_of(unmet)
+      << " with the id `condition_not_met`.\n";
 }
 
 void v0_page(std::ostringstream& out) {

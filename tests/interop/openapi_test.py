@@ -2,7 +2,9 @@
 """The node's OpenAPI documents before an independent judge, openapi-spec-validator, and its
 describe tree's JSON schemas before another, jsonschema. Whichever Python has them is used:
   pip install openapi-spec-validator jsonschema
-Without them these tests are skipped and say so."""
+And a client that openapi-typescript and openapi-fetch (npm registry, versions as in the
+package-lock.json of openapi_client) make of the documents. What is not there is skipped and says
+so."""
 import json
 import os
 import shutil
@@ -11,8 +13,12 @@ import sys
 import unittest
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
-from node import Node  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'support'))
+from limited import last_line, run_limited  # noqa: E402
+from node import ROOT, Node  # noqa: E402
+
+NPM_SECONDS = 600
 
 JUDGES = """
 import json, sys
@@ -114,6 +120,39 @@ class OpenApi(unittest.TestCase):
         if isinstance(value, list):
             return set().union(*map(self.binary_references, value))
         return set()
+
+
+class GeneratedClient(unittest.TestCase):
+    def folder(self):
+        """With the generators and the program, which is openapi_client/client.ts."""
+        npm = shutil.which('npm')
+        if not npm or not shutil.which('node'):
+            self.skipTest('node and npm are not installed; no client is generated')
+        folder = os.path.join(ROOT, 'build', 'tools', 'openapi-client')
+        shutil.copytree(os.path.join(HERE, 'openapi_client'), folder, dirs_exist_ok=True)
+        if not os.path.isdir(os.path.join(folder, 'node_modules', 'openapi-fetch')):
+            code, said = run_limited([npm, 'ci', '--no-audit', '--no-fund'], NPM_SECONDS,
+                                     cwd=folder)
+            if code != 0:
+                self.skipTest(f'openapi-typescript cannot be installed: {last_line(said)}')
+        return folder
+
+    def test_a_program_with_it(self):
+        folder = self.folder()
+        node = Node()
+        self.addCleanup(node.close)
+        node.start()
+        for path, name in (('/openapi', 'openapi.json'), ('/v0/api/spec', 'v0.json')):
+            with urllib.request.urlopen(f'http://127.0.0.1:{node.port}{path}', timeout=60) as got:
+                document = got.read()
+            with open(os.path.join(folder, name), 'wb') as file:
+                file.write(document)
+        for step in ('generate', 'build'):
+            code, said = run_limited(['npm', 'run', step], NPM_SECONDS, cwd=folder)
+            self.assertEqual(code, 0, said)
+        code, said = run_limited(['node', 'dist/client.js', f'http://127.0.0.1:{node.port}',
+                                  f'aio://{node.disk(mebibytes=64)}'], 120, cwd=folder)
+        self.assertEqual((code, last_line(said)), (0, 'ok'), said)
 
 
 if __name__ == '__main__':

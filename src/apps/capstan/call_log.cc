@@ -1,10 +1,12 @@
 // Why this file exists: see call_log.h.
 #include "apps/capstan/call_log.h"
 
+#include <array>
 #include <cstdio>
 #include <utility>
 
 #include "apps/capstan/printer.h"
+#include "apps/capstan/visible.h"
 
 namespace capstan::apps {
 namespace {
@@ -15,7 +17,7 @@ using client::Message;
 void print(std::string line, const Message* message) {
   line += '\n';
   if (message) {
-    std::string text = "  " + message_json(*message).value_or("(no JSON)");
+    std::string text = "  " + visible_lines(message_json(*message).value_or("(no JSON)"));
     for (auto at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 3)) {
       text.insert(at + 1, "  ");
     }
@@ -26,7 +28,7 @@ void print(std::string line, const Message* message) {
 
 void print_error(unsigned number, const Error& error) {
   print("<<<<" + std::to_string(number) + ": " + std::string(code_name(error.code)) + " " +
-            error.text(),
+            visible_lines(error.text()),
         nullptr);
 }
 
@@ -99,6 +101,14 @@ class LoggingRemote final : public client::Remote {
 };
 
 }  // namespace
+
+void print_attempt(const client::HttpAttempt& attempt) {
+  std::array<char, 80> start{};
+  std::snprintf(start.data(), start.size(),
+                "rpc_http_attempt attempt=%d delay=%.1f text=", attempt.number,
+                static_cast<double>(attempt.pause) / core::kSecond);
+  print(start.data() + visible(attempt.text), nullptr);
+}
 
 std::unique_ptr<client::Remote> logging_remote(std::unique_ptr<client::Remote> remote,
                                                CallLog& log) {

@@ -18,4 +18,7 @@ struct CallLog {
 std::unique_ptr<client::Remote> logging_remote(std::unique_ptr<client::Remote> remote,
                                                CallLog& log);
 
+// The event rpc_http_attempt of http-rpc section 15.4, one line on standard error.
+void print_attempt(const client::HttpAttempt& attempt);
+
 }  // namespace capstan::apps

@@ -59,6 +59,8 @@ constexpr Flag kGlobalFlags[] = {
     {"--tls-cert", "FILE", "Own certificate (PEM)", ""},
     {"--tls-key", "FILE", "Key of the own certificate (PEM)", ""},
     {"--token", "FILE", "Token that says who is calling; else the variable CAPSTAN_TOKEN", ""},
+    {"-m,--media-type", "TYPE", "What requests and answers are written in over HTTP",
+     "json|binary|any", "any"},
     {"-l,--log-requests", "", "Every call and its answer on standard error", ""},
 };
 

@@ -80,7 +80,7 @@ Show by_path(const wire::rest::Route* route) {
     const bool text = field && !field->is_repeated() &&
                       field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
     if (text && (binding.json_text || binding.answer == rpc::HttpAnswer::kRaw)) {
-      out.line(message.GetReflection()->GetString(message, field));
+      out.raw(message.GetReflection()->GetString(message, field) + "\n");
       return {};
     }
     if (binding.answer == rpc::HttpAnswer::kNoContent) return {};

@@ -36,7 +36,7 @@ core::Task<Result<Look>> look(Session& session) {
                                                       node::v1::GetVersionRequest()));
   auto metrics = co_await session.call<node::v1::MetricsText>("capstan.node.v1.NodeRpc/GetMetrics",
                                                               node::v1::GetMetricsRequest());
-  // Over HTTP they may be at an address of their own.
+  // Older nodes have them at an address of their own over HTTP.
   seen.has_metrics = metrics || metrics.error().code != Code::kUnimplemented;
   if (seen.has_metrics && !metrics) co_return std::unexpected(std::move(metrics).error());
   seen.sample.at = static_cast<double>(core::Reactor::current()->read_clock()) / 1e9;
@@ -103,7 +103,7 @@ void print_page(Printer& out, const Look& before, const Look& now) {
   if (now.has_metrics) {
     out.table(wires, "calls");
   } else {
-    out.remark("(This address serves no metrics: for calls ask over gRPC, --bind http://…)");
+    out.remark("(This node serves no metrics here: for calls ask over gRPC, --bind http://…)");
   }
   out.remark("");
   Table pools = io_table({"POOL", "STATE", ">USED"});

@@ -8,6 +8,7 @@
 #include "apps/capstan/connect.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/shown.h"
+#include "apps/capstan/visible.h"
 #include "base/duration_text.h"
 #include "monitor/monitor.pb.h"
 
@@ -28,7 +29,7 @@ bool may_pass(Code code) {
 }
 
 void say(const Session& session, const std::string& sentence) {
-  if (!session.quiet()) std::fprintf(stderr, "%s\n", sentence.c_str());
+  if (!session.quiet()) std::fprintf(stderr, "%s\n", visible(sentence).c_str());
 }
 
 // What is followed and how an element is shown.
@@ -88,9 +89,9 @@ Result<void> print_pool(Printer& out, const m1::PoolChange& change) {
   if (change.heartbeat()) return {};
   if (!change.has_pool()) return out.remark("No pools found"), Result<void>();
   const auto& pool = change.pool();
-  out.line(change.event() + "  " + pool.name() + "  " + std::string(state_word(pool.state())) +
-           "  " + out.size(pool.used()) + " of " + out.size(pool.capacity()) + " used (" +
-           percent(pool.used(), pool.capacity()) + ")");
+  out.line(change.event() + "  " + visible(pool.name()) + "  " +
+           std::string(state_word(pool.state())) + "  " + out.size(pool.used()) + " of " +
+           out.size(pool.capacity()) + " used (" + percent(pool.used(), pool.capacity()) + ")");
   return {};
 }
 
@@ -99,9 +100,9 @@ Result<void> print_replica(Printer& out, const m1::ReplicaChange& change) {
   if (change.heartbeat()) return {};
   if (!change.has_replica()) return out.remark("No replicas found"), Result<void>();
   const auto& replica = change.replica();
-  out.line(change.event() + "  " + replica.name() + "  " + replica.uuid() + "  in " +
-           replica.poolname() + "  " + out.size(replica.size()) + (replica.thin() ? "  thin" : "") +
-           "  " + replica.uri());
+  out.line(change.event() + "  " + visible(replica.name()) + "  " + replica.uuid() + "  in " +
+           visible(replica.poolname()) + "  " + out.size(replica.size()) +
+           (replica.thin() ? "  thin" : "") + "  " + visible(replica.uri()));
   return {};
 }
 
@@ -110,9 +111,9 @@ Result<void> print_state(Printer& out, const m1::StateChange& change) {
   if (change.heartbeat()) return {};
   std::string line = std::to_string(change.epoch()) + "-" + std::to_string(change.rev()) +
                      (change.full() ? "  everything" : "  changed");
-  for (const auto& pool : change.pools()) line += "  pool " + pool.name();
-  for (const auto& replica : change.replicas()) line += "  replica " + replica.name();
-  for (const auto& name : change.removed_pools()) line += "  gone: pool " + name;
+  for (const auto& pool : change.pools()) line += "  pool " + visible(pool.name());
+  for (const auto& replica : change.replicas()) line += "  replica " + visible(replica.name());
+  for (const auto& name : change.removed_pools()) line += "  gone: pool " + visible(name);
   for (const auto& uuid : change.removed_replicas()) line += "  gone: replica " + uuid;
   out.line(line);
   return {};
@@ -120,7 +121,7 @@ Result<void> print_state(Printer& out, const m1::StateChange& change) {
 
 void print_counters(Printer& out, const std::string& when, const char* what,
                     const v1::IoStats& stats) {
-  out.line(when + "  " + what + " " + stats.name() + "  read " +
+  out.line(when + "  " + what + " " + visible(stats.name()) + "  read " +
            std::to_string(stats.num_read_ops()) + "/" + out.size(stats.bytes_read()) +
            "  written " + std::to_string(stats.num_write_ops()) + "/" +
            out.size(stats.bytes_written()) + "  unmapped " + std::to_string(stats.num_unmap_ops()) +

@@ -84,6 +84,7 @@ Result<client::RemoteOptions> remote_options(const Arguments& global,
   }
   client::RemoteOptions remote;
   remote.wire = uri.wire;
+  TRY_SET(remote.http.media, wire::rest::media_preference(global.text("media-type")));
   client::ChannelOptions& options = remote.channel;
   TRY_SET(options.metadata, common_metadata(global, environment));
   if (uri.tls) {

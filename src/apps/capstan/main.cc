@@ -9,6 +9,7 @@
 #include "apps/capstan/connect.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/sibling.h"
+#include "apps/capstan/visible.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
@@ -21,11 +22,12 @@ enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 
 int report(const Error& error, Exit exit) {
   if (error.sys_errno == kReaderGone) return exit;  // it has seen enough
+  const std::string text = visible_lines(error.text());
   if (exit == kUsage) {
-    std::fprintf(stderr, "error: %s\n\nFor more information try --help\n", error.text().c_str());
+    std::fprintf(stderr, "error: %s\n\nFor more information try --help\n", text.c_str());
   } else {
     std::fprintf(stderr, "error: %s: %s\n", std::string(code_name(error.code)).c_str(),
-                 error.text().c_str());
+                 text.c_str());
   }
   return exit;
 }
@@ -48,6 +50,9 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
   CallLog log;
+  options.http.on_attempt = [&invocation](const client::HttpAttempt& attempt) {
+    if (!invocation.global.on("quiet")) print_attempt(attempt);
+  };
   const auto connect = [&env, &options, &invocation, &log] {
     auto made = client::make_remote(env, options);
     return invocation.global.on("log-requests") ? logging_remote(std::move(made), log)

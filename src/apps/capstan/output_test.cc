@@ -8,6 +8,7 @@
 #include "apps/capstan/image_hash.h"
 #include "apps/capstan/printer.h"
 #include "apps/capstan/progress.h"
+#include "apps/capstan/visible.h"
 #include "node/node.pb.h"
 
 namespace capstan::apps {
@@ -30,7 +31,23 @@ TEST(Table, CountsCharactersAndHidesControls) {
   Table table({"A", "B"});
   table.add({"äö", "x\ny\x1b"});
   table.add({"abc", "z"});
-  EXPECT_EQ(table.text(true), "A    B\näö   x?y?\nabc  z\n");
+  EXPECT_EQ(table.text(true), "A    B\näö   x\\u000ay\\u001b\nabc  z\n");
+}
+
+TEST(Visible, NamesGiveTheTerminalNoOrders) {
+  EXPECT_EQ(visible("plain äö \xF0\x9F\x98\x80"), "plain äö \xF0\x9F\x98\x80");
+  EXPECT_EQ(visible("\x1b[2J\r\n\t\x7f"), "\\u001b[2J\\u000d\\u000a\\u0009\\u007f");
+  EXPECT_EQ(visible("\xC2\x9B"
+                    "1m\xC2\xA0"),
+            "\\u009b1m\xC2\xA0");  // CSI in one character
+  EXPECT_EQ(visible(std::string_view("a\0b", 3)), "a\\u0000b");
+  EXPECT_EQ(visible_lines("a\n\tb\x1b"), "a\n\tb\\u001b");
+  EXPECT_EQ(visible("\xC2"), "\xC2");
+  Printer printer({});
+  printer.line("{\n  \"name\": \"\x7f\"\n}");
+  EXPECT_EQ(printer.buffered(), "{\n  \"name\": \"\\u007f\"\n}\n");
+  printer.raw("\x1b");
+  EXPECT_TRUE(printer.buffered().ends_with("\x1b"));
 }
 
 TEST(Printer, EmptyListsSaySoUnlessQuiet) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "apps/capstan/visible.h"
 #include "rpc/json_writer.h"
 
 namespace capstan::apps {
@@ -80,7 +81,7 @@ void Printer::table(const Table& table, std::string_view things) {
 }
 
 void Printer::line(std::string_view text) {
-  out_ += text;
+  out_ += visible_lines(text);
   out_ += '\n';
 }
 

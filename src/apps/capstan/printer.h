@@ -37,7 +37,10 @@ class Printer {
   Result<void> message(const google::protobuf::Message& message, bool compact = false);
   // The table, or "No <things> found" when it is empty (not with -q).
   void table(const Table& table, std::string_view things);
+  // A text of one or more lines, whatever it holds, as visible_lines() has it. Names of others
+  // within it go through visible() first.
   void line(std::string_view text);
+  // As it is: what the user asked for, not what names it.
   void raw(std::string_view bytes) { out_ += bytes; }
   // With -q nothing.
   void remark(std::string_view text);

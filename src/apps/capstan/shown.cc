@@ -8,6 +8,7 @@
 #include <map>
 
 #include "apps/capstan/image_hash.h"
+#include "apps/capstan/visible.h"
 
 namespace capstan::apps {
 
@@ -64,9 +65,9 @@ Result<void> print_event(Printer& out, const node::v1::Event& event) {
   if (out.json()) return out.message(event, true);
   if (event.missed() > 0) out.remark("(" + std::to_string(event.missed()) + " events missed)");
   std::string line = time_text(event.time(), true) + "  " + event.category() + " " +
-                     event.action() + "  " + event.target();
+                     event.action() + "  " + visible(event.target());
   const std::map<std::string, std::string> sorted(event.details().begin(), event.details().end());
-  for (const auto& [key, value] : sorted) line += "  " + key + "=" + value;
+  for (const auto& [key, value] : sorted) line += "  " + visible(key) + "=" + visible(value);
   out.line(line);
   return {};
 }
@@ -79,7 +80,7 @@ Result<void> print_change(Printer& out, const datastore::v1::Change& change) {
   if (change.tail_offset() == 0) return {};  // tells what was missed, and nothing else
   out.line(std::string(change.removed() ? "deleted  " : "written  ") +
            hash_text(change.key_hash()) + "  " + std::to_string(change.size_bytes()) +
-           (change.key().empty() ? "" : "  " + change.key()));
+           (change.key().empty() ? "" : "  " + visible(change.key())));
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apps/capstan/visible.h"
 #include "base/assert.h"
 
 namespace capstan::apps {
@@ -22,10 +23,7 @@ Table::Table(std::vector<std::string_view> columns) {
 void Table::add(std::vector<std::string> cells) {
   CAPSTAN_ASSERT(cells.size() == names_.size());
   for (std::string& cell : cells) {
-    if (cell.empty()) cell = "-";
-    for (char& c : cell) {
-      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-    }
+    cell = cell.empty() ? "-" : visible(cell);
   }
   rows_.push_back(std::move(cells));
 }

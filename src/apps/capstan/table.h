@@ -12,7 +12,8 @@ class Table {
  public:
   // A name that starts with '>' makes a right-aligned column; the mark is not shown.
   explicit Table(std::vector<std::string_view> columns);
-  // As many cells as columns; an empty cell shows as "-". Control characters show as '?'.
+  // As many cells as columns; an empty cell shows as "-". Control characters show as visible() has
+  // them.
   void add(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
   std::string text(bool header) const;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 
+#include "rpc/condition.h"
 #include "rpc/error_text.h"
 #include "rpc/json_writer.h"
 
@@ -57,6 +58,8 @@ NativeStatus native_status(Code code) {
 
 namespace {
 
+constexpr std::string_view kConditionName = "condition_not_met";
+
 // "gateway.upstream_closed" of an error that a gateway made; empty: the error is the node's.
 std::string gateway_id(const Error& error) {
   constexpr std::string_view kGateway = "gateway";
@@ -69,9 +72,15 @@ std::string gateway_id(const Error& error) {
   return id;
 }
 
+bool is_condition(const Error& error) {
+  return error.code == Code::kFailedPrecondition && error.details &&
+         error.details->reason == rpc::kConditionReason;
+}
+
 }  // namespace
 
 unsigned status_of(const Error& error) {
+  if (is_condition(error)) return 412;
   const bool upstream = gateway_id(error).starts_with("gateway.upstream_");
   return error.code == Code::kUnavailable && upstream ? 502 : native_status(error.code).status;
 }
@@ -94,7 +103,8 @@ rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation)
   one.kind = known.kind;
   // Who calls is no business of a pool or a replica.
   const bool about_caller = error.code == Code::kUnauthenticated;
-  one.id = (about_caller ? "auth" : error_domain(operation)) + "." + std::string(known.name);
+  const std::string_view what = is_condition(error) ? kConditionName : known.name;
+  one.id = (about_caller ? "auth" : error_domain(operation)) + "." + std::string(what);
   if (auto id = gateway_id(error); !id.empty()) one.id = std::move(id);
   one.text("msg", rpc::error_text(error));
   if (!error.details) return {one};

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "rpc/condition.h"
 #include "rpc/error_text.h"
+#include "rpc/etag.h"
 #include "rpc/json_pieces.h"
 #include "wire/rest/error_map.h"
-#include "wire/rest/etag.h"
 #include "wire/rest/operation_call.h"
 #include "wire/rest/pipeline.h"
 
@@ -172,8 +173,10 @@ Result<Reply> OperationCall::whole_reply(const rpc::Message& response) const {
 // Empty: the answer has none.
 std::string OperationCall::tag_of(const rpc::Message& response) const {
   const auto& binding = route_.binding;
-  if (!options_.cache_headers || binding.method != "GET") return {};
-  return etag_of(response, resolved_.response_media, binding.result ? binding.result->name() : "");
+  if (binding.method != "GET") return {};
+  if (!options_.cache_headers && !rpc::is_conditional(call_)) return {};
+  return rpc::etag_of(response, resolved_.response_media,
+                      binding.result ? binding.result->name() : "");
 }
 
 core::Task<void> OperationCall::answer(const rpc::Message& response) {
@@ -182,10 +185,15 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
     co_return co_await answer_error(
         {Code::kNotFound, 0, "nothing is at " + exchange_.request().target, {}});
   }
-  const std::string tag = tag_of(response);
+  std::string tag = tag_of(response);
   if (!tag.empty()) {
+    if (const auto met = rpc::check_read_condition(call_, tag); !met) {
+      co_return co_await answer_error(met.error());
+    }
+    // Tags that nobody is told are for If-Match only.
+    if (!options_.cache_headers) tag.clear();
     const auto known = exchange_.request().header("if-none-match");
-    if (etag_listed(known, tag)) {
+    if (!tag.empty() && rpc::etag_listed(known, tag)) {
       Reply same = reply(304);
       same.headers.emplace_back("etag", tag);
       const auto sent = co_await exchange_.answer(std::move(same));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rpc/condition.h"
 #include "wire/rest/operation_call.h"
 
 namespace capstan::wire::rest {
@@ -134,6 +135,7 @@ Pipeline::Checked Pipeline::check(const Exchange& exchange, Work& work) const {
   }
   if (auto refusal = check_path(work)) return refusal;
   if (auto refusal = check_media(exchange, work)) return refusal;
+  if (auto refusal = check_condition(exchange, work)) return refusal;
   if (auto read = work.call.read_query(work.target.query); !read) {
     return bad_request("Failed to parse the query string: " + read.error().message);
   }
@@ -220,6 +222,18 @@ Pipeline::Checked Pipeline::check_media(const Exchange& exchange, Work& work) co
     return Refusal{406, Code::kInvalidArgument, media_list(offered), Refusal::Body::kExact};
   work.call.response_media = *media;
   return std::nullopt;
+}
+
+// What it is about has no tag, or changes in a way that no handler can hold against one: doing it
+// all the same would be what the client wanted to exclude.
+Pipeline::Checked Pipeline::check_condition(const Exchange& exchange, const Work& work) const {
+  const auto& request = exchange.request();
+  if (work.method == Method::kGet || work.call.head_only) return std::nullopt;
+  if (!request.last(rpc::kIfMatch) && !request.last(rpc::kIfNoneMatch)) return std::nullopt;
+  if (work.route->takes_condition) return std::nullopt;
+  return Refusal{501, Code::kUnimplemented,
+                 "if-match and if-none-match are for PUT, PATCH and DELETE of what GET answers "
+                 "whole, outside of /v0"};
 }
 
 Pipeline::Checked Pipeline::check_acl(const Exchange& exchange, const Work& work) const {

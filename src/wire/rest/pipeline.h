@@ -78,6 +78,8 @@ class Pipeline {
   Checked check_acl(const Exchange& exchange, const Work& work) const;
   Checked check_path(Work& work) const;
   Checked check_media(const Exchange& exchange, Work& work) const;
+  // If-Match and If-None-Match where nobody would look at them.
+  Checked check_condition(const Exchange& exchange, const Work& work) const;
   // OPTIONS, once it may be asked.
   Checked check_preflight(const Exchange& exchange, Work& work) const;
   Reply preflight(const Work& work) const;

@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "rpc/etag.h"
 #include "rpc/interceptors/log.h"
 #include "rpc/interceptors/metrics.h"
 #include "rpc/interceptors/revision.h"
-#include "wire/rest/etag.h"
 #include "wire/rest/rest_testing.h"
 
 namespace capstan::wire::rest {
@@ -305,10 +305,88 @@ TEST(RestPipeline, AChangeSaysWhichRevisionHasIt) {
   });
 }
 
+std::string change(const std::string& method, const std::string& path, const std::string& header) {
+  return method + " " + path + " HTTP/1.1\r\nHost: l\r\n" + header + "\r\n";
+}
+
+Task<void> conditions_body(TestWorld* world) {
+  const std::string one = co_await exchange(world, get("/pools/p0"));
+  const std::string tag = header_of(one, "etag");
+  const std::string other = header_of(co_await exchange(world, get("/pools/p1")), "etag");
+  const std::vector<Row> rows = {
+      {change("DELETE", "/pools/p0", "If-Match: " + other + "\r\n"), "412 ",
+       R"("kind":"temporary","id":"pool.condition_not_met","msg":"the object is not as)"},
+      {change("DELETE", "/pools/p0", "If-Match: W/" + tag + "\r\n"), "412 "},
+      {change("DELETE", "/pools/p0", "If-None-Match: *\r\n"), "412 "},
+      {change("DELETE", "/pools/none", "If-Match: *\r\n"), "412 ", "and there is none"},
+      {change("DELETE", "/pools/p0", "If-Match: " + other + ", " + tag + "\r\n"), "204 "},
+      // Several lines are one list.
+      {change("DELETE", "/pools/p0", "If-Match: " + other + "\r\nIf-Match: " + tag + "\r\n"),
+       "204 "},
+      {change("DELETE", "/pools/p0", "If-Match: *\r\n"), "204 "},
+      // A GET may have a condition, too.
+      {get("/pools/p0", "If-Match: " + tag + "\r\n"), "200 "},
+      {get("/pools/p0", "If-Match: " + other + "\r\n"), "412 ", "pool.condition_not_met"},
+  };
+  co_await check_rows(world, rows);
+}
+
+TEST(RestPipeline, ChangesOnACondition) {
+  ServerOptions options;
+  options.pipeline.cache_headers = true;
+  TestWorld world(options);
+  world.run([](TestWorld& in) -> Task<void> { return conditions_body(&in); });
+}
+
+// Where nothing can hold the change against a tag, the change is not made.
+TEST(RestPipeline, ConditionsThatNobodyWouldLookAt) {
+  TestWorld world;
+  const std::string any = "If-Match: *\r\n", none = "If-None-Match: *\r\n";
+  check(world,
+        {{put("/v0/nodes/n/pools/p1", R"({"disks":[]})", any), "501 ", R"("kind":"Unimplemented")"},
+         {put("/kv/s/raw/k", "x", any), "501 ", "GET answers whole"},
+         {put("/kv/s/raw/k", "x", none), "501 "},
+         {"POST /rpc/mayastor.v1.Registration/Register HTTP/1.1\r\nHost: l\r\n" + any +
+              "content-length: 2\r\n\r\n{}",
+          "501 "}});
+  EXPECT_EQ(world.service.started, 0);
+}
+
+TEST(RestPipeline, PathsHaveSoManySegments) {
+  TestWorld world;
+  ASSERT_TRUE(world.server->add_view("/deep/{string...}", nullptr,
+                                     [](const ViewRequest&) { return Reply{200, {}, "found"}; }));
+  std::string path = "/deep";
+  for (std::size_t i = 1; i < limits::kRestPathSegments; ++i) path += "/s";
+  check(world, {{get(path), "200 ", "found"}, {get(path + "/s"), "404 "}});
+}
+
+// What all connections together hold of bodies; here others hold nearly all of it.
+Task<void> bodies_body(TestWorld* world) {
+  auto& held = world->server->pipeline().counters().body_bytes;
+  held = limits::kRestBodiesBytes - 10;
+  const std::vector<Row> rows = {
+      {put("/pools/p1", R"({"disks":[]})"), "503 ", "too many request bodies"},
+      {put("/pools/p1", "{}"), "200 "},
+  };
+  co_await check_rows(world, rows);
+  EXPECT_EQ(held, limits::kRestBodiesBytes - 10);
+  held = 0;
+  const std::vector<Row> later = {{put("/pools/p1", R"({"disks":[]})"), "200 "}};
+  co_await check_rows(world, later);
+}
+
+TEST(RestPipeline, BodiesOfAllConnectionsAreBounded) {
+  TestWorld world;
+  world.run([](TestWorld& in) -> Task<void> { return bodies_body(&in); });
+}
+
 TEST(Etag, Lists) {
+  using rpc::etag_listed;
   EXPECT_TRUE(etag_listed(R"("a")", R"("a")"));
   EXPECT_TRUE(etag_listed("\"b\",\t\"a\"", R"("a")"));
   EXPECT_TRUE(etag_listed(R"(W/"a")", R"("a")"));
+  EXPECT_FALSE(etag_listed(R"(W/"a")", R"("a")", rpc::Weak::kNamesNothing));
   for (const char* other : {"", "a", "\"a", ",", "\"ab\"", "W/"}) {
     EXPECT_FALSE(etag_listed(other, R"("a")")) << other;
   }

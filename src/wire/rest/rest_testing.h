@@ -20,6 +20,7 @@
 #include "pool.pb.h"
 #include "registration.pb.h"
 #include "rest/v0.pb.h"
+#include "rpc/condition.h"
 #include "rpc/directory.h"
 #include "wire/rest/server.h"
 
@@ -96,8 +97,14 @@ class TestService {
     co_return pool;
   }
 
-  core::Task<Result<google::protobuf::Empty>> destroy_pool(rpc::Call&,
+  core::Task<Result<google::protobuf::Empty>> destroy_pool(rpc::Call& call,
                                                            const pools::DestroyPoolRequest& r) {
+    if (rpc::is_conditional(call)) {
+      pools::ListPoolOptions which;
+      which.mutable_name()->set_value(r.name());
+      CO_TRY_SET(const auto found, co_await list_pools(call, which));
+      CO_TRY(rpc::check_condition(call, found.pools().empty() ? nullptr : &found, "pools"));
+    }
     ++started;
     if (r.name() == "p9") co_return fail(Code::kNotFound, "pool 'p9' not found");
     co_return google::protobuf::Empty();
@@ -262,29 +269,13 @@ class Peer {
   }
   // Until there are `enough` bytes, or the server closes.
   core::Task<std::string> receive(std::size_t enough) {
-    std::array<std::uint8_t, 16384> buffer;
-    while (received.size() < enough) {
-      const auto got = co_await stream_->read(buffer);
-      if (!got || *got == 0) {
-        closed = true;
-        broken = !got;
-        break;
-      }
-      received.append(as_text(ByteView(buffer).first(*got)));
+    while (received.size() < enough && co_await read_more()) {
     }
     co_return std::exchange(received, {});
   }
   // Until `end` has come, or the server closes.
   core::Task<std::string> until(std::string end) {
-    std::array<std::uint8_t, 16384> buffer;
-    while (!received.contains(end)) {
-      const auto got = co_await stream_->read(buffer);
-      if (!got || *got == 0) {
-        closed = true;
-        broken = !got;
-        break;
-      }
-      received.append(as_text(ByteView(buffer).first(*got)));
+    while (!received.contains(end) && co_await read_more()) {
     }
     co_return std::exchange(received, {});
   }
@@ -296,6 +287,16 @@ class Peer {
   bool closed = false, broken = false;
 
  private:
+  core::Task<bool> read_more() {
+    std::array<std::uint8_t, 16384> buffer;
+    const auto got = co_await stream_->read(buffer);
+    closed = !got || *got == 0;
+    broken = !got;
+    if (closed) co_return false;
+    received.append(as_text(ByteView(buffer).first(*got)));
+    co_return true;
+  }
+
   std::unique_ptr<core::Stream> stream_;
 };
 

@@ -34,22 +34,29 @@ std::vector<rpc::HttpStep> steps_of(std::string_view path) {
 
 Result<std::unique_ptr<Routes>> Routes::make(const rpc::Directory& directory) {
   auto routes = std::make_unique<Routes>();
+  const rpc::Conditions conditions(directory.operations());
   for (const auto* operation : directory.operations()) {
     const auto* entry = directory.find(operation->full_name());
     if (operation->http.empty()) {
-      TRY(routes->add(*entry, generic_binding(*operation)));
+      TRY(routes->add(*entry, generic_binding(*operation), conditions));
     }
-    for (const auto& binding : operation->http) TRY(routes->add(*entry, binding));
+    for (const auto& binding : operation->http) {
+      TRY(routes->add(*entry, binding, conditions));
+    }
   }
   return routes;
 }
 
-Result<void> Routes::add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding) {
+Result<void> Routes::add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding,
+                         const rpc::Conditions& conditions) {
   auto route = std::make_unique<Route>();
   CAPSTAN_ASSERT(method_named(binding.method, route->method));
   route->binding = binding;
   route->entry = &entry;
   const auto& method = entry.operation.method();
+  // The control plane's API knows no conditions.
+  route->takes_condition =
+      !is_v0_path(binding.path) && conditions.taken_by(entry.operation, binding);
   route->request = rpc::request_shape(method, binding);
   route->response = rpc::response_shape(method, binding);
   route->query = query_fields_of(rpc::query_fields(method, binding));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rpc/body_shape.h"
+#include "rpc/condition.h"
 #include "rpc/directory.h"
 #include "rpc/json_style.h"
 #include "wire/rest/exchange.h"
@@ -34,6 +35,7 @@ struct Route {
   rpc::BodyShape request, response;
   std::vector<QueryField> query;
   rpc::JsonStyle style = rpc::JsonStyle::octez();
+  bool takes_condition = false;  // its handler looks at If-Match (rpc/condition.h)
   bool v0 = false;  // of Mayastor's control plane: its JSON and nothing else, its errors
 
   bool server_streams() const { return entry->operation.method().server_streaming(); }
@@ -52,7 +54,8 @@ class Routes {
   const std::vector<std::unique_ptr<Route>>& all() const { return routes_; }
 
  private:
-  Result<void> add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding);
+  Result<void> add(const rpc::Directory::Entry& entry, const rpc::HttpBinding& binding,
+                   const rpc::Conditions& conditions);
   Result<void> add(std::unique_ptr<Route> route);
 
   std::vector<std::unique_ptr<Route>> routes_;

@@ -1,6 +1,6 @@
 // Why this file exists: see etag.h. Maps have no order in memory, so the bytes that are hashed are
 // those of the deterministic serialization.
-#include "wire/rest/etag.h"
+#include "rpc/etag.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/xxh3.h"
 
-namespace capstan::wire::rest {
+namespace capstan::rpc {
 
 namespace {
 
@@ -29,8 +29,7 @@ std::string hexadecimal(std::uint64_t value) {
 
 }  // namespace
 
-std::string etag_of(const google::protobuf::Message& message, rpc::Media media,
-                    std::string_view shape) {
+std::string etag_of(const google::protobuf::Message& message, Media media, std::string_view shape) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -43,15 +42,15 @@ std::string etag_of(const google::protobuf::Message& message, rpc::Media media,
 }
 
 // Tags have no commas in what this node makes; one of another's that has some matches nothing.
-bool etag_listed(std::string_view header, std::string_view tag) {
+bool etag_listed(std::string_view header, std::string_view tag, Weak weak) {
   while (!header.empty()) {
     const auto comma = std::min(header.find(','), header.size());
     auto one = trimmed(header.substr(0, comma));
-    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (weak == Weak::kCounts && one.starts_with("W/")) one.remove_prefix(2);
     if (one == tag || one == "*") return true;
     header.remove_prefix(std::min(comma + 1, header.size()));
   }
   return false;
 }
 
-}  // namespace capstan::wire::rest
+}  // namespace capstan::rpc
