@@ -6,6 +6,7 @@
 
 #include "core/os_map.h"
 #include "core/sim_env.h"
+#include "core/sim_files.h"
 
 namespace capstan::core {
 
@@ -63,7 +64,7 @@ class SimFileMap final : public FileMap {
   MemoryMap memory_;
 };
 
-class SimDiskFile final : public File {
+class SimDiskFile final : public File, public BlockNode {
  public:
   SimDiskFile(SimDisk& disk, OpenOptions options, std::shared_ptr<SimDisk> self)
       : keep_(std::move(self)), disk_(disk), options_(options), epoch_(disk.power_.epoch()) {
@@ -77,6 +78,10 @@ class SimDiskFile final : public File {
   }
 
   const FileInfo& info() const override { return info_; }
+  std::optional<BlockNumber> block_number() const override {
+    if (disk_.kind_ != SimDisk::Kind::kDisk) return std::nullopt;
+    return sim_block_number(disk_.path_);
+  }
   Result<FileInfo> refresh() override {
     TRY(disk_.power_.check(epoch_, disk_.path_));
     update();

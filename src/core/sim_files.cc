@@ -2,6 +2,8 @@
 #include "core/sim_files.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <limits>
 #include <ranges>
 
 #include "core/sim_env.h"
@@ -21,8 +23,51 @@ std::string without_slash(std::string path) {
 }
 
 constexpr std::uint64_t kTraceNames = 100;
+constexpr std::uint32_t kSimMajor = 259;  // a number that the kernel gives to disks
 
 }  // namespace
+
+BlockNumber sim_block_number(const std::string& path) {
+  std::uint32_t hash = 0x811C9DC5U;
+  for (const char c : path) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x01000193U;
+  return {kSimMajor, hash & 0xFFFFFU};
+}
+
+// The kernel's messages to one listener.
+class SimFileSystem::Messages final : public KernelMessages {
+ public:
+  explicit Messages(SimFileSystem& files) : files_(files) { files_.listeners_.insert(this); }
+  ~Messages() override { files_.listeners_.erase(this); }
+  Messages(const Messages&) = delete;
+  Messages& operator=(const Messages&) = delete;
+
+  Task<Result<std::size_t>> next(MutableBytes into) override {
+    while (waiting_.empty() && !cancelled_) co_await changed_.wait();
+    if (cancelled_) co_return fail(Code::kCancelled, "no longer listening to the kernel");
+    const std::vector<std::uint8_t> message = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (message.empty()) {
+      co_return fail(Code::kResourceExhausted, "messages of the kernel were lost", ENOBUFS);
+    }
+    const std::size_t size = std::min(message.size(), into.size());
+    std::copy_n(message.begin(), size, into.begin());
+    co_return size;
+  }
+  void cancel() override {
+    cancelled_ = true;
+    changed_.notify_all();
+  }
+  void offer(ByteView message) {
+    waiting_.emplace_back(message.begin(), message.end());
+    changed_.notify_all();
+  }
+
+ private:
+  SimFileSystem& files_;
+  std::deque<std::vector<std::uint8_t>> waiting_;
+  bool cancelled_ = false;
+  Event changed_;
+};
 
 SimFileSystem::SimFileSystem(SimWorld& world, SimPower& power, Disks& disks)
     : world_(world), power_(power), disks_(disks) {
@@ -69,6 +114,7 @@ Result<std::unique_ptr<File>> SimFileSystem::open_disk(SimDisk& disk, const std:
 Task<Result<std::unique_ptr<File>>> SimFileSystem::open(std::string path, OpenOptions options) {
   CO_TRY(co_await perform());
   if (const auto disk = disks_.find(path); disk != disks_.end()) {
+    if (pulled_.contains(path)) co_return fail_errno(ENXIO, "open '" + path + "'");
     co_return open_disk(*disk->second, path, options);
   }
   if (directories_.contains(path)) {
@@ -161,6 +207,47 @@ Task<Result<void>> SimFileSystem::sync_directory(std::string path) {
     journal_.pop_front();
   }
   co_return Result<void>{};
+}
+
+Result<std::unique_ptr<KernelMessages>> SimFileSystem::listen_kernel() {
+  if (refuses_listening_) return fail_errno(EPERM, "listen to messages of the kernel");
+  return std::make_unique<Messages>(*this);
+}
+
+std::optional<bool> SimFileSystem::is_there(BlockNumber number) const {
+  return std::ranges::any_of(disks_ | std::views::keys, [&](const std::string& path) {
+    return sim_block_number(path) == number && !pulled_.contains(path);
+  });
+}
+
+void SimFileSystem::pull(const std::string& path) {
+  const auto disk = disks_.find(path);
+  CAPSTAN_ASSERT(disk != disks_.end());
+  using Kind = SimFault::Kind;
+  for (const Kind kind : {Kind::kRead, Kind::kWrite, Kind::kSync, Kind::kDeallocate}) {
+    SimFault gone{.kind = kind, .sys_errno = ENXIO};
+    gone.times = std::numeric_limits<std::uint64_t>::max();
+    disk->second->inject(gone);
+  }
+  pulled_.insert(path);
+  announce(as_bytes(message_about(path, "remove")));
+}
+
+void SimFileSystem::announce(ByteView message) {
+  for (Messages* listener : listeners_) listener->offer(message);
+}
+
+std::string SimFileSystem::message_about(const std::string& path, const std::string& action,
+                                         const std::string& more) {
+  const BlockNumber number = sim_block_number(path);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const std::string where = "/devices/virtual/block/" + name;
+  std::string out = action + "@" + where + '\0' + "ACTION=" + action + '\0' + "DEVPATH=" + where +
+                    '\0' + "SUBSYSTEM=block" + '\0' + "MAJOR=" + std::to_string(number.major) +
+                    '\0' + "MINOR=" + std::to_string(number.minor) + '\0' + "DEVNAME=" + name +
+                    '\0' + "DEVTYPE=disk" + '\0' + "SEQNUM=1" + '\0';
+  if (!more.empty()) out += more + '\0';
+  return out;
 }
 
 void SimFileSystem::power_failed(SimPower::Cut cut) {

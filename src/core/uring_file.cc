@@ -21,9 +21,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/block_events.h"
 #include "core/buffer.h"
 #include "core/file_names.h"
 #include "core/os_map.h"
+#include "core/os_uevents.h"
 #include "core/untorn.h"
 #include "core/uring_reactor.h"
 
@@ -116,7 +118,7 @@ class UringFileMap final : public FileMap {
   MemoryMap memory_;
 };
 
-class UringFile final : public File {
+class UringFile final : public File, public BlockNode {
  public:
   UringFile(int fd, FileInfo info, std::string path)
       : fd_(fd), info_(info), path_(std::move(path)) {}
@@ -126,6 +128,12 @@ class UringFile final : public File {
   }
 
   const FileInfo& info() const override { return info_; }
+
+  std::optional<BlockNumber> block_number() const override {
+    struct stat st{};
+    if (!info_.is_block_device || fstat(fd_, &st) != 0) return std::nullopt;
+    return BlockNumber{major(st.st_rdev), minor(st.st_rdev)};
+  }
 
   Result<FileInfo> refresh() override {
     auto fresh = inspect(fd_, info_.direct);
@@ -237,7 +245,7 @@ class UringFile final : public File {
   std::string path_;
 };
 
-class UringFileSystem final : public FileSystem, public FileNames {
+class UringFileSystem final : public FileSystem, public FileNames, public BlockEvents {
  public:
   Task<Result<std::unique_ptr<File>>> open(std::string path, OpenOptions options) override {
     int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
@@ -332,6 +340,9 @@ class UringFileSystem final : public FileSystem, public FileNames {
     }
     return fail_errno(ELOOP, "resolve '" + path + "'");
   }
+
+  Result<std::unique_ptr<KernelMessages>> listen_kernel() override { return listen_uevents(); }
+  std::optional<bool> is_there(BlockNumber number) const override { return sysfs_has(number); }
 
   Result<void> copy_access(const std::string& from, const std::string& to) override {
     struct stat st{};

@@ -22,6 +22,10 @@ std::unexpected<Error> not_met(std::string message) {
       Error{Code::kFailedPrecondition, 0, std::move(message), {}, std::move(details)});
 }
 
+bool is_condition(std::string_view name) {
+  return name == kIfMatch || name == kIfNoneMatch;
+}
+
 bool listed(std::string_view header, const Tags& tags, Weak weak) {
   return std::ranges::any_of(
       tags, [&](const std::string& tag) { return etag_listed(header, tag, weak); });
@@ -35,21 +39,31 @@ std::unexpected<Error> not_as_known(bool there) {
 }  // namespace
 
 bool is_conditional(const Call& call) {
-  return std::ranges::any_of(call.metadata.request, [](const auto& entry) {
-    return entry.first == kIfMatch || entry.first == kIfNoneMatch;
-  });
+  return std::ranges::any_of(call.metadata.request,
+                             [](const auto& entry) { return is_condition(entry.first); });
+}
+
+Condition::Condition(const Call& call) {
+  for (const auto& [name, value] : call.metadata.request) {
+    if (is_condition(name)) wanted_.emplace_back(name, value);
+  }
 }
 
 Result<void> check_condition(const Call& call, const google::protobuf::Message* current,
                              std::string_view shape) {
-  if (!is_conditional(call)) return {};
+  return Condition(call).check(current, shape);
+}
+
+Result<void> Condition::check(const google::protobuf::Message* current,
+                              std::string_view shape) const {
+  if (!given()) return {};
   Tags tags;
   if (current) {
     tags = {etag_of(*current, Media::kJson, shape), etag_of(*current, Media::kBson, shape),
             etag_of(*current, Media::kBinary, shape)};
   }
   bool wanted = false, met = false;
-  for (const auto& [name, value] : call.metadata.request) {
+  for (const auto& [name, value] : wanted_) {
     if (name == kIfMatch) {
       wanted = true;
       met = met || (current && listed(value, tags, Weak::kNamesNothing));

@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -29,10 +30,21 @@ inline constexpr char kConditionReason[] = "CONDITION_NOT_MET";
 
 bool is_conditional(const Call& call);
 
-// `current`: the response of the operation that GET stands for, null when GET finds nothing;
-// `shape`: the name of the response's field that is the answer, as in its declaration.
-// kFailedPrecondition with kConditionReason when the condition does not hold; nothing is said of
-// calls without one.
+// What a call wants of the object it changes, for changes that may go on without their call.
+class Condition {
+ public:
+  explicit Condition(const Call& call);
+  bool given() const { return !wanted_.empty(); }
+  // `current`: the response of the operation that GET stands for, null when GET finds nothing;
+  // `shape`: the name of the response's field that is the answer, as in its declaration.
+  // kFailedPrecondition with kConditionReason when it does not hold; one that is not given holds.
+  Result<void> check(const google::protobuf::Message* current, std::string_view shape) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> wanted_;  // the headers, as in the metadata
+};
+
+// The same for a call that is still there.
 Result<void> check_condition(const Call& call, const google::protobuf::Message* current,
                              std::string_view shape);
 

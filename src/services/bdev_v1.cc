@@ -68,11 +68,14 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
 
 core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call& call,
                                                  const v1::DestroyBdevRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(const auto uri, storage::parse_device_uri(request.uri()));
-  CO_TRY(co_await check_condition(this, call, uri.name));
   // Letting go of a reference leaves the device, and a pool on it, alone.
   const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
+  DeviceHold hold;
+  if (!reference) {
+    CO_TRY_SET(hold, co_await hold_device(engine_, uri.name, call.token));
+  }
+  CO_TRY(co_await check_condition(this, call, uri.name));  // nothing is waited for after this
   if (!reference && engine_.devices().find(uri.name)) {
     CO_TRY(co_await close_pool_on(engine_, uri.name));
     if (const auto device = engine_.devices().find(uri.name)) {
@@ -110,7 +113,8 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   }
   std::vector<std::string> hosts(request.allowed_hosts().begin(), request.allowed_hosts().end());
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
-    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY_SET(const auto guard,
+               co_await engine_.replica_calls().lock(replica->pool_name(), call.token));
     CO_TRY(
         co_await check_condition(this, call, request.name()));  // the lock may have been waited for
     CO_TRY(co_await share_replica(engine_, replica->uuid().text(), ShareKind::kNvmf, "NVMF",
@@ -133,7 +137,8 @@ core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call& call,
   const auto device = engine_.devices().find(request.name());
   if (!device || !engine_.shares().shared(*device)) co_return Empty();
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
-    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY_SET(const auto guard,
+               co_await engine_.replica_calls().lock(replica->pool_name(), call.token));
     CO_TRY(
         co_await check_condition(this, call, request.name()));  // the lock may have been waited for
     CO_TRY(co_await unshare_replica(engine_, replica->uuid().text()));

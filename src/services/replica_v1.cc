@@ -7,6 +7,7 @@
 
 #include "model/listing.h"
 #include "rpc/condition.h"
+#include "services/carry_on.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
 
@@ -65,29 +66,52 @@ struct Listed {
   bool is_clone() const { return replica.is_clone(); }
 };
 
+Result<v1::ListReplicasResponse> list(Engine& engine, const v1::ListReplicaOptions& request) {
+  TRY_SET(const bool any, model::check_listing(request));
+  v1::ListReplicasResponse response;
+  if (!any) return response;
+  for (const auto& [name, loaded] : engine.pools()) {
+    for (const auto& replica : loaded.pool->replicas()) {
+      if (model::is_listed(request, Listed{*replica}))
+        *response.add_replicas() = message(engine.shares(), *replica);
+    }
+  }
+  return response;
+}
+
+// A change of the pool of that name, in its turn; it goes on when the call is given up.
+template <class T>
+core::Task<Result<T>> change(Engine& engine, const rpc::Call& call, std::string pool,
+                             core::Task<Result<T>> work, std::string what, Precheck check) {
+  return carry_on(engine,
+                  in_turn(engine.replica_calls(), std::move(pool), std::move(work), call.token,
+                          std::move(check)),
+                  call.token, std::move(what));
+}
+
+// Whether the replica, in the pool of that name when one is given, is as the call wants it.
+Precheck condition_of(Engine& engine, const rpc::Call& call, std::string uuid,
+                      std::string pool_name = {}) {
+  return [&engine, condition = rpc::Condition(call), uuid = std::move(uuid),
+          pool_name = std::move(pool_name)]() -> Result<void> {
+    if (!condition.given()) return {};
+    v1::ListReplicaOptions which;
+    which.mutable_uuid()->set_value(uuid);
+    if (!pool_name.empty()) which.mutable_poolname()->set_value(pool_name);
+    TRY_SET(const auto found, list(engine, which));
+    return condition.check(found.replicas().empty() ? nullptr : &found, "replicas");
+  };
+}
+
 Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   if (!found) return std::unexpected(std::move(found).error());
   return message(engine.shares(), *found->replica);
-}
-
-// Of a change of the replica, which is in the pool of that name when one is given; its caller holds
-// the lock of replica calls.
-core::Task<Result<void>> check_condition(ReplicaServiceV1* service, rpc::Call& call,
-                                         std::string uuid, std::string pool_name = {}) {
-  if (!rpc::is_conditional(call)) co_return {};
-  v1::ListReplicaOptions which;
-  which.mutable_uuid()->set_value(std::move(uuid));
-  if (!pool_name.empty()) which.mutable_poolname()->set_value(std::move(pool_name));
-  CO_TRY_SET(const auto found, co_await service->list_replicas(call, which));
-  co_return rpc::check_condition(call, found.replicas().empty() ? nullptr : &found, "replicas");
 }
 
 }  // namespace
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
     rpc::Call& call, const v1::CreateReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid(), request.pooluuid()));
   if (request.share() != v1::NONE && request.share() != v1::NVMF) {
     co_return fail_field("share", "invalid replica share protocol value: " +
                                       std::to_string(request.share()) + "; use NONE or NVMF");
@@ -101,18 +125,25 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
   arguments.share_nvmf = request.share() == v1::NVMF;
   arguments.allowed_hosts = {request.allowed_hosts().begin(), request.allowed_hosts().end()};
   if (request.has_entity_id()) arguments.entity_id = request.entity_id();
-  co_return answer(engine_, co_await services::create_replica(engine_, std::move(arguments)));
+  const std::string pool = pool_named(engine_, request.pooluuid());
+  co_return answer(
+      engine_,
+      co_await change(engine_, call, pool, services::create_replica(engine_, std::move(arguments)),
+                      "create replica '" + request.name() + "'",
+                      condition_of(engine_, call, request.uuid(), request.pooluuid())));
 }
 
 core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
     rpc::Call& call, const v1::DestroyReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid(), request.pool_name()));
   PoolChoice choice;
   if (request.has_pool_name()) choice.name = request.pool_name();
   if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
+  const std::string pool = pool_of_replica(engine_, request.uuid(), choice);
   CO_TRY_SET(auto destroyed,
-             co_await services::destroy_replica(engine_, request.uuid(), std::move(choice)));
+             co_await change(engine_, call, pool,
+                             services::destroy_replica(engine_, request.uuid(), std::move(choice)),
+                             "destroy replica " + request.uuid(),
+                             condition_of(engine_, call, request.uuid(), request.pool_name())));
   if (destroyed.gone) {
     call.metadata.trailers.emplace_back(kGoneTrailer, "0");
     co_return std::unexpected(std::move(destroyed.error));
@@ -122,52 +153,48 @@ core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
 
 core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
     rpc::Call&, const v1::ListReplicaOptions& request) {
-  // No lock: nothing below waits, and a list must answer while a change waits for a disk.
-  CO_TRY_SET(const bool any, model::check_listing(request));
-  v1::ListReplicasResponse response;
-  if (!any) co_return response;
-  for (const auto& [name, loaded] : engine_.pools()) {
-    for (const auto& replica : loaded.pool->replicas()) {
-      if (model::is_listed(request, Listed{*replica}))
-        *response.add_replicas() = message(engine_.shares(), *replica);
-    }
-  }
-  co_return response;
+  // No lock: nothing waits, and a list must answer while a change waits for a disk.
+  co_return list(engine_, request);
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
     rpc::Call& call, const v1::ShareReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid()));
   std::optional<ShareKind> kind;
   if (request.share() == v1::NONE) kind = ShareKind::kNone;
   if (request.share() == v1::NVMF) kind = ShareKind::kNvmf;
-  co_return answer(engine_, co_await services::share_replica(
-                                engine_, request.uuid(), kind, std::to_string(request.share()),
-                                {request.allowed_hosts().begin(), request.allowed_hosts().end()}));
+  co_return answer(
+      engine_,
+      co_await change(
+          engine_, call, pool_of_replica(engine_, request.uuid()),
+          services::share_replica(engine_, request.uuid(), kind, std::to_string(request.share()),
+                                  {request.allowed_hosts().begin(), request.allowed_hosts().end()}),
+          "share replica " + request.uuid(), condition_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
     rpc::Call& call, const v1::UnshareReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid()));
-  co_return answer(engine_, co_await services::unshare_replica(engine_, request.uuid()));
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::unshare_replica(engine_, request.uuid()),
+                                            "unshare replica " + request.uuid(),
+                                            condition_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
     rpc::Call& call, const v1::ResizeReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid()));
-  co_return answer(engine_, co_await services::resize_replica(engine_, request.uuid(),
-                                                              request.requested_size()));
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::resize_replica(engine_, request.uuid(),
+                                                                     request.requested_size()),
+                                            "resize replica " + request.uuid(),
+                                            condition_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
     rpc::Call& call, const v1::SetReplicaEntityIdRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  CO_TRY(co_await check_condition(this, call, request.uuid()));
-  co_return answer(engine_,
-                   co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::set_entity_id(engine_, request.uuid(),
+                                                                    request.entity_id()),
+                                            "set the entity of replica " + request.uuid(),
+                                            condition_of(engine_, call, request.uuid())));
 }
 
 v1::Replica replica_message_v1(const Shares& shares, const storage::Replica& replica) {

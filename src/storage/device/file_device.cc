@@ -81,6 +81,11 @@ bool FileDevice::atomic_4k() const {
   return std::max(file_->info().logical_block_bytes, file_->info().physical_block_bytes) >= 4096;
 }
 
+std::optional<core::BlockNumber> FileDevice::block_number() const {
+  const auto* node = dynamic_cast<const core::BlockNode*>(file_.get());
+  return node ? node->block_number() : std::nullopt;
+}
+
 core::Task<Result<void>> FileDevice::read_piece(std::uint64_t offset, MutableBytes into) {
   CO_TRY_SET(const std::size_t got, co_await file_->read(offset, into));
   if (got != into.size()) {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "core/block_events.h"
 #include "core/env.h"
 #include "storage/device/device.h"
 
@@ -50,6 +51,8 @@ class FileDevice final : public Device {
   bool volatile_cache() const override { return file_->info().volatile_cache; }
   bool atomic_4k() const override;
   core::Task<Result<bool>> rescan() override;
+  // Of a disk or partition; nothing when it is a regular file.
+  std::optional<core::BlockNumber> block_number() const;
 
  private:
   // `options` with block_size and uuid decided.

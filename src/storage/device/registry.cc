@@ -225,9 +225,15 @@ core::Task<Result<void>> DeviceRegistry::destroy(std::string uri) {
                        (made_by ? "; it was created as " + it->second.uri : ""),
                    ENODEV);
   }
-  it->second.device->retire();
-  remove(parsed.name);
+  lose(parsed.name);
   co_return {};
+}
+
+void DeviceRegistry::lose(const std::string& name) {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) return;
+  it->second.device->retire();
+  remove(std::string(it->first));  // `name` may be part of the device
 }
 
 Result<void> DeviceRegistry::add(DeviceEntry entry) {

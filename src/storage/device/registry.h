@@ -69,6 +69,9 @@ class DeviceRegistry {
   // the name or an alias is taken, kResourceExhausted at limits::kDevicesMax.
   Result<void> add(DeviceEntry entry);
   void remove(const std::string& name);
+  // What the device of that name stands for has vanished: it is retired and forgotten. Its users
+  // keep what they hold of it, and their requests fail. Fine when there is none.
+  void lose(const std::string& name);
 
   std::shared_ptr<Device> find(std::string_view name_or_alias) const;  // null when missing
   std::shared_ptr<Device> find_uuid(const Uuid& uuid) const;
