@@ -1,9 +1,10 @@
 // Why this file exists: the NVMe/TCP target and initiator beside bare TCP in one run: the same
 // bytes there and back on the same kind of sockets between the same two cores. What the protocol
 // adds is the ratio. Core 0 is the host, core 1 the target; devices are memory and a pool in a
-// file.
+// file. With --io-core 1 core 2 runs the connections of the I/O queues, and the target's CPU time
+// is told for the devices' core and for that one.
 //
-//   nvme_bench [--seconds N] [--file PATH] [--poll-us N]
+//   nvme_bench [--seconds N] [--file PATH] [--poll-us N] [--digests 0|1] [--io-core 0|1]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,6 +34,7 @@ struct Settings {
   Nanos duration = 3 * core::kSecond;
   std::string file = "/var/tmp/capstan-nvme-bench.img";
   int poll_us = 20;
+  bool digests = false, io_core = false;
 };
 
 void require(bool good, const std::string& what) {
@@ -190,7 +192,10 @@ Task<Result<void>> open_pool(core::Env* env, TargetSide* side, std::string path)
 }
 
 Task<Result<void>> start_target(core::Env* env, TargetSide* side, std::string file) {
-  side->target = std::make_unique<storage::nvme::Target>(*env, side->log);
+  std::vector<core::Reactor*> io_cores;
+  for (unsigned core = 2; core < env->cores(); ++core) io_cores.push_back(&env->reactor(core));
+  side->target = std::make_unique<storage::nvme::Target>(
+      *env, side->log, storage::nvme::limits::kBufferBytes, std::move(io_cores));
   CO_TRY_SET(const std::uint16_t port, side->target->listen(core::Address::tcp("127.0.0.1", 0)));
   side->address = side->target->address(port);
   const auto memory =
@@ -216,7 +221,7 @@ Task<Result<void>> stop_target(TargetSide* side) {
   co_return {};
 }
 
-// CPU time of the calling thread, and of core 1.
+// CPU time of the calling thread, and of the target's cores: where the devices are, and the other.
 std::uint64_t thread_cpu() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -226,8 +231,32 @@ std::uint64_t thread_cpu() {
 Task<Result<std::uint64_t>> cpu_here() {
   co_return thread_cpu();
 }
-Task<std::uint64_t> cpu_of_target(core::Env* env) {
-  co_return *(co_await core::on<Result<std::uint64_t>>(env->reactor(1), [] { return cpu_here(); }));
+struct TargetCpu {
+  std::uint64_t devices = 0, connections = 0;
+  TargetCpu operator-(const TargetCpu& before) const {
+    return {devices - before.devices, connections - before.connections};
+  }
+};
+Task<TargetCpu> cpu_of_target(core::Env* env) {
+  const auto of = [env](unsigned core) {
+    return core::on<Result<std::uint64_t>>(env->reactor(core), [] { return cpu_here(); });
+  };
+  TargetCpu out{*co_await of(1), 0};
+  if (env->cores() > 2) out.connections = *co_await of(2);
+  co_return out;
+}
+// "1.23" or, with a core for the connections, "0.45 + 1.23"; microseconds of one request.
+std::string cpu_text(const TargetCpu& used, std::uint64_t requests, bool io_core) {
+  const auto each = [requests](std::uint64_t nanos) {
+    return static_cast<double>(nanos) / 1000 / static_cast<double>(requests);
+  };
+  char text[64];
+  if (io_core) {
+    std::snprintf(text, sizeof text, "%.2f + %.2f", each(used.devices), each(used.connections));
+  } else {
+    std::snprintf(text, sizeof text, "%.2f", each(used.devices));
+  }
+  return text;
 }
 
 struct Bare {
@@ -247,25 +276,28 @@ Task<void> measure(core::Env* env, storage::Device* device, Nanos duration, cons
                 name, pattern, static_cast<double>(one.mean) / 1000,
                 static_cast<double>(one.p50) / 1000, static_cast<double>(one.p99) / 1000,
                 static_cast<double>(one.mean) / floor);
-    const std::uint64_t host_before = thread_cpu(), target_before = co_await cpu_of_target(env);
+    const std::uint64_t host_before = thread_cpu();
+    const TargetCpu target_before = co_await cpu_of_target(env);
     const auto many = required(co_await run(pattern, kBlock, 32), pattern);
-    const auto per_request = [&](std::uint64_t nanos) {
-      return static_cast<double>(nanos) / 1000 / static_cast<double>(many.requests);
-    };
-    const double host_us = per_request(thread_cpu() - host_before);
-    const double target_us = per_request(co_await cpu_of_target(env) - target_before);
+    const double host_us =
+        static_cast<double>(thread_cpu() - host_before) / 1000 / static_cast<double>(many.requests);
+    const TargetCpu used = co_await cpu_of_target(env) - target_before;
     std::printf(
         "%-7s %-9s 4 KiB QD32   %8.0f a second, %6.1f us p50, %6.1f p99; CPU of one: host "
-        "%.2f us, target %.2f us\n",
+        "%.2f us, target %s us\n",
         name, pattern, many.per_second(), static_cast<double>(many.p50) / 1000,
-        static_cast<double>(many.p99) / 1000, host_us, target_us);
+        static_cast<double>(many.p99) / 1000, host_us,
+        cpu_text(used, many.requests, env->cores() > 2).c_str());
   }
   for (const char* pattern : {"read", "write"}) {
     const bool read = std::strcmp(pattern, "read") == 0;
+    const TargetCpu before = co_await cpu_of_target(env);
     const auto long_ones = required(co_await run(pattern, kLong, 8), pattern);
+    const TargetCpu used = co_await cpu_of_target(env) - before;
     const double rate = long_ones.per_second() * kLong;
-    std::printf("%-7s %-9s 128 KiB QD8  %8.0f MiB/s; %.2f x bare TCP\n", name, pattern,
-                rate / (1 << 20), rate / (read ? bare.down : bare.up));
+    std::printf("%-7s %-9s 128 KiB QD8  %8.0f MiB/s; %.2f x bare TCP; CPU of one: target %s us\n",
+                name, pattern, rate / (1 << 20), rate / (read ? bare.down : bare.up),
+                cpu_text(used, long_ones.requests, env->cores() > 2).c_str());
   }
   std::fflush(stdout);
 }
@@ -280,13 +312,15 @@ Task<void> measure_idle(core::Env* env, storage::nvme::Initiator* initiator,
     controllers.push_back(required(co_await initiator->connect(options), "connect"));
   }
   static_cast<void>(co_await core::sleep_for(core::kSecond));
-  const std::uint64_t host_before = thread_cpu(), target_before = co_await cpu_of_target(env);
+  const std::uint64_t host_before = thread_cpu();
+  const TargetCpu target_before = co_await cpu_of_target(env);
   static_cast<void>(co_await core::sleep_for(kIdleNanos));
   const auto percent = [](std::uint64_t nanos) {
     return 100 * static_cast<double>(nanos) / static_cast<double>(kIdleNanos);
   };
   const double host = percent(thread_cpu() - host_before);
-  const double target = percent(co_await cpu_of_target(env) - target_before);
+  const TargetCpu used = co_await cpu_of_target(env) - target_before;
+  const double target = percent(used.devices + used.connections);
   std::printf("idle, 10 devices, 20 I/O queues: host %.3f %% of a core, target %.3f %%\n", host,
               target);
 }
@@ -313,6 +347,7 @@ Task<void> whole(core::Env* env, Settings settings) {
     options.subsystem = nqn;
     options.host = "nqn.2019-05.io.openebs:bench";
     options.flow_control = false;
+    options.digests = {settings.digests, settings.digests};
     auto device =
         required(storage::nvme::RemoteDevice::make(
                      required(co_await initiator.connect(options), "connect"), 1, name, Uuid()),
@@ -337,8 +372,11 @@ int main(int argc, char** argv) {
       settings.duration = std::strtoull(argv[i + 1], nullptr, 10) * core::kSecond;
     if (flag == "--file") settings.file = argv[i + 1];
     if (flag == "--poll-us") settings.poll_us = std::atoi(argv[i + 1]);
+    if (flag == "--digests") settings.digests = std::atoi(argv[i + 1]) != 0;
+    if (flag == "--io-core") settings.io_core = std::atoi(argv[i + 1]) != 0;
   }
-  auto env = core::UringEnv::create({.cores = 2, .poll_us = settings.poll_us, .on_stall = {}});
+  auto env = core::UringEnv::create(
+      {.cores = settings.io_core ? 3U : 2U, .poll_us = settings.poll_us, .on_stall = {}});
   require(env.has_value(), env ? "" : env.error().text());
   (*env)->run(whole(env->get(), settings));
   return 0;

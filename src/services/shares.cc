@@ -54,11 +54,20 @@ std::string share_serial(const Uuid& uuid) {
   return out;
 }
 
+namespace {
+// Control and devices are on core 0; the others have the connections of hosts.
+std::vector<core::Reactor*> other_cores(core::Env& env) {
+  std::vector<core::Reactor*> out;
+  for (unsigned core = 1; core < env.cores(); ++core) out.push_back(&env.reactor(core));
+  return out;
+}
+}  // namespace
+
 Shares::Shares(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices)
     : log_(log.child("shares")),
       devices_(devices),
       env_(env),
-      target_(env, log),
+      target_(env, log, storage::nvme::limits::kBufferBytes, other_cores(env)),
       subsystems_(target_) {
   devices_.observe(*this);
 }

@@ -142,6 +142,12 @@ std::unexpected<Error> nvmf_invalid(std::string detail) {
                          std::move(detail));
 }
 
+std::string nvmf_poll_group(unsigned core) {
+  const std::string digits = std::to_string(core);
+  return "nvmf_tgt_poll_group_" + std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0') +
+         digits;
+}
+
 Result<void> nvmf_check_target(const std::string& name) {
   if (name.empty() || name == kTarget) return {};
   return rpc::json_error(Code::kNotFound, kInternalError, "Unable to find a target.",
@@ -214,12 +220,25 @@ S::Answer<spdk::NvmfStats> S::get_stats(rpc::Call&, const spdk::NvmfTargetReques
   CO_TRY(check_target_of_getter(request.tgt_name()));
   spdk::NvmfStats out;
   out.set_tick_rate(core::kSecond);
-  auto& group = *out.add_poll_groups();
   const auto& counters = target().counters();
-  group.set_name("nvmf_tgt_poll_group_000");
-  group.set_admin_qpairs(counters.admin_queues);
-  group.set_io_qpairs(counters.io_queues);
+  std::uint64_t io_qpairs = counters.io_queues, completed = counters.commands;
+  auto& home = *out.add_poll_groups();
+  for (const auto& lane : target().lanes()) {
+    auto& group = *out.add_poll_groups();
+    group.set_name(nvmf_poll_group(lane->core()));
+    group.set_io_qpairs(lane->use().queues);
+    group.set_completed_nvme_io(lane->use().commands);
+    group.add_transports()->set_trtype("TCP");
+    io_qpairs -= lane->use().queues;
+    completed -= lane->use().commands;
+  }
+  home.set_name(nvmf_poll_group(0));
+  home.set_admin_qpairs(counters.admin_queues);
+  home.set_io_qpairs(io_qpairs);
+  home.set_completed_nvme_io(completed);
+  home.add_transports()->set_trtype("TCP");
   for (const auto* connection : target().all_connections()) {
+    auto& group = *out.mutable_poll_groups(static_cast<int>(connection->core()));
     if (!connection->controller()) {
       group.set_current_unassociated_qpairs(group.current_unassociated_qpairs() + 1);
     } else if (connection->queue() == 0) {
@@ -228,8 +247,6 @@ S::Answer<spdk::NvmfStats> S::get_stats(rpc::Call&, const spdk::NvmfTargetReques
       group.set_current_io_qpairs(group.current_io_qpairs() + 1);
     }
   }
-  group.set_completed_nvme_io(counters.commands);
-  group.add_transports()->set_trtype("TCP");
   co_return out;
 }
 

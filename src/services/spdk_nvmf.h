@@ -71,6 +71,8 @@ spdk::NvmfListenAddress nvmf_address_message(const std::string& host, std::uint1
 std::unexpected<Error> nvmf_invalid(std::string detail);
 // For everything but getters: -32603.
 Result<void> nvmf_check_target(const std::string& name);
+// "nvmf_tgt_poll_group_000": what SPDK calls the connections of core 0.
+std::string nvmf_poll_group(unsigned core);
 // 32 digits without separators, as SPDK prints NGUIDs.
 std::string nvmf_hex(ByteView bytes);
 

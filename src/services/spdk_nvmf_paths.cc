@@ -244,7 +244,7 @@ S::Answer<spdk::NvmfQpairs> S::get_qpairs(rpc::Call& call, const spdk::NvmfNqnRe
     info.set_cntlid(controller->id());
     info.set_qid(connection->queue());
     info.set_state("enabled");
-    info.set_thread("nvmf_tgt_poll_group_000");
+    info.set_thread(nvmf_poll_group(connection->core()));
     info.set_hostnqn(controller->host());
     *info.mutable_listen_address() = listener(connection->port());
     *info.mutable_peer_address() = peer_message(connection->peer());

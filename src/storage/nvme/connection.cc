@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
-#include "storage/nvme/io_commands.h"
+#include "storage/nvme/away.h"
 #include "storage/nvme/limits.h"
 
 namespace capstan::storage::nvme {
@@ -43,10 +43,10 @@ Connection::Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std
     : shared_(shared),
       stream_(std::move(stream)),
       port_(port),
-      budget_(shared.budget, limits::kConnectionBufferBytes),
+      work_(shared.budget, *this),
       input_(*stream_),
       output_(*stream_),
-      deadline_([this] { end("the host did not go on in time"); }),
+      deadline_([this] { stop("the host did not go on in time"); }),
       stall_([this] { check_stall(); }) {}
 
 Connection::~Connection() = default;
@@ -56,56 +56,89 @@ core::Task<void> Connection::run() {
   ++shared_.counters.connections_opened;
   deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kHandshakeNanos);
   scope_.spawn(output_.run());
+  co_await receive();
+  if (moving_) co_return;
+  if (controller_ && queue_ == 0) controller_->close("the admin queue is gone");
+  co_await wind_up();
+}
+
+core::Task<void> Connection::run_away() {
+  core::name_task("nvme connection");
+  co_await receive();
+  co_await wind_up();
+}
+
+core::Task<void> Connection::leave() {
+  co_await work_.join();  // what runs ends before the controller is gone
+  if (controller_) controller_->leave(queue_);
+  ++shared_.counters.connections_closed;
+}
+
+core::Task<void> Connection::receive() {
   const auto received = co_await read_loop();
+  if (moving_) co_return;
   if (!received && !ended_) co_await terminate(received.error());
-  end("the host closed the connection");
+  stop("the host closed the connection");
   deadline_.disarm();
   stall_.disarm();
-  if (controller_ && queue_ == 0) controller_->close("the admin queue is gone");
+}
+
+// Nothing is received any more.
+core::Task<void> Connection::wind_up() {
   for (const auto& request : requests_) {
     using enum Request::State;
+    if (request->lent) continue;
     if (request->state == kHeld) controller_->drop_held(*request);
     if (request->state == kHeld || request->state == kReceiving || request->state == kDraining) {
       release(*request);
     }
   }
-  co_await scope_.join();  // what runs below ends before the controller is gone
-  if (controller_) controller_->leave(queue_);
-  ++shared_.counters.connections_closed;
+  if (away_) co_await away_->all_back();
+  co_await scope_.join();
 }
 
 void Connection::end(std::string reason) {
-  if (std::exchange(ended_, true)) return;
-  lose();
-  shared_.log.debug("connection_ended", {{"peer", stream_->peer().address},
-                                         {"queue", queue_},
-                                         {"controller", controller_ ? controller_->id() : 0},
-                                         {"reason", reason}});
-  stream_->cancel();
-  output_.abandon();
-  budget_.room().notify_all();
+  away_ ? away_->end(std::move(reason)) : stop(std::move(reason));
 }
 
+void Connection::stop(std::string reason) {
+  if (std::exchange(ended_, true)) return;
+  lose();
+  at_home([peer = stream_->peer().address, queue = queue_,
+           controller = controller_ ? controller_->id() : 0, reason](Shared& shared) {
+    shared.log.debug(
+        "connection_ended",
+        {{"peer", peer}, {"queue", queue}, {"controller", controller}, {"reason", reason}});
+  });
+  stream_->cancel();
+  output_.abandon();
+}
+
+// The host cannot know any more what becomes of its commands.
 void Connection::lose() {
-  if (std::exchange(lost_, true) || !controller_) return;
-  Subsystem& subsystem = controller_->subsystem();
-  subsystem.leave_behind(controller_->association().host_id, changing_);
-  subsystem.leftover_gone().notify_all();  // our own commands that wait will never begin
+  away_ ? away_->lost() : work_.lose();
+}
+
+void Connection::at_home(std::move_only_function<void(Shared&)> work) {
+  away_ ? away_->at_home(std::move(work)) : work(shared_);
 }
 
 core::Task<void> Connection::terminate(Fatal fatal) {
   terminating_ = true;
   lose();
-  ++shared_.counters.terminated;
-  shared_.log.warn("connection_terminated", {{"peer", stream_->peer().address},
-                                             {"queue", queue_},
-                                             {"reason", fatal_name(fatal.status)},
-                                             {"information", fatal.information}});
+  at_home([peer = stream_->peer().address, queue = queue_, fatal](Shared& shared) {
+    ++shared.counters.terminated;
+    shared.log.warn("connection_terminated", {{"peer", peer},
+                                              {"queue", queue},
+                                              {"reason", fatal_name(fatal.status)},
+                                              {"information", fatal.information}});
+  });
   const ByteView header = ByteView(header_).first(header_bytes_);
   if (output_.gone()) co_return;
   std::uint8_t* to = output_.append(kTermReqBytes + std::min(header.size(), kTermReqCopyBytes));
   store_term_req(to, PduType::kC2hTermReq, fatal, header);
-  deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kTerminateNanos);
+  core::Reactor& reactor = *core::Reactor::current();
+  deadline_.arm_at(reactor, reactor.now() + limits::kTerminateNanos);
   (void)co_await input_.skip(UINT64_MAX);  // until the host closes or the time is over
 }
 
@@ -116,6 +149,7 @@ core::Task<Checked<void>> Connection::read_loop() {
     while (output_.unsent() >= limits::kOutputPauseBytes && !output_.gone()) {
       co_await output_.room().wait();  // a host that does not read gets no more to read
     }
+    if (shared_.moves_io_queues && !away_ && co_await about_to_move()) co_return Checked<void>();
     // Nobody hears the answers: what still lies in the socket must not run behind the back of a
     // host that goes on over another connection.
     if (ended_ || output_.gone()) break;
@@ -137,6 +171,29 @@ core::Task<Checked<void>> Connection::read_loop() {
   co_return Checked<void>();
 }
 
+// True once Connect has made this an I/O queue and its answer has left: nothing is in flight on the
+// stream then. A refused one leaves the connection as it was.
+core::Task<bool> Connection::about_to_move() {
+  while (connecting_) co_await connect_over_.wait();
+  if (!controller_ || queue_ == 0) co_return false;
+  while (output_.unsent() != 0 && !output_.gone()) co_await output_.room().wait();
+  stall_.disarm();
+  moving_ = !ended_ && !output_.gone();
+  co_return moving_;
+}
+
+void Connection::move(Away& away) {
+  moving_ = false;
+  away_ = &away;
+  core_ = away.core();
+  work_.change_front(away);
+}
+
+void Connection::come_back() {
+  away_ = nullptr;
+  work_.change_front(*this);
+}
+
 core::Task<Checked<void>> Connection::receive_pdu(CommonHeader common) {
   switch (common.type) {
     case PduType::kIcReq: co_return receive_ic();
@@ -144,8 +201,8 @@ core::Task<Checked<void>> Connection::receive_pdu(CommonHeader common) {
     case PduType::kH2cData: co_return co_await receive_data(common);
     default: {  // H2CTermReq is all that is left
       const TermReq request = load_term_req(header_.data());
-      end("the host ended it: " + std::string(fatal_name(request.fatal.status)) + ", " +
-          std::to_string(request.fatal.information));
+      stop("the host ended it: " + std::string(fatal_name(request.fatal.status)) + ", " +
+           std::to_string(request.fatal.information));
       co_return Checked<void>();
     }
   }
@@ -169,7 +226,7 @@ core::Task<bool> Connection::read_payload(MutableBytes into, bool& bad_digest) {
   if (!input_.has(kDigestBytes) && !co_await input_.fill(kDigestBytes)) co_return false;
   if (crc32c(into) != load_le<std::uint32_t>(input_.data())) {
     bad_digest = true;
-    ++shared_.counters.bad_data_digests;
+    at_home([](Shared& shared) { ++shared.counters.bad_data_digests; });
   }
   input_.consume(kDigestBytes);
   co_return true;
@@ -184,7 +241,7 @@ core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
   if (!request) co_return bad(FatalStatus::kSequence, 0);  // more than the queue has entries
   request->command = command;
   request->state = Request::State::kRunning;
-  if (controller_) controller_->touch();
+  if (controller_ && !away_) controller_->touch();
   if (*capsule != 0) {
     request->allocate(*capsule);
     if (!co_await read_payload(request->payload(), request->bad_digest)) {
@@ -195,9 +252,9 @@ core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
   if (ended_) {
     release(*request);
   } else if (!admit(*request)) {
-    complete(*request, status::kCommandIdConflict);
+    refuse(*request, status::kCommandIdConflict);
   } else if (request->bad_digest) {
-    complete(*request, status::kTransientTransport);
+    refuse(*request, status::kTransientTransport);
   } else {
     dispatch(*request);
   }
@@ -244,7 +301,7 @@ core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
   if (request.state == Request::State::kDraining) {
     release(request);
   } else if (request.bad_digest) {
-    complete(request, status::kTransientTransport);
+    refuse(request, status::kTransientTransport);
   } else {
     start(request);
   }
@@ -299,23 +356,26 @@ void Connection::release(Request& request) {
   spare_.push_back(&request);
 }
 
-bool Connection::abort(std::uint16_t command) {
+core::Task<bool> Connection::abort(std::uint16_t command) {
+  if (work_.abort(command)) co_return true;  // whoever waits for memory answers
+  if (away_) co_return co_await away_->abort(command);
+  co_return abort_here(command, status::kAborted);
+}
+
+bool Connection::abort_here(std::uint16_t command, Status answer) {
   const auto found = std::ranges::find(active_ids_, command);
   if (found == active_ids_.end()) return false;
   Request& request = *active_[static_cast<std::size_t>(found - active_ids_.begin())];
+  if (request.lent) return false;
   switch (request.state) {
     case Request::State::kHeld:
       controller_->drop_held(request);
-      complete(request, status::kAborted);
-      return true;
-    case Request::State::kWaiting:  // whoever waits for memory answers
-      request.aborted = true;
-      budget_.room().notify_all();
+      complete(request, answer);
       return true;
     case Request::State::kReceiving:
       if (filling_ == &request) return false;
       // The host may be sending already: its data is taken and forgotten.
-      if (!output_.gone() && !terminating_) respond(request, status::kAborted);
+      if (!output_.gone() && !terminating_) respond(request, answer);
       retire(request);
       request.data = core::Buffer();
       request.share.reset();
@@ -331,14 +391,15 @@ void Connection::arm_stall() {
   if (stall_.armed() || ended_) return;
   stall_sent_ = output_.sent();
   stall_received_ = input_.received();
-  stall_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kStallNanos);
+  core::Reactor& reactor = *core::Reactor::current();
+  stall_.arm_at(reactor, reactor.now() + limits::kStallNanos);
 }
 
 void Connection::check_stall() {
   const bool unread = output_.unsent() != 0, unsent = receiving_ != 0;
-  if (unread && output_.sent() == stall_sent_) return end("the host does not read its answers");
+  if (unread && output_.sent() == stall_sent_) return stop("the host does not read its answers");
   if (unsent && input_.received() == stall_received_) {
-    return end("the host does not send the data that it was asked for");
+    return stop("the host does not send the data that it was asked for");
   }
   if (unread || unsent) arm_stall();
 }

@@ -2,12 +2,16 @@
 // it so. It receives PDUs, brings the data of commands together, runs them and sends what they
 // answer. PROTOCOL.md has the states and what ends a connection.
 //
-//     reader ──► Request ──► controller (admin) │ Device (I/O) ──► Output ──► writer
+//     reader ──► Request ──► controller (admin) │ IoWork (I/O) ──► Output ──► writer
 //
 // Commands of an I/O queue run side by side and complete in any order; there is no order between
 // them. When the connection goes, what waits is dropped and what runs is awaited: a controller is
 // gone only after its last write has ended.
-// Lifetimes: run() owns the life; everything in Shared outlives it. Thread-safety: one core.
+//
+// A connection begins on the core of the target. An I/O queue may go on running on another core
+// (away.h): run() returns early then, with moving(), and run_away() is the rest.
+// Lifetimes: run() and leave() own the life; everything in Shared outlives it. Thread-safety: one
+// core at a time. While it is away, only what is said to be for home is called there.
 #pragma once
 
 #include <array>
@@ -22,6 +26,7 @@
 #include "storage/nvme/budget.h"
 #include "storage/nvme/controller.h"
 #include "storage/nvme/input.h"
+#include "storage/nvme/io_work.h"
 #include "storage/nvme/nvme_tcp_codec.h"
 #include "storage/nvme/output.h"
 #include "storage/nvme/request.h"
@@ -35,6 +40,10 @@ struct Counters {
   std::uint64_t terminated = 0;                     // connections ended for what they sent
   std::uint64_t bad_data_digests = 0;
   std::uint64_t admin_queues = 0, io_queues = 0;  // connected so far
+  void answered(const Status& status) {
+    ++commands;
+    if (!status.ok()) ++failed_commands;
+  }
 };
 
 // What the connections of a target have in common.
@@ -45,27 +54,48 @@ struct Shared {
   std::function<std::shared_ptr<Subsystem>(const std::string& nqn)> find;
   Budget budget;
   Counters counters;
+  bool moves_io_queues = false;  // to other cores
 };
 
-class Connection final : public Queue {
+class Away;
+
+class Connection final : public Queue, private IoWork::Front {
  public:
   // `port`: number of the listener that it came in by.
   Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std::uint16_t port);
   ~Connection() override;
 
+  // Until it has ended or is to move.
   core::Task<void> run();
+  bool moving() const { return moving_; }
+  // The rest of a life that moves, on the other core, between these two at home.
+  void move(Away& away);
+  core::Task<void> run_away();
+  void come_back();
+  // When either has ended: waits for what it began and takes leave of the controller.
+  core::Task<void> leave();
+
+  // --- for home, always ---
   std::uint16_t port() const { return port_; }
+  IoWork& work() { return work_; }
   // The association once Connect has made the connection a queue pair; null before.
-  const Controller* controller() const { return controller_.get(); }
+  Controller* controller() const { return controller_.get(); }
   std::uint16_t queue() const { return queue_; }
   const std::string& peer() const { return stream_->peer().address; }
-
+  unsigned core() const { return core_; }  // 0: home
   void end(std::string reason) override;
+  core::Task<bool> abort(std::uint16_t command) override;
+
+  // --- for the core that it runs on ---
   void complete(Request& request, Status status) override;
   void drop(Request& request) override { release(request); }
-  bool abort(std::uint16_t command) override;
+  void ask(Request& request, std::uint32_t bytes) override;  // sends an R2T
+  void stop(std::string reason);
+  bool abort_here(std::uint16_t command, Status answer);
 
  private:
+  core::Task<void> receive();
+  core::Task<void> wind_up();
   core::Task<Checked<void>> read_loop();
   core::Task<Checked<void>> receive_pdu(CommonHeader common);
   Checked<void> receive_ic();
@@ -81,13 +111,9 @@ class Connection final : public Queue {
   void retire(Request& request);
   void release(Request& request);
   void dispatch(Request& request);
-  void dispatch_io(Request& request);
   void start(Request& request);
-  // Memory for data from the host, then an R2T for it.
-  void solicit(Request& request, std::uint32_t bytes);
-  core::Task<void> solicit_later(Request* request, std::uint32_t bytes);
-  void send_r2t(Request& request, std::uint32_t bytes);
-  core::Task<bool> reserve(Request& request, std::uint32_t bytes);
+  // Answers what has not run.
+  void refuse(Request& request, Status status);
   core::Task<void> run_connect(Request* request);
   core::Task<Status> connect(Request& request);
   Status connect_admin(Request& request, const ConnectCommand& command, const ConnectData& data,
@@ -95,10 +121,10 @@ class Connection final : public Queue {
   Status connect_io(Request& request, const ConnectCommand& command, const ConnectData& data,
                     const Subsystem& subsystem);
   void connected(std::shared_ptr<Controller> controller, const ConnectCommand& command);
-  core::Task<void> run_io_command(Request* request, std::uint32_t to_host);
   core::Task<void> run_admin_command(Request* request);
-  // The host cannot know any more what becomes of its commands.
+  core::Task<bool> about_to_move();
   void lose();
+  void at_home(std::move_only_function<void(Shared&)> work);
 
   void respond(Request& request, Status status);
   void send_with_data(Request& request, const Completion& completion, bool success_flag);
@@ -109,13 +135,14 @@ class Connection final : public Queue {
   Shared& shared_;
   std::unique_ptr<core::Stream> stream_;
   std::uint16_t port_;
-  Budget budget_;
-  core::Mutex memory_turn_;  // one command at a time waits for memory
+  IoWork work_;
+  Away* away_ = nullptr;  // while it runs on another core
+  unsigned core_ = 0;
   Input input_;
   Output output_;
   std::array<std::uint8_t, kHeaderBytesMax> header_{};  // of the PDU being received
   std::size_t header_bytes_ = 0;
-  bool initialised_ = false, terminating_ = false, ended_ = false, lost_ = false;
+  bool initialised_ = false, terminating_ = false, ended_ = false, moving_ = false;
   Digests digests_;
   std::uint8_t host_alignment_ = 0;
 
@@ -124,13 +151,15 @@ class Connection final : public Queue {
   std::uint32_t queue_size_ = 0;  // zero-based; 0: not known
   std::uint16_t head_ = 0;
   bool flow_control_disabled_ = false;
+  bool success_is_implied_ = false;
+  bool connecting_ = false;  // Connect runs
+  core::Event connect_over_;
 
   std::vector<std::unique_ptr<Request>> requests_;  // by tag
   std::vector<Request*> spare_;
   std::vector<Request*> active_;
   std::vector<std::uint16_t> active_ids_;  // of active_, together in memory
   std::size_t receiving_ = 0;              // requests that wait for data of the host
-  std::size_t changing_ = 0;               // that run and may change data
   const Request* filling_ = nullptr;       // the one whose data is being read right now
   core::Timer deadline_, stall_;
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;

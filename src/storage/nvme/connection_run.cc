@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "storage/nvme/away.h"
 #include "storage/nvme/connection.h"
-#include "storage/nvme/io_commands.h"
 #include "storage/nvme/limits.h"
 
 namespace capstan::storage::nvme {
@@ -17,7 +17,7 @@ constexpr std::uint32_t kQueueField = 0x2A, kQueueSizeField = 0x2C;
 constexpr std::uint32_t kHostIdField = kInData | 0, kControllerField = kInData | 16,
                         kSubsystemField = kInData | 256, kHostField = kInData | 512;
 
-Status refuse(Request& request, std::uint32_t field) {
+Status wrong(Request& request, std::uint32_t field) {
   request.dword0 = field;
   return status::kConnectParameter;
 }
@@ -35,52 +35,33 @@ void Connection::dispatch(Request& request) {
   if (!controller_) {
     if (!is_connect(command)) return complete(request, status::kCommandSequence);
     if (command.data_length() < kConnectDataBytes) return complete(request, status::kInvalidField);
-    return request.length == 0 ? solicit(request, kConnectDataBytes) : start(request);
+    return request.length == 0 ? work_.solicit(request, kConnectDataBytes) : start(request);
   }
-  if (queue_ != 0) return dispatch_io(request);
+  if (queue_ != 0) return away_ ? away_->take(request) : work_.take(request);
   const bool wants_data = command.opcode() == opcode::kSetFeatures && request.length == 0;
-  if (wants_data && command.data_length() != 0) return solicit(request, command.data_length());
+  if (wants_data && command.data_length() != 0) {
+    return work_.solicit(request, command.data_length());
+  }
   start(request);
 }
 
-void Connection::dispatch_io(Request& request) {
-  if (request.command.is_fabrics()) return complete(request, status::kInvalidOpcode);
-  IoNeeds needs;
-  const Status checked = check_io(*controller_, request.command, needs);
-  if (!checked.ok()) return complete(request, checked);
-  if (needs.to_controller != 0 && request.length == 0) {
-    return solicit(request, needs.to_controller);
-  }
-  request.state = Request::State::kRunning;
-  scope_.spawn(run_io_command(&request, needs.to_host));
-}
-
 void Connection::start(Request& request) {
+  if (controller_ && queue_ != 0) return away_ ? away_->start(request) : work_.run(request);
   request.state = Request::State::kRunning;
-  if (!controller_) return scope_.spawn(run_connect(&request));
-  if (queue_ != 0) return scope_.spawn(run_io_command(&request, 0));
+  if (!controller_) {
+    connecting_ = true;
+    return scope_.spawn(run_connect(&request));
+  }
   if (Controller::takes_time(request.command)) return scope_.spawn(run_admin_command(&request));
   const auto keep = controller_;  // a command may end the association
   if (const auto answer = keep->run(request)) complete(request, *answer);
 }
 
-// --- memory and data -----------------------------------------------------------------------------
-
-void Connection::solicit(Request& request, std::uint32_t bytes) {
-  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
-    request.state = Request::State::kWaiting;
-    return scope_.spawn(solicit_later(&request, bytes));
-  }
-  request.share = Budget::Share(budget_, bytes);
-  send_r2t(request, bytes);
+void Connection::refuse(Request& request, Status status) {
+  away_ ? away_->answer(request, status) : complete(request, status);
 }
 
-core::Task<void> Connection::solicit_later(Request* request, std::uint32_t bytes) {
-  core::name_task("nvme command");
-  if (co_await reserve(*request, bytes)) send_r2t(*request, bytes);
-}
-
-void Connection::send_r2t(Request& request, std::uint32_t bytes) {
+void Connection::ask(Request& request, std::uint32_t bytes) {
   if (output_.gone() || terminating_) return release(request);
   request.allocate(bytes);
   request.received = 0;
@@ -91,45 +72,6 @@ void Connection::send_r2t(Request& request, std::uint32_t bytes) {
       store_r2t(pdu.data(), {request.command.id(), request.tag, 0, bytes}, digests_);
   std::copy_n(pdu.data(), size, output_.append(size));
   arm_stall();
-}
-
-// False: the request is over, one way or the other.
-core::Task<bool> Connection::reserve(Request& request, std::uint32_t bytes) {
-  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
-    request.state = Request::State::kWaiting;
-    const auto turn = co_await memory_turn_.lock();
-    while (ended_ || request.aborted || !budget_.try_take(bytes)) {
-      if (ended_ || request.aborted) {
-        complete(request, status::kAborted);
-        co_return false;
-      }
-      co_await budget_.room().wait();
-    }
-    request.state = Request::State::kRunning;
-  }
-  request.share = Budget::Share(budget_, bytes);
-  co_return true;
-}
-
-core::Task<void> Connection::run_io_command(Request* request, std::uint32_t to_host) {
-  core::name_task("nvme command");
-  if (to_host != 0) {
-    if (!co_await reserve(*request, to_host)) co_return;
-    request->allocate(to_host);
-  }
-  Subsystem& subsystem = controller_->subsystem();
-  const HostId& host = controller_->association().host_id;
-  const auto guard = co_await subsystem.gate().lock_shared();
-  if (!is_reservation(request->command)) {
-    while (!lost_ && subsystem.has_leftovers(host)) co_await subsystem.leftover_gone().wait();
-  }
-  if (lost_) co_return complete(*request, status::kAborted);  // before it began: it never will
-  const std::size_t changing = changes_data(request->command) ? 1 : 0;
-  changing_ += changing;
-  const Status answer = co_await run_io(*controller_, *request);
-  changing_ -= changing;
-  if (changing != 0 && lost_) subsystem.leftover_ended(host);
-  complete(*request, answer);
 }
 
 core::Task<void> Connection::run_admin_command(Request* request) {
@@ -143,24 +85,26 @@ core::Task<void> Connection::run_connect(Request* request) {
   core::name_task("nvme connect");
   const Status answer = co_await connect(*request);
   complete(*request, answer);
+  connecting_ = false;
+  connect_over_.notify_all();
 }
 
 core::Task<Status> Connection::connect(Request& request) {
   const ConnectCommand command = load_connect(request.command);
   const ConnectData data = load_connect_data(request.payload().data());
-  if (!data.subsystem) co_return refuse(request, kSubsystemField);
+  if (!data.subsystem) co_return wrong(request, kSubsystemField);
   const auto subsystem = shared_.find(*data.subsystem);
-  if (!subsystem) co_return refuse(request, kSubsystemField);
+  if (!subsystem) co_return wrong(request, kSubsystemField);
   const auto guard = co_await subsystem->gate().lock_shared();  // a paused one lets nobody in
   if (controller_) co_return status::kInvalidOpcode;
-  if (ended_ || subsystem->closed()) co_return refuse(request, kSubsystemField);
-  if (!data.host) co_return refuse(request, kHostField);
+  if (ended_ || subsystem->closed()) co_return wrong(request, kSubsystemField);
+  if (!data.host) co_return wrong(request, kHostField);
   if (!subsystem->allows(*data.host) || !subsystem->on_port(port_)) co_return status::kConnectHost;
   if (command.format != 0) co_return status::kConnectFormat;
   const std::uint32_t entries =
       command.queue == 0 ? limits::kAdminQueueEntries : limits::kIoQueueEntries;
   if (command.queue_size == 0 || command.queue_size >= entries) {
-    co_return refuse(request, kQueueSizeField);
+    co_return wrong(request, kQueueSizeField);
   }
   co_return command.queue == 0 ? connect_admin(request, command, data, subsystem)
                                : connect_io(request, command, data, *subsystem);
@@ -168,7 +112,7 @@ core::Task<Status> Connection::connect(Request& request) {
 
 Status Connection::connect_admin(Request& request, const ConnectCommand& command,
                                  const ConnectData& data, std::shared_ptr<Subsystem> subsystem) {
-  if (data.controller != kAnyController) return refuse(request, kControllerField);
+  if (data.controller != kAnyController) return wrong(request, kControllerField);
   const auto id = subsystem->next_controller_id();
   if (!id) return status::kConnectBusy;
   auto controller = std::make_shared<Controller>(
@@ -189,12 +133,12 @@ Status Connection::connect_admin(Request& request, const ConnectCommand& command
 Status Connection::connect_io(Request& request, const ConnectCommand& command,
                               const ConnectData& data, const Subsystem& subsystem) {
   const auto controller = subsystem.find_controller(data.controller);
-  if (!controller) return refuse(request, kControllerField);
+  if (!controller) return wrong(request, kControllerField);
   const Association& association = controller->association();
-  if (association.host != *data.host) return refuse(request, kHostField);
-  if (association.host_id != data.host_id) return refuse(request, kHostIdField);
+  if (association.host != *data.host) return wrong(request, kHostField);
+  if (association.host_id != data.host_id) return wrong(request, kHostIdField);
   const bool other_path = subsystem.options().ana && association.port != port_;
-  if (!controller->accepts_io_queues() || other_path) return refuse(request, kQueueField);
+  if (!controller->accepts_io_queues() || other_path) return wrong(request, kQueueField);
   if (!controller->attach(command.queue, *this)) return status::kInvalidQueueId;
   connected(controller, command);
   request.dword0 = data.controller;
@@ -203,9 +147,11 @@ Status Connection::connect_io(Request& request, const ConnectCommand& command,
 
 void Connection::connected(std::shared_ptr<Controller> controller, const ConnectCommand& command) {
   controller_ = std::move(controller);
+  work_.connected(controller_);
   queue_ = command.queue;
   queue_size_ = command.queue_size;
   flow_control_disabled_ = command.flow_control_disabled();
+  success_is_implied_ = controller_->association().flow_control_disabled;
   head_ = 0;
   ++(queue_ == 0 ? shared_.counters.admin_queues : shared_.counters.io_queues);
   deadline_.disarm();
@@ -227,16 +173,16 @@ std::uint16_t Connection::next_head(bool connect) {
 }
 
 void Connection::respond(Request& request, Status status) {
-  ++shared_.counters.commands;
-  if (!status.ok()) ++shared_.counters.failed_commands;
-  if (controller_) status.retry_delay = controller_->retry_delay(status);
+  if (!away_) {  // otherwise home has done so
+    shared_.counters.answered(status);
+    if (controller_) status.retry_delay = controller_->retry_delay(status);
+  }
   const Command& command = request.command;
   Completion completion{request.dword0, request.dword1, next_head(is_connect(command)),
                         command.id(), status};
   arm_stall();
   if (status.ok() && command.direction() == Direction::kToHost && request.length != 0) {
-    const bool implied = controller_ && controller_->association().flow_control_disabled &&
-                         request.dword0 == 0 && request.dword1 == 0;
+    const bool implied = success_is_implied_ && request.dword0 == 0 && request.dword1 == 0;
     return send_with_data(request, completion, implied);
   }
   std::array<std::uint8_t, kCapsuleRespBytes + kDigestBytes> pdu;

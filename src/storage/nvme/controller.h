@@ -119,7 +119,7 @@ class Controller : public std::enable_shared_from_this<Controller> {
   Status get_io_feature(Request& request, std::uint8_t id);
   Status set_reservation_mask(std::uint32_t nsid, std::uint32_t value);
   Status get_reservation_feature(Request& request, std::uint8_t id) const;
-  Status abort(Request& request);
+  core::Task<Status> abort(Request& request);
   std::optional<Status> hold(Request& request);
   void raise(Event event);
   void acknowledge(Event event);

@@ -44,7 +44,6 @@ std::optional<Status> Controller::run(Request& request) {
     case opcode::kGetLogPage: return get_log(request);
     case opcode::kSetFeatures: return set_features(request);
     case opcode::kGetFeatures: return get_features(request);
-    case opcode::kAbort: return abort(request);
     case opcode::kAsyncEvent: return hold(request);
     default: return status::kInvalidOpcode;
   }
@@ -244,13 +243,16 @@ Status Controller::set_reservation_mask(std::uint32_t nsid, std::uint32_t value)
 }
 
 bool Controller::takes_time(const Command& command) {
-  return command.opcode() == opcode::kSetFeatures && command.fused() == 0 &&
+  if (command.fused() != 0) return false;
+  if (command.opcode() == opcode::kAbort) return true;
+  return command.opcode() == opcode::kSetFeatures &&
          static_cast<std::uint8_t>(command.dword(10)) == feature::kReservationPersistence;
 }
 
 core::Task<Status> Controller::run_slowly(Request& request) {
   const Command& command = request.command;
   if (!enabled()) co_return status::kCommandSequence;
+  if (command.opcode() == opcode::kAbort) co_return co_await abort(request);
   if ((command.dword(10) & kSave) != 0) co_return status::kFeatureNotSaveable;
   if (subsystem_->discovery()) co_return status::kInvalidField;
   const Namespace* space = subsystem_->find_namespace(command.nsid());
@@ -358,13 +360,13 @@ Status Controller::get_io_feature(Request& request, std::uint8_t id) {
 
 // --- Abort ---------------------------------------------------------------------------------------
 
-Status Controller::abort(Request& request) {
+core::Task<Status> Controller::abort(Request& request) {
   const std::uint32_t which = request.command.dword(10);
   const auto queue = queues_.find(static_cast<std::uint16_t>(which));
-  const bool aborted =
-      queue != queues_.end() && queue->second->abort(static_cast<std::uint16_t>(which >> 16));
+  const bool aborted = queue != queues_.end() &&
+                       co_await queue->second->abort(static_cast<std::uint16_t>(which >> 16));
   request.dword0 = aborted ? 0 : 1;
-  return status::kSuccess;
+  co_return status::kSuccess;
 }
 
 }  // namespace capstan::storage::nvme

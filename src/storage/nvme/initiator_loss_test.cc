@@ -133,7 +133,8 @@ core::Task<void> tell(TargetWorld& world, core::SimWorld* sim, std::string a, st
 void random_story(std::uint64_t seed) {
   core::SimWorld sim(seed);
   core::SimEnv node(sim), hosts(sim);
-  TargetWorld world(node, hosts);
+  TargetWorld world(node, hosts, limits::kBufferBytes,
+                    seed % 3 == 0 ? io_cores_of(node, 0) : NoCores());
   HostOptions options = host_options(core::Address::tcp(node.address(), 8420));
   options.io_queues = static_cast<std::uint16_t>(1 + seed % 3);
   options.queue_entries = seed % 2 != 0 ? 4 : 128;
@@ -248,7 +249,8 @@ core::Task<void> short_story(TargetWorld& world, core::SimWorld* sim, std::uint6
 void break_after(std::uint64_t bytes, bool reconnecting) {
   core::SimWorld sim(bytes);
   core::SimEnv node(sim), hosts(sim);
-  TargetWorld world(node, hosts);
+  TargetWorld world(node, hosts, limits::kBufferBytes,
+                    bytes % 2 == 0 ? io_cores_of(node, 0) : NoCores());
   sim.run(whole(&world, node.address(), 8420,
                 [&](TargetWorld& w) { return short_story(w, &sim, bytes, reconnecting); }));
 }

@@ -304,11 +304,11 @@ class RawHost {
 // A target with subsystem kNqn, whose namespace 1 is a device in memory that fails on order.
 struct TargetWorld {
   TargetWorld(core::Env& target_env, core::Env& env_of_hosts,
-              std::size_t bytes = limits::kBufferBytes)
+              std::size_t bytes = limits::kBufferBytes, std::vector<core::Reactor*> io_cores = {})
       : env(env_of_hosts),
         memory(std::make_shared<MemoryDevice>("m0", Uuid::from_name("m0"), kBlock, kBlocks)),
         device(std::make_shared<ErrorInjectingDevice>(memory)),
-        target(target_env, log, bytes),
+        target(target_env, log, bytes, std::move(io_cores)),
         buffer_bytes(static_cast<std::ptrdiff_t>(bytes)) {}
 
   core::Task<void> start(std::string host, std::uint16_t number) {
@@ -336,6 +336,15 @@ struct TargetWorld {
   std::ptrdiff_t buffer_bytes;
 };
 
+// The cores of `env` from `first` on. A simulated node has one, which is away from itself as well:
+// whatever crosses goes by message all the same.
+using NoCores = std::vector<core::Reactor*>;
+inline std::vector<core::Reactor*> io_cores_of(core::Env& env, unsigned first) {
+  std::vector<core::Reactor*> out;
+  for (unsigned core = first; core < env.cores(); ++core) out.push_back(&env.reactor(core));
+  return out;
+}
+
 template <class Test>
 core::Task<void> whole(TargetWorld* world, std::string host, std::uint16_t number, Test test) {
   co_await world->start(std::move(host), number);
@@ -346,21 +355,28 @@ core::Task<void> whole(TargetWorld* world, std::string host, std::uint16_t numbe
   EXPECT_TRUE(world->subsystem->controllers().empty());
 }
 
-// Runs `test(world)` on virtual time, target and hosts on nodes of their own.
+// Runs `test(world)` on virtual time, target and hosts on nodes of their own: with the connections
+// of I/O queues where the devices are, and as if they were on another core.
 template <class Test>
 void in_simulation(Test test, std::uint64_t seed = 1, std::size_t bytes = limits::kBufferBytes) {
-  core::SimWorld sim(seed);
-  core::SimEnv node(sim), hosts(sim);
-  TargetWorld world(node, hosts, bytes);
-  sim.run(whole(&world, node.address(), 8420, test));
+  for (const bool away : {false, true}) {
+    SCOPED_TRACE(away ? "I/O queues away" : "I/O queues at home");
+    core::SimWorld sim(seed);
+    core::SimEnv node(sim), hosts(sim);
+    TargetWorld world(node, hosts, bytes, away ? io_cores_of(node, 0) : NoCores());
+    sim.run(whole(&world, node.address(), 8420, test));
+  }
 }
-// The same on real sockets.
+// The same on real sockets, hosts and devices on core 0.
 template <class Test>
 void for_real(Test test) {
-  auto env = core::UringEnv::create({});
-  ASSERT_TRUE(env) << env.error().text();
-  TargetWorld world(**env, **env);
-  (*env)->run(whole(&world, "127.0.0.1", 0, test));
+  for (const unsigned cores : {1U, 2U}) {
+    SCOPED_TRACE(cores);
+    auto env = core::UringEnv::create({.cores = cores, .poll_us = 20, .on_stall = {}});
+    ASSERT_TRUE(env) << env.error().text();
+    TargetWorld world(**env, **env, limits::kBufferBytes, io_cores_of(**env, 1));
+    (*env)->run(whole(&world, "127.0.0.1", 0, test));
+  }
 }
 
 inline core::Task<void> pause(core::Nanos duration = 100 * core::kMillisecond) {

@@ -1,12 +1,14 @@
 // Why this file exists: one command from its capsule to its completion, as the connection, the
 // controller and the I/O commands see it, and what they may ask of the queue that it came over.
-// Requests belong to their connection, which uses them again. Thread-safety: one core.
+// Requests belong to their connection, which uses them again. Thread-safety: one core at a time: a
+// connection that runs on another core lends them to the core of the devices (away.h).
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "core/buffer.h"
+#include "core/task.h"
 #include "storage/nvme/budget.h"
 #include "storage/nvme/nvme_codec.h"
 
@@ -27,9 +29,11 @@ struct Request {
   std::uint16_t tag = 0;              // of R2T; position in the table, from 1
   std::size_t position = kNotActive;  // among the commands that await an answer
   bool bad_digest = false;
-  bool aborted = false;                  // while kWaiting
-  core::Buffer data;                     // of either direction
-  std::size_t data_at = 0;               // where data begins in it; headers go in front
+  bool lent = false;        // to the devices' core: until it is back, its connection looks at this,
+                            // `tag` and `position` only
+  bool aborted = false;     // while kWaiting
+  core::Buffer data;        // of either direction
+  std::size_t data_at = 0;  // where data begins in it; headers go in front
   std::uint32_t length = 0;              // of the data
   std::uint32_t received = 0;            // of `length`, by H2CData
   std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
@@ -52,8 +56,9 @@ class Queue {
   virtual void complete(Request& request, Status status) = 0;
   // Forgets a held request without an answer.
   virtual void drop(Request& request) = 0;
-  // Ends a command that does not run; false when there is none of that id or it runs.
-  virtual bool abort(std::uint16_t command) = 0;
+  // Ends a command that does not run; false when there is none of that id or it runs. The queue
+  // stays until this has returned.
+  virtual core::Task<bool> abort(std::uint16_t command) = 0;
 };
 
 }  // namespace capstan::storage::nvme

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "storage/nvme/away.h"
 #include "storage/nvme/limits.h"
 
 namespace capstan::storage::nvme {
@@ -17,7 +18,8 @@ core::Reactor& home(core::Env& env) {
 
 }  // namespace
 
-Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes)
+Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes,
+               std::vector<core::Reactor*> io_cores)
     : env_(env),
       log_(log.child("nvme")),
       shared_{.reactor = home(env),
@@ -25,7 +27,13 @@ Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes)
               .discovery = *this,
               .find = [this](const std::string& nqn) { return find(nqn); },
               .budget = Budget(buffer_bytes),
-              .counters = {}} {
+              .counters = {},
+              .moves_io_queues = !io_cores.empty()},
+      placement_(io_cores.size()) {
+  for (auto* reactor : io_cores) {
+    const auto core = static_cast<unsigned>(lanes_.size() + 1);
+    lanes_.push_back(std::make_unique<Lane>(shared_.reactor, *reactor, core));
+  }
   auto discovery = Subsystem::make({.nqn = std::string(kDiscoveryNqn), .discovery = true});
   CAPSTAN_ASSERT(discovery);
   discovery_ = *std::move(discovery);
@@ -45,6 +53,7 @@ Result<std::uint16_t> Target::listen(const core::Address& address, std::string a
   }
   auto listener = env_.network().listen(address);
   if (!listener) return std::unexpected(std::move(listener).error().within("NVMe target"));
+  if (lane_scope_.children() == 0) start_lanes();
   auto port = std::make_unique<Port>();
   // Numbers are used again only after all others; there are more of them than listeners.
   do ++last_port_;
@@ -108,9 +117,23 @@ core::Task<void> Target::serve(std::unique_ptr<core::Stream> stream, std::uint16
     const auto position = connections_.insert(connections_.end(), &connection);
     if (down_ || !ports_.contains(port)) connection.end("the target closes");
     co_await connection.run();
+    if (connection.moving()) co_await send_away(&connection);
+    co_await connection.leave();
     connections_.erase(position);
   }
   connection_gone_.notify_all();
+}
+
+core::Task<void> Target::send_away(Connection* connection) {
+  Controller& controller = *connection->controller();
+  const HostId& host = controller.association().host_id;
+  Away away(*connection, shared_, connection->work(), controller, *lanes_[placement_.take(host)]);
+  co_await away.run();
+  placement_.give(host);
+}
+
+void Target::start_lanes() {
+  for (const auto& lane : lanes_) lane_scope_.spawn(lane->run());
 }
 
 void Target::close_port(Port& port) {
@@ -230,6 +253,10 @@ core::Task<void> Target::shutdown() {
   }
   for (auto* connection : connections_) connection->end("the target closes");
   co_await scope_.join();
+  if (lane_scope_.children() != 0) {
+    for (const auto& lane : lanes_) lane->close();
+  }
+  co_await lane_scope_.join();
   ports_.clear();
 }
 
@@ -251,6 +278,12 @@ void Target::publish(core::Metrics& metrics) {
           &counters.failed_commands);
   counter("nvme_data_digest_errors_total", "Data that arrived damaged.",
           &counters.bad_data_digests);
+  for (const auto& lane : lanes_) {
+    metrics_.push_back(metrics.add(
+        Kind::kCounter, "nvme_core_commands_total", "Of these, on queues of another core.",
+        {{"core", std::to_string(lane->core())}},
+        [each = lane.get()] { return static_cast<double>(each->use().commands); }));
+  }
   metrics_.push_back(metrics.add(Kind::kGauge, "nvme_connections", "Connections open now.", {},
                                  [this] { return static_cast<double>(connections_.size()); }));
 }

@@ -10,7 +10,8 @@
 //
 // Lifetimes: `env` outlives the target; shutdown() comes before the destructor. Devices are held by
 // shared_ptr. Thread-safety: one core, the one on which its devices live and on which it is made
-// (core 0 when it is made outside of any).
+// (core 0 when it is made outside of any). It may be given other cores for the connections of I/O
+// queues; nothing of that shows here.
 #pragma once
 
 #include <list>
@@ -25,7 +26,9 @@
 #include "core/metrics.h"
 #include "core/scope.h"
 #include "storage/nvme/connection.h"
+#include "storage/nvme/lane.h"
 #include "storage/nvme/limits.h"
+#include "storage/nvme/placement.h"
 #include "storage/nvme/subsystem.h"
 
 namespace capstan::storage::nvme {
@@ -40,8 +43,10 @@ struct Referral {
 
 class Target final : private DiscoverySource {
  public:
-  // `buffer_bytes`: memory for the data of running commands.
-  Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes = limits::kBufferBytes);
+  // `buffer_bytes`: memory for the data of running commands. `io_cores`: other cores for the
+  // connections of I/O queues, which outlive the target; without any they stay on its own.
+  Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes = limits::kBufferBytes,
+         std::vector<core::Reactor*> io_cores = {});
   ~Target() override;
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
@@ -80,6 +85,8 @@ class Target final : private DiscoverySource {
   const std::list<Connection*>& all_connections() const { return connections_; }
   std::size_t connections() const { return connections_.size(); }
   const Counters& counters() const { return shared_.counters; }
+  // The other cores, and what they did of counters(); the first is Connection::core() 1.
+  const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
   const Budget& budget() const { return shared_.budget; }
   // Registers the counters; unregistered with the target.
   void publish(core::Metrics& metrics);
@@ -96,6 +103,8 @@ class Target final : private DiscoverySource {
 
   core::Task<void> accept_loop(Port* port);
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, std::uint16_t port);
+  core::Task<void> send_away(Connection* connection);
+  void start_lanes();
   void close_port(Port& port);
   void visible_change();
   LogPage discovery_log(const std::string& host, std::uint16_t port) const override;
@@ -111,7 +120,9 @@ class Target final : private DiscoverySource {
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;
   core::Event connection_gone_;
-  core::Scope scope_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  Placement placement_;
+  core::Scope scope_, lane_scope_;
   std::vector<core::Metrics::Handle> metrics_;
   bool down_ = false;
 };

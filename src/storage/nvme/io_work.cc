@@ -1,0 +1,114 @@
+// Why this file exists: see io_work.h.
+#include "storage/nvme/io_work.h"
+
+#include <algorithm>
+
+#include "storage/nvme/io_commands.h"
+#include "storage/nvme/limits.h"
+
+namespace capstan::storage::nvme {
+
+IoWork::IoWork(Budget& whole, Front& front)
+    : front_(&front), budget_(whole, limits::kConnectionBufferBytes) {}
+
+void IoWork::take(Request& request) {
+  if (request.command.is_fabrics()) return front_->complete(request, status::kInvalidOpcode);
+  IoNeeds needs;
+  const Status checked = check_io(*controller_, request.command, needs);
+  if (!checked.ok()) return front_->complete(request, checked);
+  if (needs.to_controller != 0 && request.length == 0) {
+    return solicit(request, needs.to_controller);
+  }
+  request.state = Request::State::kRunning;
+  scope_.spawn(run_command(&request, needs.to_host));
+}
+
+void IoWork::run(Request& request) {
+  request.state = Request::State::kRunning;
+  scope_.spawn(run_command(&request, 0));
+}
+
+void IoWork::lose() {
+  if (std::exchange(lost_, true)) return;
+  budget_.room().notify_all();  // who waits is dropped
+  if (!controller_) return;
+  Subsystem& subsystem = controller_->subsystem();
+  subsystem.leave_behind(controller_->association().host_id, changing_);
+  subsystem.leftover_gone().notify_all();  // our own commands that wait will never begin
+}
+
+// --- memory --------------------------------------------------------------------------------------
+
+void IoWork::solicit(Request& request, std::uint32_t bytes) {
+  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
+    begin_waiting(request);
+    return scope_.spawn(solicit_later(&request, bytes));
+  }
+  request.share = Budget::Share(budget_, bytes);
+  front_->ask(request, bytes);
+}
+
+core::Task<void> IoWork::solicit_later(Request* request, std::uint32_t bytes) {
+  core::name_task("nvme command");
+  if (co_await wait_for_memory(request, bytes)) front_->ask(*request, bytes);
+}
+
+void IoWork::begin_waiting(Request& request) {
+  request.state = Request::State::kWaiting;
+  hungry_.push_back(&request);
+}
+
+// False: the request is over, one way or the other.
+core::Task<bool> IoWork::wait_for_memory(Request* request, std::uint32_t bytes) {
+  const auto turn = co_await memory_turn_.lock();
+  while (!lost_ && !request->aborted && !budget_.try_take(bytes)) {
+    co_await budget_.room().wait();
+  }
+  std::erase(hungry_, request);
+  if (lost_ || request->aborted) {
+    front_->complete(*request, status::kAborted);
+    co_return false;
+  }
+  request->state = Request::State::kRunning;
+  request->share = Budget::Share(budget_, bytes);
+  co_return true;
+}
+
+bool IoWork::abort(std::uint16_t command) {
+  const auto found = std::ranges::find_if(
+      hungry_, [command](const Request* each) { return each->command.id() == command; });
+  if (found == hungry_.end()) return false;
+  (*found)->aborted = true;
+  budget_.room().notify_all();
+  return true;
+}
+
+// --- running -------------------------------------------------------------------------------------
+
+core::Task<void> IoWork::run_command(Request* request, std::uint32_t to_host) {
+  core::name_task("nvme command");
+  if (to_host != 0) {
+    if (!memory_turn_.busy() && budget_.try_take(to_host)) {
+      request->share = Budget::Share(budget_, to_host);
+    } else {
+      begin_waiting(*request);
+      if (!co_await wait_for_memory(request, to_host)) co_return;
+    }
+    request->allocate(to_host);
+  }
+  Subsystem& subsystem = controller_->subsystem();
+  const HostId& host = controller_->association().host_id;
+  const auto guard = co_await subsystem.gate().lock_shared();
+  if (!is_reservation(request->command)) {
+    while (!lost_ && subsystem.has_leftovers(host)) co_await subsystem.leftover_gone().wait();
+  }
+  if (lost_) co_return front_->complete(*request, status::kAborted);  // it never will begin
+  const std::size_t changing = changes_data(request->command) ? 1 : 0;
+  changing_ += changing;
+  const Status answer = co_await run_io(*controller_, *request);
+  changing_ -= changing;
+  if (changing != 0 && lost_) subsystem.leftover_ended(host);
+  front_->complete(*request, answer);
+}
+
+}  // namespace capstan::storage::nvme
