@@ -55,12 +55,15 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
   co_return response;
 }
 
-core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call&,
+core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call& call,
                                                  const v1::DestroyBdevRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(const auto uri, storage::parse_device_uri(request.uri()));
   // Letting go of a reference leaves the device, and a pool on it, alone.
   const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
+  DeviceHold hold;
+  if (!reference) {
+    CO_TRY_SET(hold, co_await hold_device(engine_, uri.name, call.token));
+  }
   if (!reference && engine_.devices().find(uri.name)) {
     CO_TRY(co_await close_pool_on(engine_, uri.name));
     if (const auto device = engine_.devices().find(uri.name)) {
@@ -83,7 +86,7 @@ core::Task<Result<v1::ListBdevResponse>> BdevServiceV1::list(rpc::Call&,
 }
 
 core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
-    rpc::Call&, const v1::BdevShareRequest& request) {
+    rpc::Call& call, const v1::BdevShareRequest& request) {
   if (request.protocol() != v1::NVMF) {
     co_return fail_field("protocol", "invalid share protocol value: " +
                                          std::to_string(request.protocol()) + "; use NVMF");
@@ -97,7 +100,8 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   }
   std::vector<std::string> hosts(request.allowed_hosts().begin(), request.allowed_hosts().end());
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
-    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY_SET(const auto guard,
+               co_await engine_.replica_calls().lock(replica->pool_name(), call.token));
     CO_TRY(co_await share_replica(engine_, replica->uuid().text(), ShareKind::kNvmf, "NVMF",
                                   std::move(hosts)));
   } else {
@@ -112,12 +116,13 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   co_return response;
 }
 
-core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call&,
+core::Task<Result<Empty>> BdevServiceV1::unshare(rpc::Call& call,
                                                  const v1::BdevUnshareRequest& request) {
   const auto device = engine_.devices().find(request.name());
   if (!device || !engine_.shares().shared(*device)) co_return Empty();
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {
-    const auto guard = co_await engine_.replica_calls().lock();
+    CO_TRY_SET(const auto guard,
+               co_await engine_.replica_calls().lock(replica->pool_name(), call.token));
     CO_TRY(co_await unshare_replica(engine_, replica->uuid().text()));
     co_return Empty();
   }

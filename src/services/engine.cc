@@ -12,7 +12,8 @@ Engine::Engine(core::Env& env, const core::Log& log, std::string state_directory
       events_(env),
       state_(env, std::move(state_directory)),
       shares_(env, log_, devices_),
-      remotes_(env, log_, devices_) {
+      remotes_(env, log_, devices_),
+      disks_(env, log_, devices_, events_) {
   devices_.observe(*this);
 }
 
@@ -31,17 +32,18 @@ core::Task<Result<void>> Engine::start(bool restore) {
 
 core::Task<void> Engine::stop() {
   set_phase(Phase::kDraining);
-  {
-    const auto pool_calls = co_await pool_calls_.lock();
-    const auto replica_calls = co_await replica_calls_.lock();
-    // What waits for devices that cannot be reached would hold the others' last writes up.
-    for (const auto& device : remotes_.list()) {
-      if (!device->current()) device->give_up();
-    }
-    co_await shares_.shutdown();
-    co_await close_pools(*this);
-    co_await remotes_.shutdown();
+  co_await pool_calls_.close();
+  co_await replica_calls_.close();
+  co_await device_calls_.close();
+  co_await changes_.join();
+  co_await disks_.stop();
+  // What waits for devices that cannot be reached would hold the others' last writes up.
+  for (const auto& device : remotes_.list()) {
+    if (!device->current()) device->give_up();
   }
+  co_await shares_.shutdown();
+  co_await close_pools(*this);
+  co_await remotes_.shutdown();
   events_.publish("node", "stop", "");
   log_.info("stopped");
 }

@@ -21,8 +21,11 @@
 #include "base/result.h"
 #include "core/env.h"
 #include "core/log.h"
+#include "core/scope.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "services/call_locks.h"
+#include "services/disk_watch.h"
 #include "services/event_bus.h"
 #include "services/node_state.h"
 #include "services/remote_devices.h"
@@ -72,9 +75,18 @@ class Engine final : private storage::DeviceRegistry::Observer {
   const Shares& shares() const { return shares_; }
   RemoteDevices& remotes() { return remotes_; }
 
-  // The locks of whole services (io-engine-behaviour section 3.1).
-  core::SharedMutex& pool_calls() { return pool_calls_; }
-  core::SharedMutex& replica_calls() { return replica_calls_; }
+  // Calls of one service follow each other (io-engine-behaviour section 3.1), here only those that
+  // are about one pool: creating, opening and ending pools, by name; changes of their replicas, by
+  // the pool's name; devices, by name, for whoever takes one or takes one away. In this order.
+  CallLocks& pool_calls() { return pool_calls_; }
+  CallLocks& replica_calls() { return replica_calls_; }
+  CallLocks& device_calls() { return device_calls_; }
+  // How many pools are being opened, which pools() does not have yet.
+  std::size_t& opening() { return opening_; }
+  // Changes that outlive their calls (carry_on.h).
+  core::Scope& changes() { return changes_; }
+  // Not started by start(): programs do that.
+  DiskWatch& disks() { return disks_; }
 
   Pools& pools() { return pools_; }
   const Pools& pools() const { return pools_; }
@@ -107,7 +119,10 @@ class Engine final : private storage::DeviceRegistry::Observer {
   NodeState state_;
   Shares shares_;
   RemoteDevices remotes_;
-  core::SharedMutex pool_calls_, replica_calls_;
+  DiskWatch disks_;
+  CallLocks pool_calls_{"pool"}, replica_calls_{"the replicas of pool"}, device_calls_{"device"};
+  std::size_t opening_ = 0;
+  core::Scope changes_;
   Phase phase_ = Phase::kStarting;
   core::Event phase_event_;
 };

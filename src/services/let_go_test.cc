@@ -68,7 +68,7 @@ class LetGoTest : public testing::Test {
     PoolArguments wanted;
     wanted.name = "p";
     wanted.disks = {disk};
-    const auto made = run(create_pool(engine_, wanted));
+    const auto made = run(create_pool(engine_, std::move(wanted)));
     ASSERT_TRUE(made) << made.error().text();
   }
   // Pool "p" on a device that can fail, with "shared" and "by-hand" reachable by hosts.
@@ -113,7 +113,7 @@ class LetGoTest : public testing::Test {
     const auto destroyed = run(destroy_replica(engine_, uuid(name), {}));
     return destroyed && !destroyed->gone;
   }
-  bool destroy_it_all() { return run(destroy_pool(engine_, "p", {})).has_value(); }
+  bool destroy_it_all() { return run(destroy_pool(engine_, "p", {}, {})).has_value(); }
 
   EventSink sink_;
   core::Log log_{sink_, core::LogLevel::kTrace, [](const void*) -> std::uint64_t { return 0; },

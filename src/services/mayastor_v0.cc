@@ -1,6 +1,7 @@
 // Why this file exists: see mayastor_v0.h. Pools and replicas are here, the rest is in host_v0.cc.
 #include "services/mayastor_v0.h"
 
+#include "services/carry_on.h"
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
@@ -82,36 +83,47 @@ void for_all(const Engine& engine, Each each) {
   }
 }
 
+// A pool of that name on that disk is the answer, too.
+core::Task<Result<v0::Pool>> open_pool(Engine& engine, PoolArguments arguments) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(arguments.name, arguments.token));
+  if (const auto* loaded = engine.find_pool(arguments.name)) {
+    CO_TRY_SET(const std::string name, storage::device_name_of(arguments.disks.front()));
+    const std::string& present = loaded->pool->device()->name();
+    if (arguments.disks.size() == 1 && name == present) co_return message(*loaded);
+    co_return fail(Code::kInvalidArgument, "pool '" + arguments.name + "' is open on '" + present +
+                                               "', not on '" + arguments.disks.front() + "'");
+  }
+  CO_TRY_SET(const LoadedPool* loaded, co_await create_pool(engine, std::move(arguments)));
+  co_return message(*loaded);
+}
+
+core::Task<Result<v0::Null>> end_pool(Engine& engine, std::string name, core::CancelToken token) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(name, token));
+  if (!engine.find_pool(name)) co_return v0::Null();
+  CO_TRY(co_await destroy_pool(engine, name, std::nullopt, {.token = token}));
+  co_return v0::Null();
+}
+
 }  // namespace
 
 // --- pools ---------------------------------------------------------------------------------------
 
-S::Answer<v0::Pool> S::create_pool(rpc::Call&, const v0::CreatePoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
+S::Answer<v0::Pool> S::create_pool(rpc::Call& call, const v0::CreatePoolRequest& request) {
   if (request.disks().empty()) co_return fail_field("disks", "Missing devices: name one disk");
   if (request.name().empty()) {
     co_return fail_field("name", "invalid pool name: it must not be empty");
   }
-  if (const auto* loaded = engine_.find_pool(request.name())) {
-    CO_TRY_SET(const std::string name, storage::device_name_of(request.disks(0)));
-    const std::string& present = loaded->pool->device()->name();
-    if (request.disks_size() == 1 && name == present) co_return message(*loaded);
-    co_return fail(Code::kInvalidArgument, "pool '" + request.name() + "' is open on '" + present +
-                                               "', not on '" + request.disks(0) + "'");
-  }
   PoolArguments arguments;
   arguments.name = request.name();
   arguments.disks.assign(request.disks().begin(), request.disks().end());
-  CO_TRY_SET(const LoadedPool* loaded,
-             co_await services::create_pool(engine_, std::move(arguments)));
-  co_return message(*loaded);
+  arguments.token = call.token;
+  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments)), call.token,
+                              "create pool '" + request.name() + "'");
 }
 
-S::Answer<v0::Null> S::destroy_pool(rpc::Call&, const v0::DestroyPoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
-  if (!engine_.find_pool(request.name())) co_return Null();
-  CO_TRY(co_await services::destroy_pool(engine_, request.name(), std::nullopt));
-  co_return Null();
+S::Answer<v0::Null> S::destroy_pool(rpc::Call& call, const v0::DestroyPoolRequest& request) {
+  co_return co_await carry_on(engine_, end_pool(engine_, request.name(), call.token), call.token,
+                              "destroy pool '" + request.name() + "'");
 }
 
 S::Answer<v0::ListPoolsReply> S::list_pools(rpc::Call&, const Null&) {
@@ -125,8 +137,9 @@ S::Answer<v0::ListPoolsReply> S::list_pools(rpc::Call&, const Null&) {
 
 // The order of io-engine-behaviour section 20.1. A volume of that name is the answer, whatever it
 // looks like.
-core::Task<Result<FoundReplica>> S::create(NewReplica wanted) {
-  const auto guard = co_await engine_.replica_calls().lock();
+core::Task<Result<FoundReplica>> S::create(NewReplica wanted, core::CancelToken token) {
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_named(engine_, wanted.pool), std::move(token)));
   const auto* loaded = engine_.find_pool(wanted.pool);
   if (!loaded) {
     co_return fail(Code::kInvalidArgument,
@@ -151,7 +164,7 @@ core::Task<Result<FoundReplica>> S::create(NewReplica wanted) {
   co_return co_await services::create_replica(engine_, std::move(arguments));
 }
 
-S::Answer<v0::Replica> S::create_replica(rpc::Call&, const v0::CreateReplicaRequest& request) {
+S::Answer<v0::Replica> S::create_replica(rpc::Call& call, const v0::CreateReplicaRequest& request) {
   CO_TRY_SET(const auto found,
              co_await create({request.uuid(),
                               {},
@@ -159,11 +172,12 @@ S::Answer<v0::Replica> S::create_replica(rpc::Call&, const v0::CreateReplicaRequ
                               request.size(),
                               request.thin(),
                               request.share(),
-                              {request.allowed_hosts().begin(), request.allowed_hosts().end()}}));
+                              {request.allowed_hosts().begin(), request.allowed_hosts().end()}},
+                             call.token));
   co_return message(engine_.shares(), *found.replica);
 }
 
-S::Answer<v0::ReplicaV2> S::create_replica_v2(rpc::Call&,
+S::Answer<v0::ReplicaV2> S::create_replica_v2(rpc::Call& call,
                                               const v0::CreateReplicaRequestV2& request) {
   CO_TRY_SET(const auto found,
              co_await create({request.name(),
@@ -172,12 +186,14 @@ S::Answer<v0::ReplicaV2> S::create_replica_v2(rpc::Call&,
                               request.size(),
                               request.thin(),
                               request.share(),
-                              {request.allowed_hosts().begin(), request.allowed_hosts().end()}}));
+                              {request.allowed_hosts().begin(), request.allowed_hosts().end()}},
+                             call.token));
   co_return message_v2(engine_.shares(), *found.replica);
 }
 
-S::Answer<v0::Null> S::destroy_replica(rpc::Call&, const v0::DestroyReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+S::Answer<v0::Null> S::destroy_replica(rpc::Call& call, const v0::DestroyReplicaRequest& request) {
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_of_replica(engine_, request.uuid()), call.token));
   const auto found = engine_.find_replica_named(request.uuid());
   if (!found) co_return Null();
   const std::string uuid = found.replica->uuid().text();
@@ -221,9 +237,10 @@ S::Answer<v0::StatReplicasReply> S::stat_replicas(rpc::Call&, const Null&) {
   co_return reply;
 }
 
-S::Answer<v0::ShareReplicaReply> S::share_replica(rpc::Call&,
+S::Answer<v0::ShareReplicaReply> S::share_replica(rpc::Call& call,
                                                   const v0::ShareReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_of_replica(engine_, request.uuid()), call.token));
   const auto found = engine_.find_replica_named(request.uuid());
   if (!found) co_return fail(Code::kNotFound, "Replica " + request.uuid() + " not found");
   const std::string uuid = found.replica->uuid().text();

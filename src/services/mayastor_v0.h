@@ -54,7 +54,7 @@ class MayastorServiceV0 {
     int share = 0;
     std::vector<std::string> hosts;
   };
-  core::Task<Result<FoundReplica>> create(NewReplica wanted);
+  core::Task<Result<FoundReplica>> create(NewReplica wanted, core::CancelToken token);
 
   Engine& engine_;
   const NodeInfo& info_;

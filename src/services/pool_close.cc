@@ -53,6 +53,24 @@ void register_again(Engine& engine, Unregistered all) {
   }
 }
 
+// What changing or closing a pool takes.
+struct HeldPool {
+  LoadedPool* pool = nullptr;
+  CallLocks::Guard device;
+  ResourceLocks::Guard lock;
+};
+
+core::Task<Result<HeldPool>> hold(Engine& engine, std::string name, std::optional<std::string> uuid,
+                                  core::CancelToken token) {
+  HeldPool held;
+  CO_TRY_SET(held.pool, find(engine, name, uuid));
+  const std::string device = held.pool->pool->device()->name();
+  CO_TRY_SET(held.device, co_await engine.device_calls().lock(device, std::move(token)));
+  CO_TRY_SET(held.pool, find(engine, name, uuid));  // its device may have been destroyed meanwhile
+  CO_TRY_SET(held.lock, engine.locks().try_lock(name));
+  co_return held;
+}
+
 // The pool object is done with: forget it and close its device.
 core::Task<void> drop(Engine& engine, std::string name, bool keep_device = false) {
   const auto it = engine.pools().find(name);
@@ -101,7 +119,7 @@ core::Task<void> close(Engine& engine, LoadedPool& loaded, bool device_may_stay)
 }  // namespace
 
 core::Task<Result<void>> export_pool(Engine& engine, std::string name,
-                                     std::optional<std::string> uuid) {
+                                     std::optional<std::string> uuid, core::CancelToken token) {
   const auto unavailable = engine.unavailable().find(name);
   if (!engine.find_pool(name) && unavailable != engine.unavailable().end()) {
     CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
@@ -110,9 +128,8 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
     engine.events().publish("pool", "export", name, {{"state", "unavailable"}});
     co_return {};
   }
-  CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
-  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
-  co_await close(engine, *loaded, true);
+  CO_TRY_SET(const HeldPool held, co_await hold(engine, name, std::move(uuid), std::move(token)));
+  co_await close(engine, *held.pool, true);
   co_await drop(engine, name);
   engine.log().info("pool_exported", {{"pool", name}});
   engine.events().publish("pool", "export", name);
@@ -120,9 +137,10 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
 }
 
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
-                                      std::optional<std::string> uuid, bool keep_device) {
-  CO_TRY_SET(LoadedPool * loaded, find(engine, name, uuid));
-  CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
+                                      std::optional<std::string> uuid, DestroyOptions options) {
+  CO_TRY_SET(const HeldPool held,
+             co_await hold(engine, name, std::move(uuid), std::move(options.token)));
+  LoadedPool* const loaded = held.pool;
   for (const auto& replica : loaded->pool->replicas()) {
     auto unused = check_not_in_use(engine, *replica);
     if (unused) continue;
@@ -146,7 +164,7 @@ core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
   }
   unregistered.clear();
   co_await engine.shares().forget_reservations(pool);
-  co_await drop(engine, name, keep_device);
+  co_await drop(engine, name, options.keep_device);
   engine.log().info("pool_destroyed", {{"pool", name}});
   engine.events().publish("pool", "delete", name);
   co_return co_await forget(engine, name);
@@ -174,6 +192,18 @@ core::Task<Result<GrownPool>> grow_pool(Engine& engine, std::string name,
   co_return grown;
 }
 
+core::Task<Result<DeviceHold>> hold_device(Engine& engine, std::string device_name,
+                                           core::CancelToken token) {
+  std::string pool;
+  for (const auto& [name, loaded] : engine.pools()) {
+    if (loaded.pool->device()->name() == device_name) pool = name;
+  }
+  DeviceHold hold;
+  CO_TRY_SET(hold.pool, co_await engine.pool_calls().lock(std::move(pool), token));
+  CO_TRY_SET(hold.device, co_await engine.device_calls().lock(std::move(device_name), token));
+  co_return hold;
+}
+
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) {
   for (auto& [name, loaded] : engine.pools()) {
     if (loaded.pool->device()->name() != device_name) continue;
@@ -191,12 +221,20 @@ core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name) 
   co_return {};
 }
 
+namespace {
+core::Task<void> close_one(Engine& engine, std::string name) {
+  co_await close(engine, engine.pools().find(name)->second, false);
+  co_await drop(engine, std::move(name));
+}
+}  // namespace
+
+// Side by side: none waits for the disk of another one.
 core::Task<void> close_pools(Engine& engine) {
-  while (!engine.pools().empty()) {
-    const std::string name = engine.pools().begin()->first;
-    co_await close(engine, engine.pools().begin()->second, false);
-    co_await drop(engine, name);
-  }
+  std::vector<std::string> names;
+  for (const auto& [name, loaded] : engine.pools()) names.push_back(name);
+  core::Scope scope;
+  for (auto& name : names) scope.spawn(close_one(engine, std::move(name)));
+  co_await scope.join();
 }
 
 core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uuid uuid) {

@@ -59,7 +59,7 @@ Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
                       "); export the pool to forget it, or choose another name");
     }
   }
-  if (engine.pools().size() >= limits::kPoolsMax) {
+  if (engine.pools().size() + engine.opening() >= limits::kPoolsMax) {
     return fail(Code::kResourceExhausted, "the node has its " + std::to_string(limits::kPoolsMax) +
                                               " pools already; export one first");
   }
@@ -70,7 +70,7 @@ core::Task<void> close_base(Engine& engine, BaseDevice base) {
   base.device.reset();
   if (!base.created) co_return;
   const auto closed = co_await engine.devices().destroy(base.uri);
-  if (!closed) {
+  if (!closed && closed.error().code != Code::kNotFound) {
     engine.log().warn("device_not_closed", {{"uri", base.uri}, {"error", closed.error().text()}});
   }
 }
@@ -111,10 +111,11 @@ Result<void> check_found(const PoolArguments& arguments, const storage::PoolInfo
   return {};
 }
 
-// Calls that name a pool by its UUID could not tell two open ones of one UUID apart.
-Result<void> check_uuid_is_new(Engine& engine, const Uuid& uuid) {
+// Calls that name a pool by its UUID could not tell two open ones of one UUID apart. The guard is
+// for as long as the pool is being opened.
+Result<ResourceLocks::Guard> reserve_uuid(Engine& engine, const Uuid& uuid) {
   const auto* other = engine.find_pool(uuid);
-  if (!other) return {};
+  if (!other) return engine.locks().try_lock("pool UUID " + uuid.text());
   return fail(Code::kAlreadyExists,
               "UUID " + uuid.text() + " is that of the open pool '" + other->pool->name() +
                   "'; choose another one, or export that pool first",
@@ -176,6 +177,7 @@ core::Task<Result<std::unique_ptr<storage::Pool>>> load(Engine& engine, BaseDevi
 struct Opened {
   std::unique_ptr<storage::Pool> pool;
   bool formatted = false;
+  ResourceLocks::Guard uuid;
 };
 
 core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, BaseDevice base) {
@@ -185,9 +187,9 @@ core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, Ba
         pool_import_error(std::move(found).error()).within("import pool '" + arguments.name + "'"));
   }
   CO_TRY(check_found(arguments, *found));
-  CO_TRY(check_uuid_is_new(engine, found->uuid));
+  CO_TRY_SET(auto reserved, reserve_uuid(engine, found->uuid));
   CO_TRY_SET(auto pool, co_await load(engine, base));
-  co_return Opened{std::move(pool), false};
+  co_return Opened{std::move(pool), false, std::move(reserved)};
 }
 
 core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments arguments,
@@ -195,9 +197,9 @@ core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments argument
   auto found = co_await storage::Pool::probe(base.device);
   if (found) {
     CO_TRY(check_found(arguments, *found));
-    CO_TRY(check_uuid_is_new(engine, found->uuid));
+    CO_TRY_SET(auto reserved, reserve_uuid(engine, found->uuid));
     CO_TRY_SET(auto pool, co_await load(engine, base));
-    co_return Opened{std::move(pool), false};
+    co_return Opened{std::move(pool), false, std::move(reserved)};
   }
   const Code why = found.error().code;
   const bool unusable = why == Code::kDataLoss || why == Code::kFailedPrecondition;
@@ -216,15 +218,15 @@ core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments argument
   CO_TRY(check_nothing_vanished(engine, arguments));
   CO_TRY_SET(auto options, format_options(arguments));
   options.cluster_unmap = true;
-  if (arguments.uuid) CO_TRY(check_uuid_is_new(engine, *arguments.uuid));
   const Uuid uuid = arguments.uuid ? *arguments.uuid : engine.env().random_uuid();
+  CO_TRY_SET(auto reserved, reserve_uuid(engine, uuid));
   auto pool =
       co_await storage::Pool::create(engine.env(), base.device, arguments.name, uuid, options);
   if (!pool) {
     co_return std::unexpected(
         pool_create_error(std::move(pool).error()).within("create pool '" + arguments.name + "'"));
   }
-  co_return Opened{*std::move(pool), true};
+  co_return Opened{*std::move(pool), true, std::move(reserved)};
 }
 
 // Section 7.4, what follows a successful import.
@@ -282,6 +284,9 @@ core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice 
   LoadedPool& loaded = position->second;
   loaded.pool->on_health_change(
       [&engine, name](const storage::PoolHealth& health) { tell_health(engine, name, health); });
+  if (base.device->retired()) {  // pulled since the pool was read: nobody could tell it then
+    loaded.pool->device_lost("device '" + base.device->name() + "' was removed from the node");
+  }
   for (const auto& replica : loaded.pool->replicas()) {
     const auto registered = register_replica(engine, replica);
     if (!registered) {
@@ -292,10 +297,35 @@ core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice 
   co_return &loaded;
 }
 
+// Counts a pool that is being opened.
+class Opening {
+ public:
+  explicit Opening(Engine& engine) : count_(engine.opening()) { ++count_; }
+  ~Opening() { --count_; }
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+
+ private:
+  std::size_t& count_;
+};
+
+// The name under which the node knows the device that the URI names, or would know it.
+Result<std::string> known_name(Engine& engine, const std::string& uri) {
+  TRY_SET(std::string name, storage::device_name_of(uri));
+  const auto device = engine.devices().find(name);
+  return device ? device->name() : name;
+}
+
 core::Task<Result<LoadedPool*>> open_pool(Engine& engine, PoolArguments arguments, bool format) {
   const std::string name = arguments.name;
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
   CO_TRY_SET(std::string uri, check_disk(engine, arguments));
+  const Opening opening(engine);
+  CallLocks::Guard device = std::move(arguments.device);
+  if (!device.owns()) {
+    CO_TRY_SET(const std::string known, known_name(engine, uri));
+    CO_TRY_SET(device, co_await engine.device_calls().lock(known, arguments.token));
+  }
   CO_TRY_SET(const BaseDevice base, co_await open_base(engine, std::move(uri)));
   auto opened = format ? co_await open_or_format(engine, std::move(arguments), base)
                        : co_await open_only(engine, std::move(arguments), base);

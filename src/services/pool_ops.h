@@ -1,7 +1,9 @@
 // Why this file exists: what one can do with pools, free of any API's messages, so that v1, v0 and
 // the start of the node do the same thing in the same order (io-engine-behaviour section 7). Errors
 // carry the status code that section 4.2 gives them.
-// The caller holds the lock of its service; the lock on the pool's name is taken in here.
+// The caller holds Engine::pool_calls() of the pool's name; the locks of its device and of what may
+// not be at the same time at all are taken in here. Waiting for them ends when the token fires;
+// what has begun is brought to its end.
 // Lifetimes: the engine outlives the tasks.
 #pragma once
 
@@ -21,6 +23,8 @@ struct PoolArguments {
   std::optional<std::uint32_t> cluster_size_bytes;
   std::optional<float> md_resv_ratio;
   bool force = false;  // overwrite foreign data or a damaged pool
+  core::CancelToken token = {};
+  CallLocks::Guard device = {};  // of the disk, when the caller holds it already
 };
 
 // Opens the pool of that name on the disk, or formats the disk.
@@ -31,10 +35,13 @@ core::Task<Result<LoadedPool*>> import_pool(Engine& engine, PoolArguments argume
 // `uuid` is a text to be matched when it is given. A recorded pool that could not be opened is
 // forgotten by exporting it.
 core::Task<Result<void>> export_pool(Engine& engine, std::string name,
-                                     std::optional<std::string> uuid);
-// The device below is closed with the pool unless it is to be kept.
+                                     std::optional<std::string> uuid, core::CancelToken token = {});
+struct DestroyOptions {
+  bool keep_device = false;  // the device below is closed with the pool unless it is to be kept
+  core::CancelToken token = {};
+};
 core::Task<Result<void>> destroy_pool(Engine& engine, std::string name,
-                                      std::optional<std::string> uuid, bool keep_device = false);
+                                      std::optional<std::string> uuid, DestroyOptions options);
 
 // What growing a pool did; its capacity is the same when the disk has not grown.
 struct GrownPool {
@@ -45,8 +52,14 @@ struct GrownPool {
 core::Task<Result<GrownPool>> grow_pool(Engine& engine, std::string name,
                                         std::optional<std::string> uuid);
 
-// The device of that name is about to be destroyed: a pool on it is closed and stays recorded as
-// unavailable. Fine when there is none.
+// Holds off every call on the device of that name and on the pool that is open on it.
+struct DeviceHold {
+  CallLocks::Guard pool, device;
+};
+core::Task<Result<DeviceHold>> hold_device(Engine& engine, std::string device_name,
+                                           core::CancelToken token);
+// The device of that name, which the caller holds, is about to be destroyed: a pool on it is closed
+// and stays recorded as unavailable. Fine when there is none.
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name);
 
 // At the start: opens what is recorded. At the end: closes all, keeping the records.

@@ -3,6 +3,7 @@
 #include "services/pool_v1.h"
 
 #include "model/listing.h"
+#include "services/carry_on.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
 
@@ -83,6 +84,39 @@ v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
   return pool;
 }
 
+// The changes themselves: they own what they need and may outlive their calls.
+
+core::Task<Result<v1::Pool>> open_pool(Engine& engine, PoolArguments arguments, bool format) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(arguments.name, arguments.token));
+  auto opened = format ? co_await create_pool(engine, std::move(arguments))
+                       : co_await import_pool(engine, std::move(arguments));
+  if (!opened) co_return std::unexpected(std::move(opened).error());
+  co_return pool_message_v1(**opened);
+}
+
+core::Task<Result<Empty>> end_pool(Engine& engine, std::string name,
+                                   std::optional<std::string> uuid, core::CancelToken token,
+                                   bool destroy) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(name, token));
+  if (destroy) {
+    CO_TRY(co_await destroy_pool(engine, std::move(name), std::move(uuid), {.token = token}));
+  } else {
+    CO_TRY(co_await export_pool(engine, std::move(name), std::move(uuid), token));
+  }
+  co_return Empty();
+}
+
+core::Task<Result<v1::GrowPoolResponse>> grow(Engine& engine, std::string name,
+                                              std::optional<std::string> uuid,
+                                              core::CancelToken token) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(name, std::move(token)));
+  CO_TRY_SET(const GrownPool grown, co_await grow_pool(engine, std::move(name), std::move(uuid)));
+  v1::GrowPoolResponse response;
+  *response.mutable_previous_pool() = message_of(*grown.pool, grown.before);
+  *response.mutable_current_pool() = pool_message_v1(*grown.pool);
+  co_return response;
+}
+
 // A pool as list requests ask for it.
 struct Listed {
   const std::string& pool_name;
@@ -93,60 +127,45 @@ struct Listed {
 
 }  // namespace
 
-v1::Pool PoolServiceV1::message(const LoadedPool& loaded) const {
-  return pool_message_v1(loaded);
-}
-
-v1::Pool PoolServiceV1::message(const LoadedPool& loaded, const storage::PoolInfo& info) const {
-  return message_of(loaded, info);
-}
-
 core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
                                                         const v1::CreatePoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(auto arguments, arguments_of(request));
   if (request.has_cluster_size()) arguments.cluster_size_bytes = request.cluster_size();
   if (request.has_md_args() && request.md_args().has_md_resv_ratio()) {
     arguments.md_resv_ratio = request.md_args().md_resv_ratio();
   }
   arguments.force = call.metadata.get(kForceKey) == "true";
-  CO_TRY_SET(const LoadedPool* loaded,
-             co_await services::create_pool(engine_, std::move(arguments)));
-  co_return message(*loaded);
+  arguments.token = call.token;
+  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments), true), call.token,
+                              "create pool '" + request.name() + "'");
 }
 
-core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call&,
+core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call& call,
                                                         const v1::ImportPoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(auto arguments, arguments_of(request));
-  CO_TRY_SET(const LoadedPool* loaded,
-             co_await services::import_pool(engine_, std::move(arguments)));
-  co_return message(*loaded);
+  arguments.token = call.token;
+  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments), false), call.token,
+                              "import pool '" + request.name() + "'");
 }
 
-core::Task<Result<Empty>> PoolServiceV1::destroy_pool(rpc::Call&,
+core::Task<Result<Empty>> PoolServiceV1::destroy_pool(rpc::Call& call,
                                                       const v1::DestroyPoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
-  CO_TRY(co_await services::destroy_pool(engine_, request.name(), uuid_of(request)));
-  co_return Empty();
+  co_return co_await carry_on(engine_,
+                              end_pool(engine_, request.name(), uuid_of(request), call.token, true),
+                              call.token, "destroy pool '" + request.name() + "'");
 }
 
-core::Task<Result<Empty>> PoolServiceV1::export_pool(rpc::Call&,
+core::Task<Result<Empty>> PoolServiceV1::export_pool(rpc::Call& call,
                                                      const v1::ExportPoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
-  CO_TRY(co_await services::export_pool(engine_, request.name(), uuid_of(request)));
-  co_return Empty();
+  co_return co_await carry_on(
+      engine_, end_pool(engine_, request.name(), uuid_of(request), call.token, false), call.token,
+      "export pool '" + request.name() + "'");
 }
 
 core::Task<Result<v1::GrowPoolResponse>> PoolServiceV1::grow_pool(
-    rpc::Call&, const v1::GrowPoolRequest& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
-  CO_TRY_SET(const GrownPool grown,
-             co_await services::grow_pool(engine_, request.name(), uuid_of(request)));
-  v1::GrowPoolResponse response;
-  *response.mutable_previous_pool() = message(*grown.pool, grown.before);
-  *response.mutable_current_pool() = message(*grown.pool);
-  co_return response;
+    rpc::Call& call, const v1::GrowPoolRequest& request) {
+  co_return co_await carry_on(engine_, grow(engine_, request.name(), uuid_of(request), call.token),
+                              call.token, "grow pool '" + request.name() + "'");
 }
 
 core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
@@ -155,7 +174,8 @@ core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
   CO_TRY(model::check_listing(request));
   v1::ListPoolsResponse response;
   for (const auto& [name, loaded] : engine_.pools()) {
-    if (model::is_listed(request, Listed{name, loaded})) *response.add_pools() = message(loaded);
+    if (model::is_listed(request, Listed{name, loaded}))
+      *response.add_pools() = pool_message_v1(loaded);
   }
   co_return response;
 }

@@ -1,5 +1,7 @@
-// Why this file exists: mayastor.v1.PoolRpc over pool_ops.h. All its calls exclude each other, as
-// upstream's do. Thread-safety: core 0. The engine outlives the service, the service the directory.
+// Why this file exists: mayastor.v1.PoolRpc over pool_ops.h. Its calls on one pool follow each
+// other, as upstream's do; those on other pools go on beside them. A change whose caller is gone
+// goes on (carry_on.h). Thread-safety: core 0. The engine outlives the service, the service the
+// directory.
 #pragma once
 
 #include "pool.pb.h"
@@ -26,9 +28,6 @@ class PoolServiceV1 {
       rpc::Call& call, const mayastor::v1::ListPoolOptions& request);
 
  private:
-  mayastor::v1::Pool message(const LoadedPool& loaded) const;
-  mayastor::v1::Pool message(const LoadedPool& loaded, const storage::PoolInfo& info) const;
-
   Engine& engine_;
 };
 

@@ -145,8 +145,14 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
   CO_TRY_SET(const auto lock, engine.locks().try_lock(pool_name));  // 3
   const auto uuid = Uuid::parse(wanted.uuid);
   CO_TRY(check_new(engine, *loaded, wanted, uuid));  // 4 to 7
-  if (!wanted.uuid.empty() && !uuid) {               // 8
+  // Another pool's replica of that name or UUID may be in the making.
+  CO_TRY_SET(const auto name_lock, engine.locks().try_lock("replica " + wanted.name));
+  if (!wanted.uuid.empty() && !uuid) {  // 8
     co_return fail_field("uuid", "invalid replica UUID '" + wanted.uuid + "'");
+  }
+  ResourceLocks::Guard uuid_lock;
+  if (uuid) {
+    CO_TRY_SET(uuid_lock, engine.locks().try_lock("replica UUID " + uuid->text()));
   }
   if (wanted.share_nvmf) CO_TRY(engine.shares().check());
   storage::ReplicaOptions options;
@@ -236,6 +242,22 @@ core::Task<Result<void>> destroy_target(Engine& engine, Target target, Uuid uuid
 }
 
 }  // namespace
+
+std::string pool_named(Engine& engine, const std::string& text) {
+  const LoadedPool* loaded = find_pool_by_text(engine, text);
+  return loaded ? loaded->pool->name() : std::string();
+}
+
+std::string pool_of_replica(Engine& engine, const std::string& text, const PoolChoice& choice) {
+  const auto uuid = Uuid::parse(text);
+  FoundReplica found = uuid ? engine.find_replica(*uuid) : engine.find_replica_named(text);
+  if (!found && uuid) found = engine.find_replica_named(text);
+  if (found) return found.pool->pool->name();
+  if (const LoadedPool* damaged = uuid ? find_damaged(engine, *uuid) : nullptr)
+    return damaged->pool->name();
+  if (choice.name) return pool_named(engine, *choice.name);
+  return choice.uuid ? pool_named(engine, *choice.uuid) : std::string();
+}
 
 Result<void> check_not_in_use(const Engine& engine, const storage::Replica& replica) {
   for (const auto& [name, loaded] : engine.pools()) {

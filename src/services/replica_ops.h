@@ -1,6 +1,7 @@
 // Why this file exists: what one can do with replicas, free of any API's messages
 // (io-engine-behaviour section 8). Errors carry the status code that section 4.2 gives them.
-// The caller holds the lock of its service; the try-lock of the pool is taken in here.
+// The caller holds Engine::replica_calls() of the pool, which keeps its changes in their order; the
+// try-lock of the pool is taken in here.
 // Lifetimes: the engine outlives the tasks.
 #pragma once
 
@@ -24,6 +25,9 @@ struct ReplicaArguments {
 };
 core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments arguments);
 
+// The name of the open pool that the text (UUID or name) means; empty: none.
+std::string pool_named(Engine& engine, const std::string& text);
+
 // kFailedPrecondition (EBUSY) when a pool stands on it. Asked before a replica is taken from the
 // registry, which faults that pool; devices stacked on the replica just go with it.
 Result<void> check_not_in_use(const Engine& engine, const storage::Replica& replica);
@@ -33,6 +37,9 @@ struct PoolChoice {
   std::optional<std::string> name, uuid;
   bool given() const { return name || uuid; }
 };
+// The name of the pool in which the volume of that UUID or name is; else that of the choice, if
+// any.
+std::string pool_of_replica(Engine& engine, const std::string& text, const PoolChoice& choice = {});
 struct Destroyed {
   bool gone = false;  // there was no such replica, though its pool (if named) is open
   Error error;        // set when gone

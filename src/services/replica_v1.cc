@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "model/listing.h"
+#include "services/carry_on.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
 
@@ -64,6 +65,15 @@ struct Listed {
   bool is_clone() const { return replica.is_clone(); }
 };
 
+// A change of the pool of that name, in its turn; it goes on when the call is given up.
+template <class T>
+core::Task<Result<T>> change(Engine& engine, const rpc::Call& call, std::string pool,
+                             core::Task<Result<T>> work, std::string what) {
+  return carry_on(engine,
+                  in_turn(engine.replica_calls(), std::move(pool), std::move(work), call.token),
+                  call.token, std::move(what));
+}
+
 Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   if (!found) return std::unexpected(std::move(found).error());
   return message(engine.shares(), *found->replica);
@@ -72,8 +82,7 @@ Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
 }  // namespace
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
-    rpc::Call&, const v1::CreateReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+    rpc::Call& call, const v1::CreateReplicaRequest& request) {
   if (request.share() != v1::NONE && request.share() != v1::NVMF) {
     co_return fail_field("share", "invalid replica share protocol value: " +
                                       std::to_string(request.share()) + "; use NONE or NVMF");
@@ -87,17 +96,22 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
   arguments.share_nvmf = request.share() == v1::NVMF;
   arguments.allowed_hosts = {request.allowed_hosts().begin(), request.allowed_hosts().end()};
   if (request.has_entity_id()) arguments.entity_id = request.entity_id();
-  co_return answer(engine_, co_await services::create_replica(engine_, std::move(arguments)));
+  const std::string pool = pool_named(engine_, request.pooluuid());
+  co_return answer(engine_, co_await change(engine_, call, pool,
+                                            services::create_replica(engine_, std::move(arguments)),
+                                            "create replica '" + request.name() + "'"));
 }
 
 core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
     rpc::Call& call, const v1::DestroyReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
   PoolChoice choice;
   if (request.has_pool_name()) choice.name = request.pool_name();
   if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
+  const std::string pool = pool_of_replica(engine_, request.uuid(), choice);
   CO_TRY_SET(auto destroyed,
-             co_await services::destroy_replica(engine_, request.uuid(), std::move(choice)));
+             co_await change(engine_, call, pool,
+                             services::destroy_replica(engine_, request.uuid(), std::move(choice)),
+                             "destroy replica " + request.uuid()));
   if (destroyed.gone) {
     call.metadata.trailers.emplace_back(kGoneTrailer, "0");
     co_return std::unexpected(std::move(destroyed.error));
@@ -121,34 +135,40 @@ core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
-    rpc::Call&, const v1::ShareReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+    rpc::Call& call, const v1::ShareReplicaRequest& request) {
   std::optional<ShareKind> kind;
   if (request.share() == v1::NONE) kind = ShareKind::kNone;
   if (request.share() == v1::NVMF) kind = ShareKind::kNvmf;
-  co_return answer(engine_, co_await services::share_replica(
-                                engine_, request.uuid(), kind, std::to_string(request.share()),
-                                {request.allowed_hosts().begin(), request.allowed_hosts().end()}));
+  co_return answer(
+      engine_,
+      co_await change(
+          engine_, call, pool_of_replica(engine_, request.uuid()),
+          services::share_replica(engine_, request.uuid(), kind, std::to_string(request.share()),
+                                  {request.allowed_hosts().begin(), request.allowed_hosts().end()}),
+          "share replica " + request.uuid()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
-    rpc::Call&, const v1::UnshareReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(engine_, co_await services::unshare_replica(engine_, request.uuid()));
+    rpc::Call& call, const v1::UnshareReplicaRequest& request) {
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::unshare_replica(engine_, request.uuid()),
+                                            "unshare replica " + request.uuid()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
-    rpc::Call&, const v1::ResizeReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(engine_, co_await services::resize_replica(engine_, request.uuid(),
-                                                              request.requested_size()));
+    rpc::Call& call, const v1::ResizeReplicaRequest& request) {
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::resize_replica(engine_, request.uuid(),
+                                                                     request.requested_size()),
+                                            "resize replica " + request.uuid()));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
-    rpc::Call&, const v1::SetReplicaEntityIdRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
-  co_return answer(engine_,
-                   co_await services::set_entity_id(engine_, request.uuid(), request.entity_id()));
+    rpc::Call& call, const v1::SetReplicaEntityIdRequest& request) {
+  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                                            services::set_entity_id(engine_, request.uuid(),
+                                                                    request.entity_id()),
+                                            "set the entity of replica " + request.uuid()));
 }
 
 v1::Replica replica_message_v1(const Shares& shares, const storage::Replica& replica) {

@@ -192,11 +192,11 @@ S::Answer<v0::Pool> S::put_pool(rpc::Call& call, const v0::PutPoolRequest& reque
   co_return pool_message(pool, request.disks(0));
 }
 
-S::Answer<S::Empty> S::del_pool(rpc::Call&, const v0::PoolRequest& request) {
+S::Answer<S::Empty> S::del_pool(rpc::Call& call, const v0::PoolRequest& request) {
   CO_TRY(check_node_of(request));
-  const auto guard = co_await engine_.pool_calls().lock();
-  CO_TRY(co_await destroy_pool(engine_, request.id(), std::nullopt));
-  co_return Empty();
+  v1::DestroyPoolRequest wanted;
+  wanted.set_name(request.id());
+  co_return co_await pools_.destroy_pool(call, wanted);
 }
 
 Result<void> bind_rest_v0(rpc::Directory& directory, RestServiceV0& service) {

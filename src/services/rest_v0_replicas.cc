@@ -99,11 +99,12 @@ S::Answer<v0::Replica> S::get_replica(rpc::Call&, const v0::ReplicaRequest& requ
   co_return replica_message(found);
 }
 
-S::Answer<v0::Replica> S::put_replica(rpc::Call&, const v0::PutReplicaRequest& request) {
+S::Answer<v0::Replica> S::put_replica(rpc::Call& call, const v0::PutReplicaRequest& request) {
   CO_TRY(check_node_of(request));
   if (!request.has_size()) co_return fail_field("size", "size is missing; give it in bytes");
   if (!request.has_thin()) co_return fail_field("thin", "thin is missing; say true or false");
-  const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_named(engine_, request.pool()), call.token));
   const auto* loaded = engine_.find_pool(request.pool());
   if (!loaded) {
     co_return fail(Code::kNotFound,
@@ -121,8 +122,9 @@ S::Answer<v0::Replica> S::put_replica(rpc::Call&, const v0::PutReplicaRequest& r
   co_return replica_message(made);
 }
 
-S::Answer<S::Empty> S::del_replica(rpc::Call&, const v0::ReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+S::Answer<S::Empty> S::del_replica(rpc::Call& call, const v0::ReplicaRequest& request) {
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_of_replica(engine_, request.id()), call.token));
   CO_TRY(find_replica(request));
   PoolChoice choice;
   if (request.has_pool()) choice.name = request.pool();
@@ -131,9 +133,10 @@ S::Answer<S::Empty> S::del_replica(rpc::Call&, const v0::ReplicaRequest& request
   co_return Empty();
 }
 
-S::Answer<v0::ShareUri> S::put_replica_share(rpc::Call&,
+S::Answer<v0::ShareUri> S::put_replica_share(rpc::Call& call,
                                              const v0::PutReplicaShareRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_of_replica(engine_, request.id()), call.token));
   v0::ReplicaRequest wanted;
   if (request.has_node()) wanted.set_node(request.node());
   wanted.set_pool(request.pool());
@@ -152,8 +155,9 @@ S::Answer<v0::ShareUri> S::put_replica_share(rpc::Call&,
   co_return answer;
 }
 
-S::Answer<S::Empty> S::del_replica_share(rpc::Call&, const v0::ReplicaRequest& request) {
-  const auto guard = co_await engine_.replica_calls().lock();
+S::Answer<S::Empty> S::del_replica_share(rpc::Call& call, const v0::ReplicaRequest& request) {
+  CO_TRY_SET(const auto guard, co_await engine_.replica_calls().lock(
+                                   pool_of_replica(engine_, request.id()), call.token));
   CO_TRY_SET(const auto found, find_replica(request));
   if (!engine_.shares().shared(*found.replica)) {
     co_return fail_because("NOT_SHARED", "Replica '" + request.id() + "' is not shared");

@@ -91,8 +91,9 @@ Result<std::shared_ptr<storage::Device>> SpdkDevices::find_made_by(std::string_v
 }
 
 core::Task<Result<void>> SpdkDevices::remove(std::string name, std::string scheme) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(auto device, find_made_by(name, scheme));
+  CO_TRY_SET(const auto hold, co_await hold_device(engine_, device->name(), {}));
+  CO_TRY_SET(device, find_made_by(name, scheme));  // it may have gone meanwhile
   name = device->name();
   const std::string uri = engine_.devices().entry(name)->uri;
   device.reset();
@@ -117,7 +118,8 @@ core::Task<void> SpdkDevices::examine(std::shared_ptr<storage::Device> device) {
   if (device->claimed()) co_return;
   const auto found = co_await storage::Pool::probe(device);
   if (!found) co_return;  // nothing there, or damaged: an explicit import tells
-  const auto guard = co_await engine_.pool_calls().lock();
+  const auto guard = co_await engine_.pool_calls().lock(found->name, {});
+  if (!guard) co_return;  // the node stops
   if (device->claimed() || device->retired() || engine_.find_pool(found->name)) co_return;
   const auto* entry = engine_.devices().entry(device->name());
   if (!entry) co_return;
@@ -194,7 +196,7 @@ void SpdkDevices::detach(const StackedDefinition& definition) {
 }
 
 core::Task<Result<void>> SpdkDevices::undefine(std::string name, Kind kind) {
-  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(const auto hold, co_await hold_device(engine_, name, {}));
   const auto* found = definition(name);
   if (!found || found->kind != kind) co_return no_device(name);
   CO_TRY(co_await close_pools_above(name));

@@ -111,13 +111,16 @@ SpdkLvolService::Answer<spdk::LvolUuid> SpdkLvolService::create_lvstore(
       request.md_page_size() != storage::PoolInfo().page_size_bytes) {
     co_return refused(rpc::json_code::kInvalidParams, EINVAL, "md_page_size must be 4096");
   }
-  const auto guard = co_await engine_.pool_calls().lock();
+  CO_TRY_SET(const auto guard, co_await engine_.pool_calls().lock(request.lvs_name(), call.token));
   const auto device = spdk_find(engine_, request.bdev_name());
   if (!device) {
     co_return rpc::json_errno(ENODEV, "device '" + request.bdev_name() + "' not found");
   }
-  CO_TRY(co_await check_base(device, request.lvs_name()));
+  // Its content is looked at and may be wiped before a pool claims it.
   PoolArguments arguments;
+  arguments.token = call.token;
+  CO_TRY_SET(arguments.device, co_await engine_.device_calls().lock(device->name(), call.token));
+  CO_TRY(co_await check_base(device, request.lvs_name()));
   arguments.name = request.lvs_name();
   const auto* entry = engine_.devices().entry(device->name());
   if (!entry) co_return rpc::json_errno(ENODEV, "device '" + device->name() + "' is gone");
@@ -143,20 +146,23 @@ SpdkLvolService::Answer<spdk::LvolUuid> SpdkLvolService::create_lvstore(
 
 SpdkLvolService::Answer<Empty> SpdkLvolService::delete_lvstore(
     rpc::Call& call, const spdk::LvstoreSelector& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
-  const auto replicas = co_await engine_.replica_calls().lock();
   CO_TRY_SET(const LoadedPool* loaded, select(call, request.uuid(), request.lvs_name()));
   const std::string name = loaded->pool->name();
-  const auto destroyed = co_await services::destroy_pool(engine_, name, std::nullopt, true);
+  CO_TRY_SET(const auto guard, co_await engine_.pool_calls().lock(name, call.token));
+  CO_TRY_SET(const auto replicas, co_await engine_.replica_calls().lock(name, call.token));
+  CO_TRY(select(call, request.uuid(), request.lvs_name()));  // it may have gone meanwhile
+  const auto destroyed = co_await services::destroy_pool(
+      engine_, name, std::nullopt, {.keep_device = true, .token = call.token});
   if (destroyed) co_return Empty();
   co_return rpc::json_errno(errno_of(destroyed.error()), destroyed.error().text());
 }
 
 SpdkLvolService::Answer<Empty> SpdkLvolService::grow_lvstore(rpc::Call& call,
                                                              const spdk::LvstoreSelector& request) {
-  const auto guard = co_await engine_.pool_calls().lock();
   CO_TRY_SET(const LoadedPool* loaded, select(call, request.uuid(), request.lvs_name()));
   const std::string name = loaded->pool->name();
+  CO_TRY_SET(const auto guard, co_await engine_.pool_calls().lock(name, call.token));
+  CO_TRY(select(call, request.uuid(), request.lvs_name()));  // it may have gone meanwhile
   const auto grown = co_await services::grow_pool(engine_, name, std::nullopt);
   if (grown) co_return Empty();
   co_return rpc::json_errno(errno_of(grown.error()), grown.error().text());
@@ -193,8 +199,10 @@ SpdkLvolService::Answer<spdk::LvolUuid> SpdkLvolService::create(
   const std::string method = request.has_clear_method() ? request.clear_method() : "default";
   CO_TRY(
       require_one_of(call, "clear_method", method, {"default", "none", "unmap", "write_zeroes"}));
-  const auto guard = co_await engine_.replica_calls().lock();
   CO_TRY_SET(const LoadedPool* loaded, select(call, request.uuid(), request.lvs_name()));
+  CO_TRY_SET(const auto guard,
+             co_await engine_.replica_calls().lock(loaded->pool->name(), call.token));
+  CO_TRY_SET(loaded, select(call, request.uuid(), request.lvs_name()));
   const std::string& name = request.lvol_name();
   if (loaded->pool->find(name) || engine_.devices().find(name)) {
     co_return rpc::json_errno(EEXIST, "a device named '" + name + "' exists");
@@ -220,6 +228,11 @@ FoundReplica SpdkLvolService::find(const std::string& text) {
   const auto device = spdk_find(engine_, text);
   const auto volume = std::dynamic_pointer_cast<storage::Replica>(device);
   return volume ? engine_.find_replica(volume->uuid()) : FoundReplica{};
+}
+
+std::string SpdkLvolService::pool_of(const std::string& text) {
+  const auto found = find(text);
+  return found ? found.pool->pool->name() : std::string();
 }
 
 // Snapshots too, which the replica calls of other services leave alone.
@@ -251,7 +264,8 @@ core::Task<Result<void>> SpdkLvolService::destroy(FoundReplica found) {
 SpdkLvolService::Answer<Empty> SpdkLvolService::remove(rpc::Call& call,
                                                        const spdk::LvolNameRequest& request) {
   CO_TRY(require(call, request, {"name"}));
-  const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY_SET(const auto guard,
+             co_await engine_.replica_calls().lock(pool_of(request.name()), call.token));
   auto found = find(request.name());
   if (!found) co_return rpc::json_errno(ENODEV, "lvol '" + request.name() + "' not found");
   const auto destroyed = co_await destroy(std::move(found));
@@ -265,7 +279,8 @@ SpdkLvolService::Answer<Empty> SpdkLvolService::remove(rpc::Call& call,
 SpdkLvolService::Answer<Empty> SpdkLvolService::resize(rpc::Call& call,
                                                        const spdk::ResizeLvolRequest& request) {
   CO_TRY(require(call, request, {"name", "size_in_mib"}));
-  const auto guard = co_await engine_.replica_calls().lock();
+  CO_TRY_SET(const auto guard,
+             co_await engine_.replica_calls().lock(pool_of(request.name()), call.token));
   const auto found = find(request.name());
   if (!found) co_return rpc::json_errno(ENODEV, "lvol '" + request.name() + "' not found");
   if (found.replica->is_snapshot()) {

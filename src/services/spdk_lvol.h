@@ -33,6 +33,7 @@ class SpdkLvolService {
   core::Task<Result<void>> clear(std::shared_ptr<storage::Device> device, std::string method);
   core::Task<Result<void>> check_base(std::shared_ptr<storage::Device> device, std::string name);
   FoundReplica find(const std::string& text);
+  std::string pool_of(const std::string& text);  // empty: no such lvol
   core::Task<Result<void>> destroy(FoundReplica found);
 
   Engine& engine_;

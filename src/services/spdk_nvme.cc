@@ -265,8 +265,8 @@ S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
 
 S::Answer<Empty> S::detach(rpc::Call& call, const spdk::BdevNvmeDetachRequest& request) {
   CO_TRY(require(call, request, {"name"}));
-  const auto guard = co_await devices_.engine().pool_calls().lock();
   const std::string name = request.name();
+  CO_TRY_SET(const auto guard, co_await devices_.engine().device_calls().lock(name, call.token));
   Controller* controller = find(name);
   if (!controller) co_return no_controller(name);
   std::vector<const nvme::HostController*> chosen;

@@ -162,7 +162,7 @@ core::Task<void> Daemon::open_pool_file() {
     if (entry.lvm) {
       opened = fail(Code::kFailedPrecondition, "pools on LVM are not supported");
     } else {
-      const auto guard = co_await engine_.pool_calls().lock();
+      const auto guard = co_await engine_.pool_calls().lock(entry.name, {});
       auto pool = co_await services::create_pool(engine_, std::move(arguments));
       if (!pool) opened = std::unexpected(std::move(pool).error());
     }
@@ -233,6 +233,7 @@ core::Task<Result<void>> Daemon::start_engine() {
       log_.warn("no_ptpl_dir", {{"error", made.error().text()}});
     }
   }
+  engine_.disks().start();  // before the first disk is opened
   // With a control plane it decides which pools to open.
   CO_TRY(co_await engine_.start(!config_.registration_uri));
   co_await open_pool_file();
