@@ -11,6 +11,7 @@
 
 #include "rpc/body_shape.h"
 #include "rpc/directory.h"
+#include "rpc/json_plan.h"
 #include "rpc/json_style.h"
 #include "wire/rest/exchange.h"
 #include "wire/rest/fields.h"
@@ -35,6 +36,7 @@ struct Route {
   std::vector<QueryField> query;
   rpc::JsonStyle style = rpc::JsonStyle::octez();
   bool v0 = false;  // of Mayastor's control plane: its JSON and nothing else, its errors
+  rpc::JsonPlans* plans = nullptr;  // of that style, for whole answers
 
   bool server_streams() const { return entry->operation.method().server_streaming(); }
   bool client_streams() const { return entry->operation.method().client_streaming(); }
@@ -57,6 +59,7 @@ class Routes {
 
   std::vector<std::unique_ptr<Route>> routes_;
   Tree tree_;
+  rpc::JsonPlans octez_{rpc::JsonStyle::octez()}, v0_{rpc::JsonStyle::v0()};
 };
 
 }  // namespace capstan::wire::rest
