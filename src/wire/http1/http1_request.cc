@@ -7,6 +7,7 @@
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <cctype>
+#include <optional>
 #include <ranges>
 
 #include "base/limits.h"
@@ -16,7 +17,7 @@ namespace capstan::wire {
 namespace http = boost::beast::http;
 
 struct Http1RequestParser::Parser {
-  http::request_parser<http::empty_body> beast;
+  std::optional<http::request_parser<http::empty_body>> beast;  // always there
 };
 
 std::string Http1Request::header(std::string_view name) const {
@@ -42,8 +43,16 @@ std::optional<std::string_view> Http1Request::last(std::string_view name) const 
 
 Http1RequestParser::Http1RequestParser(const Http1RequestLimits& limits)
     : parser_(std::make_unique<Parser>()), limits_(limits) {
-  parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.head_bytes));
-  parser_->beast.body_limit(boost::none);  // the body is not its business
+  restart();
+}
+
+void Http1RequestParser::restart() {
+  auto& beast = parser_->beast.emplace();
+  beast.header_limit(static_cast<std::uint32_t>(limits_.head_bytes));
+  beast.body_limit(boost::none);  // the body is not its business
+  buffer_.clear();
+  used_ = checked_ = 0;
+  first_line_ = false;
 }
 
 Http1RequestParser::~Http1RequestParser() = default;
@@ -100,7 +109,7 @@ Result<bool> Http1RequestParser::add(ByteView bytes) {
     return fail(Code::kResourceExhausted, "request headers are larger than the limit of " +
                                               std::to_string(limits_.head_bytes) + " bytes");
   };
-  auto& beast = parser_->beast;
+  auto& beast = *parser_->beast;
   buffer_.append(as_text(bytes));
   // Clients that count the line end of a form as no part of its length send one too many.
   if (used_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);

@@ -5,7 +5,7 @@
 //
 // Strict where leniency lets two parsers disagree: lines end with CRLF, no folded headers, one
 // content-length of digits, never beside transfer-encoding, which is "chunked" or nothing.
-// Thread-safety: one owner; one parser per request.
+// Thread-safety: one owner.
 #pragma once
 
 #include <memory>
@@ -59,8 +59,12 @@ class Http1RequestParser {
   // HTTP/1 (answer 400).
   Result<bool> add(ByteView bytes);
   const Http1Request& request() const { return request_; }
+  // The same for whoever keeps it.
+  Http1Request take_request() { return std::move(request_); }
   // What was added beyond the head.
   ByteView rest() const { return as_bytes(buffer_).subspan(used_); }
+  // For the next request, with the memory of this one.
+  void restart();
 
  private:
   struct Parser;

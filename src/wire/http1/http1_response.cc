@@ -21,6 +21,10 @@ namespace {
 constexpr int kInterimAnswers = 8;
 
 void append_value(std::string_view value, std::string& out) {
+  if (value.find('\r') == value.npos && value.find('\n') == value.npos) {
+    out.append(value);
+    return;
+  }
   for (const char byte : value) out += byte == '\r' || byte == '\n' ? ' ' : byte;
 }
 

@@ -29,7 +29,8 @@ Http1Session::Http1Session(core::Reactor& reactor, std::unique_ptr<core::Stream>
         overdue_ = true;
         changed_.notify_all();
       }),
-      stalled_([this] { abort(); }) {}
+      stalled_([this] { abort(); }),
+      parser_(kRequestLimits) {}
 
 core::Task<void> Http1Session::run() {
   core::name_task("HTTP/1.1 connection");
@@ -114,13 +115,13 @@ core::Task<void> Http1Session::wait_for_change() {
 }
 
 core::Task<bool> Http1Session::read_head() {
-  Http1RequestParser parser(kRequestLimits);
+  parser_.restart();
   bool begun = false;
   set_deadline(options_.idle);
   while (true) {
     if (!pending().empty()) {
       if (!std::exchange(begun, true)) set_deadline(options_.header);
-      const auto complete = parser.add(as_bytes(pending()));
+      const auto complete = parser_.add(as_bytes(pending()));
       input_.clear();
       taken_ = 0;
       room_.notify_all();
@@ -130,8 +131,8 @@ core::Task<bool> Http1Session::read_head() {
         co_return false;
       }
       if (*complete) {
-        request_ = parser.request();
-        input_ = as_text(parser.rest());
+        request_ = parser_.take_request();
+        input_ = as_text(parser_.rest());
         deadline_.disarm();
         co_return true;
       }

@@ -18,6 +18,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "wire/http1/http1_body.h"
+#include "wire/http1/http1_request.h"
 #include "wire/rest/exchange.h"
 #include "wire/rest/limits.h"
 #include "wire/rest/pipeline.h"
@@ -95,6 +96,7 @@ class Http1Session final : private Exchange {
   core::MovingTimer deadline_, stalled_;
   bool overdue_ = false;
 
+  Http1RequestParser parser_;
   Http1Request request_;
   Http1Framing framing_;
   Http1BodyDecoder decoder_;

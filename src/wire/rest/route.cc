@@ -77,6 +77,7 @@ Result<void> Routes::add_view(const std::string& path, const rpc::Directory::Ent
 Result<void> Routes::add(std::unique_ptr<Route> route) {
   route->v0 = is_v0_path(route->binding.path);
   if (route->v0) route->style = rpc::JsonStyle::v0();
+  route->plans = route->v0 ? &v0_ : &octez_;
   auto added = tree_.add(route->method, route->binding.steps, *route);
   if (!added) {
     const std::string whose =

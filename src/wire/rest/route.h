@@ -12,6 +12,7 @@
 #include "rpc/body_shape.h"
 #include "rpc/condition.h"
 #include "rpc/directory.h"
+#include "rpc/json_plan.h"
 #include "rpc/json_style.h"
 #include "wire/rest/exchange.h"
 #include "wire/rest/fields.h"
@@ -37,6 +38,7 @@ struct Route {
   rpc::JsonStyle style = rpc::JsonStyle::octez();
   bool takes_condition = false;  // its handler looks at If-Match (rpc/condition.h)
   bool v0 = false;  // of Mayastor's control plane: its JSON and nothing else, its errors
+  rpc::JsonPlans* plans = nullptr;  // of that style, for whole answers
 
   bool server_streams() const { return entry->operation.method().server_streaming(); }
   bool client_streams() const { return entry->operation.method().client_streaming(); }
@@ -60,6 +62,7 @@ class Routes {
 
   std::vector<std::unique_ptr<Route>> routes_;
   Tree tree_;
+  rpc::JsonPlans octez_{rpc::JsonStyle::octez()}, v0_{rpc::JsonStyle::v0()};
 };
 
 }  // namespace capstan::wire::rest

@@ -114,23 +114,25 @@ Result<void> Tree::add(Method method, const std::vector<rpc::HttpStep>& steps, c
 Tree::Found Tree::find(const std::vector<std::string>& segments) const {
   Found found;
   const TreeNode* node = &root_;
-  std::string at;
+  std::size_t next = 0;
+  // Whether the argument takes the segment before `next`.
   const auto takes = [&](const TreeNode& parent, const std::string& segment) {
-    at += "/" + segment;
     auto checked = check_argument(parent.argument_.type, segment);
     if (checked && parent.argument_.field) checked = check_text(*parent.argument_.field, segment);
     if (checked) return true;
+    std::string at;
+    for (std::size_t i = 0; i < next; ++i) at += "/" + segments[i];
     found.complaint = "Failed to parse an argument in the path: after '" + at +
                       "', the text is not acceptable for the type '" + parent.argument_.type +
                       "': " + checked.error().message;
     return false;
   };
-  std::size_t next = 0;
   while (true) {
     if (node->tail_) {
-      for (; next < segments.size(); ++next) {
-        if (!takes(*node, segments[next])) return found;
-        found.arguments.push_back(segments[next]);
+      while (next < segments.size()) {
+        const std::string& segment = segments[next++];
+        if (!takes(*node, segment)) return found;
+        found.arguments.push_back(segment);
       }
       node = node->child_.get();
       break;
@@ -145,7 +147,6 @@ Tree::Found Tree::find(const std::vector<std::string>& segments) const {
     }
     const auto position = node->literals_.find(segment);
     if (position == node->literals_.end()) return found;
-    at += "/" + segment;
     node = position->second.get();
   }
   if (node->has_service()) found.node = node;

@@ -1,6 +1,7 @@
 // Why this file exists: see uri_codec.h.
 #include "wire/rest/uri_codec.h"
 
+#include <algorithm>
 #include <cctype>
 
 #include "wire/rest/limits.h"
@@ -58,6 +59,7 @@ void split_path(std::string_view path, std::vector<std::string>& segments) {
 }  // namespace
 
 std::string percent_decode(std::string_view text, bool plus) {
+  if (text.find('%') == text.npos && !plus) return std::string(text);
   std::string out;
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -101,7 +103,10 @@ Result<Target> parse_target(std::string_view target) {
     target = *rest;
   }
   const auto question = target.find('?');
-  split_path(target.substr(0, question), parsed.segments);
+  const auto path = target.substr(0, question);
+  const auto slashes = static_cast<std::size_t>(std::ranges::count(path, '/'));
+  parsed.segments.reserve(std::min(slashes + 1, limits::kRestPathSegments));
+  split_path(path, parsed.segments);
   if (question == std::string_view::npos) return parsed;
   parsed.query = parse_query(target.substr(question + 1));
   if (parsed.query.size() <= limits::kRestQueryFields) return parsed;
