@@ -12,6 +12,7 @@
 //     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names
 //     grpc_bench --serve ADDRESS [FOLDER]  the server: HOST:PORT or unix:PATH; certificates for TLS
 #include "bench/grpc_bench.h"
+#include "bench/bench_node.h"
 
 #include <netinet/in.h>
 #include <sched.h>
@@ -23,7 +24,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -72,10 +72,6 @@ constexpr Shape kShapes[] = {{"echo 0 B, 1 outstanding", kEcho, 0, 1, 10'000},
                              {"ListPools, 64 outstanding", kListPools, 0, 64, 30'000},
                              {"ListPools, 128 outstanding", kListPools, 0, 128, 30'000}};
 
-double now_us() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::micro>(now).count();
-}
 double at_share(std::vector<double> values, double share) {
   std::ranges::sort(values);
   return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
@@ -343,6 +339,15 @@ Floor bare(const Child& beside, const fs::path& scratch) {
 
 using Servers = std::vector<std::unique_ptr<Child>>;
 
+// The median of the rounds' ratios: what a round meets, both of its servers met.
+double times_ours(const Figures& theirs, const Figures& ours) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < theirs.cpu_us.size(); ++i) {
+    ratios.push_back(theirs.cpu_us[i] / ours.cpu_us[i]);
+  }
+  return at_share(ratios, 0.5);
+}
+
 void compare(core::UringEnv& env, const char* kind, const Servers& servers, const char* wanted,
              const fs::path& scratch) {
   for (const Shape& shape : kShapes) {
@@ -363,13 +368,12 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
       }
     }
     std::printf("  %s\n", title.c_str());
-    const double ours = at_share(figures[0].cpu_us, 0.5);
     for (std::size_t i = 0; i < servers.size(); ++i) {
       if (figures[i].cpu_us.empty()) continue;
       const double cpu = at_share(figures[i].cpu_us, 0.5), p50 = at_share(figures[i].p50, 0.5);
       std::printf("    %-12s %8.2f us CPU (%4.1f x)  %7.0f calls/s  p50 %8.1f us  p99 %8.1f us",
-                  servers[i]->name().c_str(), cpu, cpu / ours, at_share(figures[i].per_second, 0.5),
-                  p50, at_share(figures[i].p99, 0.5));
+                  servers[i]->name().c_str(), cpu, times_ours(figures[i], figures[0]),
+                  at_share(figures[i].per_second, 0.5), p50, at_share(figures[i].p99, 0.5));
       if (shape.outstanding == 1) {
         std::printf("  of bare: %4.1f x CPU, %4.1f x p50", cpu / at_share(floor.cpu_us, 0.5),
                     p50 / at_share(floor.p50, 0.5));
@@ -433,11 +437,15 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   const auto at = [](int port) { return "127.0.0.1:" + std::to_string(port); };
   {
     Servers tcp;
-    add(tcp, "capstan", {self, "--serve", at(47301)}, at(47301));
-    add(tcp, "grpc++", {peer, at(47302)}, at(47302));
-    add(tcp, "grpc-go", {tools / "grpc-go-v1.67.1/server", "-port", "47303"}, at(47303));
-    add(tcp, "tonic", {tools / "tonic-client/target/release/capstan-tonic-peer", at(47304)},
-        at(47304));
+    const auto add_tcp = [&](const char* name, std::vector<std::string> command, bool whole) {
+      const int port = free_port();
+      command.push_back(whole ? at(port) : std::to_string(port));
+      add(tcp, name, command, at(port));
+    };
+    add_tcp("capstan", {self, "--serve"}, true);
+    add_tcp("grpc++", {peer}, true);
+    add_tcp("grpc-go", {tools / "grpc-go-v1.67.1/server", "-port"}, false);
+    add_tcp("tonic", {tools / "tonic-client/target/release/capstan-tonic-peer"}, true);
     compare(env, "TCP", tcp, wanted, scratch);
     if (std::strstr("stream", wanted)) compare_streams(env, tcp);
     if (std::strstr("idle", wanted)) compare_idle(env, tcp);
@@ -451,10 +459,11 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   }
   Servers tls;
   const auto trust = write_certificates(scratch);
-  add(tls, "capstan", {self, "--serve", at(47305)}, at(47305));
+  std::string to = at(free_port());
+  add(tls, "capstan", {self, "--serve", to}, to);
+  to = at(free_port());
   tls.push_back(std::make_unique<Child>(
-      "with TLS", std::vector<std::string>{self, "--serve", at(47306), scratch.string()}, at(47306),
-      trust));
+      "with TLS", std::vector<std::string>{self, "--serve", to, scratch.string()}, to, trust));
   compare(env, "TLS", tls, wanted, scratch);
 }
 
