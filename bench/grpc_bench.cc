@@ -2,14 +2,15 @@
 // grpc-go's and tonic's where their programs are there: a unary echo of several sizes and a list of
 // pools with 1, 64 and 128 calls outstanding on one connection, over TCP and a Unix socket, a
 // stream of a million messages, an idle connection, and TLS. The client is ours and always the
-// same; each server is a process of its own; rounds alternate in one run, so a busy machine is busy
-// for all. Prints medians.
+// same, but for one line with grpc++'s; each server is a process of its own; rounds alternate in
+// one run, so a busy machine is busy for all. Prints medians.
 //
 // With one call outstanding server and client share a core: nothing but the work is measured, not
 // how long a sleeping core takes to wake up. Otherwise each has one. What that costs at least is
 // told by two bare processes that do nothing but send 64 bytes back and forth, round by round.
 //
-//     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names
+//     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names;
+//                                          "their client", "stream" and "idle" are the other parts
 //     grpc_bench --serve ADDRESS [FOLDER]  the server: HOST:PORT or unix:PATH; certificates for TLS
 #include "bench/grpc_bench.h"
 #include "bench/bench_node.h"
@@ -34,6 +35,7 @@
 #include <string>
 #include <vector>
 
+#include "core/os_heap.h"
 #include "core/scope.h"
 #include "core/uring_env.h"
 #include "grpc_testing.pb.h"
@@ -362,7 +364,7 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
         floor.cpu_us.push_back(measured.cpu_us);
       }
       for (std::size_t i = 0; i < servers.size(); ++i) {
-        const bool lists = servers[i]->name() == "capstan" || servers[i]->name() == "grpc++";
+        const bool lists = servers[i]->name() != "grpc-go" && servers[i]->name() != "tonic";
         if (shape.operation == kListPools && !lists) continue;
         env.run(measure(&env, servers[i].get(), &shape, &figures[i]));
       }
@@ -385,6 +387,36 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
                   at_share(floor.cpu_us, 0.5), "", at_share(floor.p50, 0.5));
     }
     std::fflush(stdout);
+  }
+}
+
+// grpc++'s client, one call at a time, on one core with the server.
+void compare_with_their_client(const Servers& servers, const std::string& peer,
+                               const fs::path& scratch) {
+  if (!fs::exists(peer)) return;
+  std::printf("  TCP, echo 0 B, 1 outstanding, grpc++'s client\n");
+  std::vector<Figures> figures(servers.size());
+  Figures floor;
+  for (int round = 0; round < kRounds; ++round) {
+    floor.p50.push_back(bare(*servers[0], scratch).p50_us);
+    pin(0, 0);  // and who is started from here
+    for (std::size_t i = 0; i < servers.size(); ++i) {
+      servers[i]->pin_to(0);
+      const std::string command = peer + " --call " + servers[i]->address().text() + " 10000";
+      std::FILE* said = popen(command.c_str(), "r");
+      double p50 = 0, p99 = 0;
+      if (!said || std::fscanf(said, "%lf %lf", &p50, &p99) != 2 || pclose(said) != 0) {
+        give_up("grpc++'s client cannot call " + servers[i]->name());
+      }
+      figures[i].p50.push_back(p50);
+      figures[i].p99.push_back(p99);
+    }
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    const double p50 = at_share(figures[i].p50, 0.5);
+    std::printf("    %-12s p50 %8.1f us  p99 %8.1f us  of bare: %4.1f x p50\n",
+                servers[i]->name().c_str(), p50, at_share(figures[i].p99, 0.5),
+                p50 / at_share(floor.p50, 0.5));
   }
 }
 
@@ -446,9 +478,11 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
     add_tcp("grpc++", {peer}, true);
     add_tcp("grpc-go", {tools / "grpc-go-v1.67.1/server", "-port"}, false);
     add_tcp("tonic", {tools / "tonic-client/target/release/capstan-tonic-peer"}, true);
-    compare(env, "TCP", tcp, wanted, scratch);
-    if (std::strstr("stream", wanted)) compare_streams(env, tcp);
+    // First: memory that a server has kept of other work would hide what a connection takes.
     if (std::strstr("idle", wanted)) compare_idle(env, tcp);
+    compare(env, "TCP", tcp, wanted, scratch);
+    if (std::strstr("their client", wanted)) compare_with_their_client(tcp, peer, scratch);
+    if (std::strstr("stream", wanted)) compare_streams(env, tcp);
   }
   {
     Servers unix_sockets;
@@ -473,6 +507,7 @@ int main(int argc, char** argv) {
   if (argc >= 3 && std::strcmp(argv[1], "--serve") == 0) {
     return serve_on(argv[2], argc > 3 ? argv[3] : "");
   }
+  core::keep_freed_memory();  // the client's part of a large message
   const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
   std::string pattern = (fs::temp_directory_path() / "capstan-grpc-bench-XXXXXX").string();
   if (!mkdtemp(pattern.data())) give_up("no folder for sockets");

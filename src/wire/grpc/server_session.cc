@@ -23,7 +23,7 @@ constexpr std::array<Header, 4> kHeaders{{{":status", "200"},
                                           {"grpc-encoding", "gzip"}}};
 constexpr Headers kUsualHeaders = Headers(kHeaders).first(3);
 constexpr std::array<Header, 1> kUsualTrailers{{{"grpc-status", "0"}}};
-constexpr std::size_t kSpareCalls = 64;
+constexpr std::size_t kSpareCalls = 128;            // until on_idle()
 constexpr std::uint64_t kRetryNanos = 100'000'000;  // until others' requests may have ended
 // Handlers whose client left still run; a client may not pile them up by leaving.
 static_assert(limits::kGrpcRunningCalls >= limits::kHttp2MaxConcurrentStreams);

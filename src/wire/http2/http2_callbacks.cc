@@ -22,6 +22,8 @@ std::string_view text_of(nghttp2_rcbuf* buffer) {
   return as_text({bytes.base, bytes.len});
 }
 
+constexpr std::uint64_t kWakePing = 0x6361'7073'7461'6e03;
+
 // Neither bytes nor an end.
 bool is_empty_data(const nghttp2_frame& frame) {
   return frame.hd.type == NGHTTP2_DATA && frame.hd.length == frame.data.padlen &&
@@ -139,6 +141,8 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
       if (is_empty_data(*frame)) self.spend_chatter();
       if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         stream->remote_ended_ = true;
+        // curl 7.88 sees that a stream is over when something comes, and nothing would come now.
+        if (stream->unwanted_) self.ping(kWakePing);
         self.events_.on_end(*stream);
       }
       break;

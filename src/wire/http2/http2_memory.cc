@@ -29,6 +29,10 @@ std::size_t shelf_for(std::size_t bytes) {
 std::size_t shelf_of(std::size_t bytes) {
   return (bytes + kMallocBytes) / kShelfBytes;
 }
+// What every block on a shelf has room for.
+std::size_t room_on(std::size_t shelf) {
+  return shelf * kShelfBytes - kMallocBytes;
+}
 
 std::size_t page_bytes() {
   return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -80,11 +84,11 @@ Http2Memory::Part* Http2Memory::part_of(const void* memory) {
 
 // A block on a shelf is nobody's: whoever touches it is found by the address sanitizer.
 bool Http2Memory::shelve(void* memory) {
-  const std::size_t bytes = malloc_usable_size(memory), shelf = shelf_of(bytes);
+  const std::size_t shelf = shelf_of(malloc_usable_size(memory));
   if (shelf < 2 || shelf >= kShelves || shelved_[shelf] == kShelfMax) return false;
   shelves_[shelf] = ::new (memory) Shelved{shelves_[shelf]};
   ++shelved_[shelf];
-  ASAN_POISON_MEMORY_REGION(memory, bytes);
+  ASAN_POISON_MEMORY_REGION(memory, room_on(shelf));
   return true;
 }
 
@@ -92,7 +96,7 @@ void* Http2Memory::unshelve(std::size_t bytes) {
   const std::size_t shelf = shelf_for(bytes);
   if (shelf >= kShelves || !shelves_[shelf]) return nullptr;
   Shelved* block = shelves_[shelf];
-  ASAN_UNPOISON_MEMORY_REGION(block, malloc_usable_size(block));
+  ASAN_UNPOISON_MEMORY_REGION(block, room_on(shelf));
   shelves_[shelf] = block->next;
   --shelved_[shelf];
   return block;
@@ -100,7 +104,7 @@ void* Http2Memory::unshelve(std::size_t bytes) {
 
 void Http2Memory::empty_shelves() {
   for (std::size_t shelf = 2; shelf < kShelves; ++shelf) {
-    while (void* block = unshelve(shelf * kShelfBytes - kMallocBytes)) std::free(block);
+    while (void* block = unshelve(room_on(shelf))) std::free(block);
   }
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kDrainPing = 0x6361'7073'7461'6e01;
-constexpr std::size_t kSpareStreams = 32;
+constexpr std::size_t kSpareStreams = 128;  // until give_memory_back()
 constexpr std::size_t kFrameHeaderBytes = 9;
 
 nghttp2_option* make_options(const Http2Session::Options& options) {
