@@ -73,14 +73,14 @@ class Pools final : public mayastor::v1::PoolRpc::CallbackService {
 };
 
 int call(const std::string& address, std::size_t count) {
-  const auto stub = grpc::testing::TestService::NewStub(
+  const auto service = grpc::testing::TestService::NewStub(
       grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   std::vector<double> times;
   for (std::size_t i = 0; i < count + count / 10; ++i) {
     grpc::ClientContext context;
     grpc::testing::SimpleResponse response;
     const auto begun = std::chrono::steady_clock::now();
-    const auto status = stub->UnaryCall(&context, grpc::testing::SimpleRequest(), &response);
+    const auto status = service->UnaryCall(&context, grpc::testing::SimpleRequest(), &response);
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begun;
     if (!status.ok()) return 1;
     if (i >= count / 10) times.push_back(took.count());  // the first ones warm up

@@ -84,6 +84,7 @@ Http2Memory::Part* Http2Memory::part_of(const void* memory) {
 
 // A block on a shelf is nobody's: whoever touches it is found by the address sanitizer.
 bool Http2Memory::shelve(void* memory) {
+  if (releases_ < kBusyReleases) return ++releases_, false;
   const std::size_t shelf = shelf_of(malloc_usable_size(memory));
   if (shelf < 2 || shelf >= kShelves || shelved_[shelf] == kShelfMax) return false;
   shelves_[shelf] = ::new (memory) Shelved{shelves_[shelf]};
@@ -103,6 +104,7 @@ void* Http2Memory::unshelve(std::size_t bytes) {
 }
 
 void Http2Memory::empty_shelves() {
+  releases_ = 0;
   for (std::size_t shelf = 2; shelf < kShelves; ++shelf) {
     while (void* block = unshelve(room_on(shelf))) std::free(block);
   }

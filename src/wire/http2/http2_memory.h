@@ -52,6 +52,8 @@ class Http2Memory {
   };
   static constexpr std::size_t kShelves = 20;
   static constexpr std::uint8_t kShelfMax = 128;  // blocks of a size
+  // What a connection of a few calls frees is for others.
+  static constexpr std::uint32_t kBusyReleases = 64;
 
   bool take(Part& part, std::size_t bytes);
   Part* part_of(const void* memory);
@@ -63,6 +65,7 @@ class Http2Memory {
   Part streams_, frames_;
   std::array<Shelved*, kShelves> shelves_{};
   std::array<std::uint8_t, kShelves> shelved_{};
+  std::uint32_t releases_ = 0;  // since the shelves were emptied
   bool making_ = true;
 };
 
