@@ -33,6 +33,8 @@ class BenchNode {
   std::uint16_t port_ = 0;
 };
 
+// A TCP port of this machine that nobody listens on, below those that connections are given.
+std::uint16_t free_port();
 double now_us();
 double median(std::vector<double> values);
 // A blocking connection to a Unix stream socket.

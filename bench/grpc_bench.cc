@@ -2,16 +2,18 @@
 // grpc-go's and tonic's where their programs are there: a unary echo of several sizes and a list of
 // pools with 1, 64 and 128 calls outstanding on one connection, over TCP and a Unix socket, a
 // stream of a million messages, an idle connection, and TLS. The client is ours and always the
-// same; each server is a process of its own; rounds alternate in one run, so a busy machine is busy
-// for all. Prints medians.
+// same, but for one line with grpc++'s; each server is a process of its own; rounds alternate in
+// one run, so a busy machine is busy for all. Prints medians.
 //
 // With one call outstanding server and client share a core: nothing but the work is measured, not
 // how long a sleeping core takes to wake up. Otherwise each has one. What that costs at least is
 // told by two bare processes that do nothing but send 64 bytes back and forth, round by round.
 //
-//     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names
+//     grpc_bench [TEXT]                    the whole, or the lines with TEXT in their names;
+//                                          "their client", "stream" and "idle" are the other parts
 //     grpc_bench --serve ADDRESS [FOLDER]  the server: HOST:PORT or unix:PATH; certificates for TLS
 #include "bench/grpc_bench.h"
+#include "bench/bench_node.h"
 
 #include <netinet/in.h>
 #include <sched.h>
@@ -23,7 +25,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,7 @@
 #include <string>
 #include <vector>
 
+#include "core/os_heap.h"
 #include "core/scope.h"
 #include "core/uring_env.h"
 #include "grpc_testing.pb.h"
@@ -72,10 +74,6 @@ constexpr Shape kShapes[] = {{"echo 0 B, 1 outstanding", kEcho, 0, 1, 10'000},
                              {"ListPools, 64 outstanding", kListPools, 0, 64, 30'000},
                              {"ListPools, 128 outstanding", kListPools, 0, 128, 30'000}};
 
-double now_us() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::micro>(now).count();
-}
 double at_share(std::vector<double> values, double share) {
   std::ranges::sort(values);
   return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
@@ -343,6 +341,15 @@ Floor bare(const Child& beside, const fs::path& scratch) {
 
 using Servers = std::vector<std::unique_ptr<Child>>;
 
+// The median of the rounds' ratios: what a round meets, both of its servers met.
+double times_ours(const Figures& theirs, const Figures& ours) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < theirs.cpu_us.size(); ++i) {
+    ratios.push_back(theirs.cpu_us[i] / ours.cpu_us[i]);
+  }
+  return at_share(ratios, 0.5);
+}
+
 void compare(core::UringEnv& env, const char* kind, const Servers& servers, const char* wanted,
              const fs::path& scratch) {
   for (const Shape& shape : kShapes) {
@@ -357,19 +364,18 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
         floor.cpu_us.push_back(measured.cpu_us);
       }
       for (std::size_t i = 0; i < servers.size(); ++i) {
-        const bool lists = servers[i]->name() == "capstan" || servers[i]->name() == "grpc++";
+        const bool lists = servers[i]->name() != "grpc-go" && servers[i]->name() != "tonic";
         if (shape.operation == kListPools && !lists) continue;
         env.run(measure(&env, servers[i].get(), &shape, &figures[i]));
       }
     }
     std::printf("  %s\n", title.c_str());
-    const double ours = at_share(figures[0].cpu_us, 0.5);
     for (std::size_t i = 0; i < servers.size(); ++i) {
       if (figures[i].cpu_us.empty()) continue;
       const double cpu = at_share(figures[i].cpu_us, 0.5), p50 = at_share(figures[i].p50, 0.5);
       std::printf("    %-12s %8.2f us CPU (%4.1f x)  %7.0f calls/s  p50 %8.1f us  p99 %8.1f us",
-                  servers[i]->name().c_str(), cpu, cpu / ours, at_share(figures[i].per_second, 0.5),
-                  p50, at_share(figures[i].p99, 0.5));
+                  servers[i]->name().c_str(), cpu, times_ours(figures[i], figures[0]),
+                  at_share(figures[i].per_second, 0.5), p50, at_share(figures[i].p99, 0.5));
       if (shape.outstanding == 1) {
         std::printf("  of bare: %4.1f x CPU, %4.1f x p50", cpu / at_share(floor.cpu_us, 0.5),
                     p50 / at_share(floor.p50, 0.5));
@@ -381,6 +387,36 @@ void compare(core::UringEnv& env, const char* kind, const Servers& servers, cons
                   at_share(floor.cpu_us, 0.5), "", at_share(floor.p50, 0.5));
     }
     std::fflush(stdout);
+  }
+}
+
+// grpc++'s client, one call at a time, on one core with the server.
+void compare_with_their_client(const Servers& servers, const std::string& peer,
+                               const fs::path& scratch) {
+  if (!fs::exists(peer)) return;
+  std::printf("  TCP, echo 0 B, 1 outstanding, grpc++'s client\n");
+  std::vector<Figures> figures(servers.size());
+  Figures floor;
+  for (int round = 0; round < kRounds; ++round) {
+    floor.p50.push_back(bare(*servers[0], scratch).p50_us);
+    pin(0, 0);  // and who is started from here
+    for (std::size_t i = 0; i < servers.size(); ++i) {
+      servers[i]->pin_to(0);
+      const std::string command = peer + " --call " + servers[i]->address().text() + " 10000";
+      std::FILE* said = popen(command.c_str(), "r");
+      double p50 = 0, p99 = 0;
+      if (!said || std::fscanf(said, "%lf %lf", &p50, &p99) != 2 || pclose(said) != 0) {
+        give_up("grpc++'s client cannot call " + servers[i]->name());
+      }
+      figures[i].p50.push_back(p50);
+      figures[i].p99.push_back(p99);
+    }
+  }
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    const double p50 = at_share(figures[i].p50, 0.5);
+    std::printf("    %-12s p50 %8.1f us  p99 %8.1f us  of bare: %4.1f x p50\n",
+                servers[i]->name().c_str(), p50, at_share(figures[i].p99, 0.5),
+                p50 / at_share(floor.p50, 0.5));
   }
 }
 
@@ -433,14 +469,20 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   const auto at = [](int port) { return "127.0.0.1:" + std::to_string(port); };
   {
     Servers tcp;
-    add(tcp, "capstan", {self, "--serve", at(47301)}, at(47301));
-    add(tcp, "grpc++", {peer, at(47302)}, at(47302));
-    add(tcp, "grpc-go", {tools / "grpc-go-v1.67.1/server", "-port", "47303"}, at(47303));
-    add(tcp, "tonic", {tools / "tonic-client/target/release/capstan-tonic-peer", at(47304)},
-        at(47304));
-    compare(env, "TCP", tcp, wanted, scratch);
-    if (std::strstr("stream", wanted)) compare_streams(env, tcp);
+    const auto add_tcp = [&](const char* name, std::vector<std::string> command, bool whole) {
+      const int port = free_port();
+      command.push_back(whole ? at(port) : std::to_string(port));
+      add(tcp, name, command, at(port));
+    };
+    add_tcp("capstan", {self, "--serve"}, true);
+    add_tcp("grpc++", {peer}, true);
+    add_tcp("grpc-go", {tools / "grpc-go-v1.67.1/server", "-port"}, false);
+    add_tcp("tonic", {tools / "tonic-client/target/release/capstan-tonic-peer"}, true);
+    // First: memory that a server has kept of other work would hide what a connection takes.
     if (std::strstr("idle", wanted)) compare_idle(env, tcp);
+    compare(env, "TCP", tcp, wanted, scratch);
+    if (std::strstr("their client", wanted)) compare_with_their_client(tcp, peer, scratch);
+    if (std::strstr("stream", wanted)) compare_streams(env, tcp);
   }
   {
     Servers unix_sockets;
@@ -451,10 +493,11 @@ void run(core::UringEnv& env, const fs::path& here, const fs::path& scratch, con
   }
   Servers tls;
   const auto trust = write_certificates(scratch);
-  add(tls, "capstan", {self, "--serve", at(47305)}, at(47305));
+  std::string to = at(free_port());
+  add(tls, "capstan", {self, "--serve", to}, to);
+  to = at(free_port());
   tls.push_back(std::make_unique<Child>(
-      "with TLS", std::vector<std::string>{self, "--serve", at(47306), scratch.string()}, at(47306),
-      trust));
+      "with TLS", std::vector<std::string>{self, "--serve", to, scratch.string()}, to, trust));
   compare(env, "TLS", tls, wanted, scratch);
 }
 
@@ -464,6 +507,7 @@ int main(int argc, char** argv) {
   if (argc >= 3 && std::strcmp(argv[1], "--serve") == 0) {
     return serve_on(argv[2], argc > 3 ? argv[3] : "");
   }
+  core::keep_freed_memory();  // the client's part of a large message
   const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
   std::string pattern = (fs::temp_directory_path() / "capstan-grpc-bench-XXXXXX").string();
   if (!mkdtemp(pattern.data())) give_up("no folder for sockets");

@@ -8,6 +8,7 @@
 
 #include "bench/grpc_bench.h"
 #include "bench/some_pools.h"
+#include "core/os_heap.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
 #include "grpc_testing.pb.h"
@@ -91,6 +92,7 @@ core::Address address_of(const std::string& text) {
 }
 
 int serve_on(const std::string& address, const std::string& certificates) {
+  core::keep_freed_memory();  // as a node does
   auto signals = core::SignalSet::create();
   auto env = core::UringEnv::create({});
   if (!signals || !env) give_up("no signals or no io_uring here");

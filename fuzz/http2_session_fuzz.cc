@@ -1,5 +1,8 @@
 // Why this file exists: an HTTP/2 server session under any bytes, with an application on top that
-// answers, resets and holds data back. Every stream that began must be closed exactly once.
+// answers, resets and holds data back. Every stream that began must be closed exactly once, and the
+// headers of every answer must be those that were given, whichever way they were compressed.
+#include <nghttp2/nghttp2.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -13,6 +16,51 @@ namespace {
 
 using namespace capstan;
 using namespace capstan::wire;
+
+constexpr std::array<Header, 2> kStatus{{{":status", "200"}, {"content-type", "x"}}};
+constexpr std::array<Header, 1> kTrailer{{{"grpc-status", "0"}}};
+constexpr std::array<Header, 2> kOtherTrailers{{{"grpc-status", "5"}, {"grpc-message", "no"}}};
+
+// Reads what the session sends, as a client's end of the compression.
+class Client {
+ public:
+  Client() { CAPSTAN_ASSERT(nghttp2_hd_inflate_new(&inflater_) == 0); }
+  ~Client() { nghttp2_hd_inflate_del(inflater_); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void take(ByteView bytes) {
+    while (!bytes.empty()) {
+      const std::size_t length = load_be32(bytes.data()) >> 8;
+      if (bytes[3] == NGHTTP2_HEADERS) check(bytes.subspan(9, length));
+      bytes = bytes.subspan(9 + length);
+    }
+  }
+
+ private:
+  void check(ByteView block) {
+    std::string text;
+    while (true) {
+      nghttp2_nv header;
+      int flags = 0;
+      const auto used =
+          nghttp2_hd_inflate_hd2(inflater_, &header, &flags, block.data(), block.size(), 1);
+      CAPSTAN_ASSERT(used >= 0);
+      block = block.subspan(static_cast<std::size_t>(used));
+      if (flags & NGHTTP2_HD_INFLATE_EMIT) {
+        text += as_text({header.name, header.namelen});
+        text += '=';
+        text += as_text({header.value, header.valuelen});
+        text += ' ';
+      }
+      if (flags & NGHTTP2_HD_INFLATE_FINAL) break;
+    }
+    nghttp2_hd_inflate_end_headers(inflater_);
+    CAPSTAN_ASSERT(text == ":status=200 content-type=x " || text == "grpc-status=0 " ||
+                   text == "grpc-status=5 grpc-message=no ");
+  }
+  nghttp2_hd_inflater* inflater_ = nullptr;
+};
 
 class Application final : public Http2Events {
  public:
@@ -36,14 +84,13 @@ class Application final : public Http2Events {
 
  private:
   void answer(Http2Stream& stream) {
-    static constexpr std::array<Header, 1> kStatus{{{":status", "200"}}};
-    static constexpr std::array<Header, 1> kTrailer{{{"grpc-status", "0"}}};
     if (stream.context) return;
     stream.context = this;
-    session->respond(stream, kStatus, false);
+    const bool usual = stream.id() % 32 != 31;
+    usual ? session->respond_usual(stream) : session->respond(stream, kStatus, false);
     std::memset(session->reserve(stream, 100), 'x', 100);
     session->write(stream, 100);
-    session->finish(stream, kTrailer);
+    usual ? session->finish_usual(stream) : session->finish(stream, kOtherTrailers);
   }
 };
 
@@ -54,6 +101,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Application application;
   Http2Session session(Http2Session::Role::kServer, application);
   application.session = &session;
+  session.set_usual(kStatus, kTrailer);
+  Client client;
   ByteQueue out;
   const std::size_t part = data[0] + 1U;
   // Most inputs would die at the client's preface, so it is given.
@@ -66,6 +115,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     good = session.receive(piece, now).has_value();
     out.clear();
     good = session.collect(out, 1U << 20).has_value() && good;
+    client.take(out.view());
   }
   session.abandon(Http2Error::kCancel);
   CAPSTAN_ASSERT(application.open.empty() && session.open_streams() == 0);

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import queue
+import subprocess
 import sys
 import threading
 import unittest
@@ -161,6 +162,18 @@ class Reflection(Case):
         with self.assertRaises(grpc.RpcError) as caught:
             call(b'\x0a' + b'\x80\x80\x80\x04' + bytes(8 * MIB), timeout=30)
         self.assertEqual(caught.exception.code(), Code.RESOURCE_EXHAUSTED)
+
+    def test_curl_sees_why_its_large_request_is_refused(self):
+        """It is answered while it sends; told to stop then, curl would say 92 instead."""
+        for size in (5 * MIB, 14 * MIB):
+            message = b'\x00' + size.to_bytes(4, 'big') + bytes(size)
+            done = subprocess.run(
+                ['curl', '-sS', '-i', '--http2-prior-knowledge', '--max-time', '60',
+                 '--data-binary', '@-', '-H', 'content-type: application/grpc',
+                 '-H', 'te: trailers', f'http://127.0.0.1:{self.node.port}/{POOL}CreatePool'],
+                input=message, capture_output=True, check=False, timeout=90)
+            self.assertEqual(done.returncode, 0, done)
+            self.assertIn(b'grpc-status: 8', done.stdout)
 
 
 class Pools(Case):

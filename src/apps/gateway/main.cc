@@ -10,6 +10,7 @@
 #include "apps/gateway/options.h"
 #include "apps/serving/process.h"
 #include "capstan_version.h"
+#include "core/os_heap.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/sync.h"
@@ -108,6 +109,7 @@ int run(GatewayConfig config) {
 
 int main(int argc, char** argv) {
   rpc::quiet_protobuf();
+  core::keep_freed_memory();
   const apps::Surroundings surroundings = apps::system_surroundings();
   auto line =
       parse_command_line(std::vector<std::string>(argv + 1, argv + argc), surroundings.variables);

@@ -8,6 +8,7 @@
 #include "apps/serving/process.h"
 #include "capstan_version.h"
 #include "core/os_file.h"
+#include "core/os_heap.h"
 #include "core/os_lock.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"
@@ -84,6 +85,7 @@ int run(NodeConfig config, bool print_operations) {
 
 int main(int argc, char** argv) {
   rpc::quiet_protobuf();
+  core::keep_freed_memory();
   const Surroundings surroundings = system_surroundings();
   auto line =
       parse_command_line(std::vector<std::string>(argv + 1, argv + argc), surroundings.variables);

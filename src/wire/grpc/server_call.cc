@@ -7,6 +7,8 @@
 namespace capstan::wire {
 
 namespace {
+constexpr std::size_t kKeptMessageBytes = 1024;
+
 google::protobuf::ArenaOptions arena_options(char* block, std::size_t size) {
   google::protobuf::ArenaOptions options;
   options.initial_block = block;
@@ -67,8 +69,18 @@ void ServerCall::reset() {
   written_bytes_ = 0;
   queued_first_ = queued_count_ = 0;
   request_ = nullptr;
-  response_.reset();
+  if (std::exchange(message_bytes_, kNothing) > kKeptMessageBytes) {
+    response_.reset();
+  } else if (response_) {
+    response_->Clear();
+  }
   arena_.Reset();
+}
+
+void ServerCall::prepare_response() {
+  if (response_ && response_type_ == entry_->response) return;
+  response_ = entry_->new_response();
+  response_type_ = entry_->response;
 }
 
 void ServerCall::set_deadline(core::Nanos timeout) {

@@ -11,6 +11,7 @@
 #include <google/protobuf/arena.h>
 
 #include <array>
+#include <limits>
 #include <optional>
 
 #include "wire/grpc/server_session.h"
@@ -51,8 +52,10 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   Result<void> parse(const GrpcFrame& frame, rpc::Message& into) const;
   void give_back(std::size_t bytes);
   bool output_full() const;
+  void prepare_response();
 
   static constexpr std::size_t kArenaBytes = 2048;
+  static constexpr std::size_t kNothing = std::numeric_limits<std::size_t>::max();
 
   ServerSession& session_;
   Http2Stream* stream_ = nullptr;  // null once it is closed
@@ -80,7 +83,10 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   alignas(8) std::array<char, kArenaBytes> arena_block_;
   google::protobuf::Arena arena_;
   rpc::Message* request_ = nullptr;  // in the arena
+  // Kept for the next call of the same operation when it is small.
   std::unique_ptr<rpc::Message> response_;
+  const rpc::Message* response_type_ = nullptr;
+  std::size_t message_bytes_ = kNothing;  // of what was sent of it
 };
 
 }  // namespace capstan::wire

@@ -17,7 +17,13 @@ namespace capstan::wire {
 namespace {
 constexpr std::string_view kContentType = "application/grpc";
 constexpr std::string_view kAcceptEncoding = "identity,gzip";
-constexpr std::size_t kSpareCalls = 64;
+constexpr std::array<Header, 4> kHeaders{{{":status", "200"},
+                                          {"content-type", kContentType},
+                                          {"grpc-accept-encoding", kAcceptEncoding},
+                                          {"grpc-encoding", "gzip"}}};
+constexpr Headers kUsualHeaders = Headers(kHeaders).first(3);
+constexpr std::array<Header, 1> kUsualTrailers{{{"grpc-status", "0"}}};
+constexpr std::size_t kSpareCalls = 128;            // until on_idle()
 constexpr std::uint64_t kRetryNanos = 100'000'000;  // until others' requests may have ended
 // Handlers whose client left still run; a client may not pile them up by leaving.
 static_assert(limits::kGrpcRunningCalls >= limits::kHttp2MaxConcurrentStreams);
@@ -44,6 +50,7 @@ ServerSession::ServerSession(core::Reactor& reactor, std::unique_ptr<core::Strea
       counters_(counters),
       connection_(reactor, std::move(stream), Http2Session::Role::kServer, *this,
                   options.connection) {
+  connection_.http2().set_usual(kUsualHeaders, kUsualTrailers);
   if (!options.guest) return;
   guest_ = options.guest(connection_.http2(), connection_.peer(), [this] { connection_.wake(); });
 }
@@ -305,7 +312,7 @@ core::Task<void> ServerSession::run_call(ServerCall* call) {
     co_await output_room_.wait();
   }
   if (call->unary()) {
-    call->response_ = entry.new_response();
+    call->prepare_response();
     answer(*call, co_await directory_.run(entry, call->call_, *call->request_, *call->response_));
   } else {
     answer(*call, co_await directory_.run(entry, call->call_, *call, *call));
@@ -331,25 +338,22 @@ void ServerSession::answer(ServerCall& call, Result<void> result) {
 void ServerSession::send_headers(ServerCall& call) {
   if (call.headers_sent_) return;
   call.headers_sent_ = true;
-  std::array<Header, 4> headers{{{":status", "200"},
-                                 {"content-type", kContentType},
-                                 {"grpc-accept-encoding", kAcceptEncoding},
-                                 {"grpc-encoding", "gzip"}}};
-  if (!call.call_.metadata.initial.empty()) {
-    HeaderBuilder builder;
-    for (const auto& [name, value] : Headers(headers).first(call.answer_gzip_ ? 4 : 3)) {
-      builder.add(name, value);
-    }
-    builder.add_metadata(call.call_.metadata.initial);
-    return connection_.http2().respond(*call.stream_, builder.headers(), false);
+  const auto& metadata = call.call_.metadata.initial;
+  if (metadata.empty() && !call.answer_gzip_) {
+    return connection_.http2().respond_usual(*call.stream_);
   }
-  connection_.http2().respond(*call.stream_, Headers(headers).first(call.answer_gzip_ ? 4 : 3),
-                              false);
+  HeaderBuilder builder;
+  for (const auto& [name, value] : call.answer_gzip_ ? Headers(kHeaders) : kUsualHeaders) {
+    builder.add(name, value);
+  }
+  builder.add_metadata(metadata);
+  connection_.http2().respond(*call.stream_, builder.headers(), false);
 }
 
 void ServerSession::send_message(ServerCall& call, const rpc::Message& message) {
   auto& http2 = connection_.http2();
   const std::size_t size = message.ByteSizeLong();
+  call.message_bytes_ = size;
   if (call.answer_gzip_ && size >= options_.compress_bytes_min) {
     if (const auto packed = grpc_gzip(as_bytes(message.SerializeAsString()))) {
       std::uint8_t* to = http2.reserve(*call.stream_, kGrpcPrefixBytes + packed->size());
@@ -382,6 +386,9 @@ static void add_error(HeaderBuilder& builder, const Error& error, std::string_vi
 }
 
 void ServerSession::send_status(ServerCall& call, const Error* error) {
+  if (!error && call.headers_sent_ && call.call_.metadata.trailers.empty()) {
+    return connection_.http2().finish_usual(*call.stream_);
+  }
   HeaderBuilder builder;
   if (!call.headers_sent_) {  // trailers-only
     builder.add(":status", "200");

@@ -17,9 +17,12 @@ Http2Memory& memory_of(void* memory) {
   return *static_cast<Http2Memory*>(memory);
 }
 
-Http2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
-  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+std::string_view text_of(nghttp2_rcbuf* buffer) {
+  const nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
+  return as_text({bytes.base, bytes.len});
 }
+
+constexpr std::uint64_t kWakePing = 0x6361'7073'7461'6e03;
 
 // Neither bytes nor an end.
 bool is_empty_data(const nghttp2_frame& frame) {
@@ -29,12 +32,16 @@ bool is_empty_data(const nghttp2_frame& frame) {
 
 }  // namespace
 
+Http2Stream* Http2Callbacks::stream_of(nghttp2_session* session, std::int32_t id) {
+  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+}
+
 nghttp2_session_callbacks* Http2Callbacks::make() {
   nghttp2_session_callbacks* callbacks = nullptr;
   CAPSTAN_ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
   nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
-  nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
+  nghttp2_session_callbacks_set_on_header_callback2(callbacks, header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_received);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
@@ -74,8 +81,7 @@ int Http2Callbacks::begin_frame(nghttp2_session*, const nghttp2_frame_hd* header
 
 int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* raw) {
   auto& self = session_of(raw);
-  self.header_bytes_.clear();
-  self.header_sizes_.clear();
+  self.forget_headers();
   self.header_list_bytes_ = 0;
   self.headers_too_large_ = false;
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
@@ -85,44 +91,42 @@ int Http2Callbacks::begin_headers(nghttp2_session* session, const nghttp2_frame*
   return 0;
 }
 
-int Http2Callbacks::header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name,
-                           std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
-                           std::uint8_t, void* raw) {
+// The texts are nghttp2's, most of them in its table; holding them keeps them.
+int Http2Callbacks::header(nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf* name,
+                           nghttp2_rcbuf* value, std::uint8_t, void* raw) {
   auto& self = session_of(raw);
-  self.header_list_bytes_ += name_size + value_size + 32;  // RFC 9113 section 6.5.2
+  const Header header{text_of(name), text_of(value)};
+  self.header_list_bytes_ += header.name.size() + header.value.size() + 32;  // RFC 9113 6.5.2
   if (self.header_list_bytes_ > self.options_.header_list_bytes) {
     self.headers_too_large_ = true;
     return 0;
   }
-  self.header_bytes_.append(as_text({name, name_size})).append(as_text({value, value_size}));
-  self.header_sizes_.push_back(static_cast<std::uint32_t>(name_size));
-  self.header_sizes_.push_back(static_cast<std::uint32_t>(value_size));
+  for (auto* text : {name, value}) {
+    nghttp2_rcbuf_incref(text);
+    self.header_texts_.push_back(text);
+  }
+  self.headers_.push_back(header);
   return 0;
+}
+
+void Http2Session::forget_headers() {
+  headers_.clear();
+  for (auto* text : header_texts_) nghttp2_rcbuf_decref(text);
+  header_texts_.clear();
 }
 
 void Http2Callbacks::headers_complete(Http2Session& self, Http2Stream& stream,
                                       const nghttp2_frame& frame) {
-  self.header_views_.clear();
-  std::size_t at = 0;
-  const std::string_view bytes = self.header_bytes_;
-  for (std::size_t i = 0; i < self.header_sizes_.size(); i += 2) {
-    const auto name = bytes.substr(at, self.header_sizes_[i]);
-    at += name.size();
-    const auto value = bytes.substr(at, self.header_sizes_[i + 1]);
-    at += value.size();
-    self.header_views_.push_back({name, value});
-  }
   auto kind = HeadersKind::kTrailers;
   if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) kind = HeadersKind::kRequest;
   // A 1xx response is followed by another block with category HEADERS: told apart by :status.
   if (frame.headers.cat == NGHTTP2_HCAT_RESPONSE ||
-      (!self.header_views_.empty() && self.header_views_[0].name == ":status")) {
+      (!self.headers_.empty() && self.headers_[0].name == ":status")) {
     kind = HeadersKind::kResponse;
-    if (!self.header_views_.empty() && self.header_views_[0].value.starts_with('1')) return;
+    if (!self.headers_.empty() && self.headers_[0].value.starts_with('1')) return;
   }
-  self.events_.on_headers(stream, kind, self.header_views_, self.headers_too_large_);
-  self.header_bytes_.clear();
-  self.header_sizes_.clear();
+  self.events_.on_headers(stream, kind, self.headers_, self.headers_too_large_);
+  self.forget_headers();
 }
 
 int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame* frame,
@@ -137,6 +141,8 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
       if (is_empty_data(*frame)) self.spend_chatter();
       if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         stream->remote_ended_ = true;
+        // curl 7.88 sees that a stream is over when something comes, and nothing would come now.
+        if (stream->unwanted_) self.ping(kWakePing);
         self.events_.on_end(*stream);
       }
       break;
@@ -149,6 +155,8 @@ int Http2Callbacks::frame_received(nghttp2_session* session, const nghttp2_frame
     }
     case NGHTTP2_SETTINGS:
       if (frame->hd.flags & NGHTTP2_FLAG_ACK) break;
+      self.response_block_.forget();  // it may be about the table
+      self.trailers_block_.forget();
       self.spend_chatter();
       self.peer_started_ = true;
       self.events_.on_settings();
@@ -185,6 +193,7 @@ int Http2Callbacks::data_received(nghttp2_session* session, std::uint8_t, std::i
   stream->unconsumed_ += size;
   self.events_.on_data(*stream, {data, size});
   if (!stream->unwanted_) return 0;
+  stream->unwanted_since_ns_ = 0;
   stream->unwanted_bytes_ += static_cast<std::uint32_t>(size);
   if (stream->unwanted_bytes_ > limits::kHttp2UnwantedBytes) {
     self.reset(*stream, Http2Error::kNoError);
@@ -242,10 +251,13 @@ ssize_t Http2Callbacks::read_output(nghttp2_session*, std::int32_t, std::uint8_t
   }
   if (count != 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (stream.finished_ && count == stream.output_.size()) {
+    auto& self = session_of(raw);
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (!stream.trailer_sizes_.empty()) {
+    // Then the end of the stream is this DATA for nghttp2, and send_data() moves it behind.
+    stream.replays_trailers_ = stream.usual_trailers_ && count != 0 && self.trailers_block_.known();
+    if (!stream.replays_trailers_ && (stream.usual_trailers_ || !stream.trailer_sizes_.empty())) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      session_of(raw).queue_trailers(stream);
+      self.queue_trailers(stream);
     }
   }
   return static_cast<ssize_t>(count);
@@ -256,8 +268,15 @@ int Http2Callbacks::send_data(nghttp2_session*, nghttp2_frame*, const std::uint8
   auto& self = session_of(raw);
   auto& stream = *static_cast<Http2Stream*>(source->ptr);
   // No padding: select_padding_callback is not set.
-  self.out_->append({frame_header, 9});
+  const bool last = stream.replays_trailers_;
+  append_frame_header(*self.out_, length, NGHTTP2_DATA, last ? 0 : frame_header[4], stream.id_);
   self.out_->append(stream.output_.view().first(length));
+  if (last) {
+    const ByteView block = self.trailers_block_.bytes();
+    append_frame_header(*self.out_, block.size(), NGHTTP2_HEADERS,
+                        NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, stream.id_);
+    self.out_->append(block);
+  }
   stream.output_.pop(length);
   stream.sent_bytes_ += length;
   self.took(stream, length);

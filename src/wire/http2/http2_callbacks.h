@@ -43,12 +43,12 @@ struct Http2Callbacks {
   static nghttp2_data_provider provider(Http2Stream* stream);
   static nghttp2_mem allocator(Http2Memory& memory);
   static bool is_drain_ping(std::uint64_t opaque);
+  static Http2Stream* stream_of(nghttp2_session* session, std::int32_t id);
 
   static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* raw);
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
-  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
-                    std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
-                    std::uint8_t flags, void* self);
+  static int header(nghttp2_session*, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                    nghttp2_rcbuf* value, std::uint8_t flags, void* self);
   static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int data_received(nghttp2_session*, std::uint8_t flags, std::int32_t id,
                            const std::uint8_t* data, std::size_t size, void* self);

@@ -15,9 +15,9 @@ namespace capstan::limits {
 inline constexpr std::uint32_t kHttp2ChatterBurst = 1000;  // then ENHANCE_YOUR_CALM
 inline constexpr std::uint32_t kHttp2ChatterPerSecond = 5;
 
-// What a peer may go on sending of a request that is answered, and how long, before it is told to
-// stop: about what can be under way when the answer leaves.
-inline constexpr std::size_t kHttp2UnwantedBytes = kHttp2StreamWindowBytes;
+// What a peer may go on sending of a request that is answered, and for how long it may send nothing
+// of it, before it is told to stop. A body that is refused for its size fits.
+inline constexpr std::size_t kHttp2UnwantedBytes = kHttp2ConnectionWindowBytes;
 inline constexpr std::uint64_t kHttp2UnwantedNanos = 1'000'000'000;
 
 }  // namespace capstan::limits

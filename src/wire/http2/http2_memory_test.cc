@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -32,6 +33,10 @@ struct Session {
   ~Session() {
     memory.release(streams);
     memory.release(frames);
+  }
+  // Makes many calls, so that blocks are kept.
+  void be_busy() {
+    for (int i = 0; i < 100; ++i) memory.release(memory.allocate(1000));
   }
   Http2Memory memory;
   char *streams, *frames;
@@ -69,6 +74,55 @@ TEST(Http2Memory, WhatComesLaterIsOrdinaryMemory) {
   session.memory.give_back(false);
   EXPECT_EQ(later[kFrame - 1], 'l');
   session.memory.release(later);
+}
+
+TEST(Http2Memory, SmallBlocksComeBack) {
+  Session session;
+  session.be_busy();
+  void* first = session.memory.allocate(200);
+  void* second = session.memory.allocate(200);
+  std::memset(first, 'f', 200);
+  session.memory.release(first);
+  session.memory.release(second);
+  EXPECT_EQ(session.memory.allocate(200), second);
+  auto* zeros = static_cast<char*>(session.memory.allocate_zeros(2, 100));
+  EXPECT_EQ(static_cast<void*>(zeros), first);
+  EXPECT_EQ(std::count(zeros, zeros + 200, 0), 200);
+  session.memory.release(zeros);
+  session.memory.release(second);
+  session.memory.give_back(
+      false);  // emptied: what comes now is malloc's choice, and all of it usable
+  auto* again = static_cast<char*>(session.memory.allocate(200));
+  std::memset(again, 'a', 200);
+  session.memory.release(again);
+  session.memory.release(nullptr);
+}
+
+TEST(Http2Memory, ABlockIsOnlyTakenForWhatFits) {
+  Session session;
+  session.be_busy();
+  for (std::size_t bytes = 1; bytes < 400; ++bytes) {
+    session.memory.release(session.memory.allocate(bytes));
+    for (const std::size_t other : {bytes / 2 + 1, bytes, bytes + 1, bytes + 24}) {
+      auto* block = static_cast<char*>(session.memory.allocate(other));
+      std::memset(block, 'b', other);  // the address sanitizer watches
+      session.memory.release(block);
+    }
+  }
+}
+
+TEST(Http2Memory, ShelvesAreBounded) {
+  Session session;
+  session.be_busy();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 1000; ++i) blocks.push_back(session.memory.allocate(104));
+  for (void* block : blocks) session.memory.release(block);
+  std::size_t same = 0;
+  std::vector<void*> again;
+  for (int i = 0; i < 200; ++i) again.push_back(session.memory.allocate(104));
+  for (const void* block : again) same += std::ranges::count(blocks, block);
+  EXPECT_GE(same, 128U);
+  for (void* block : again) session.memory.release(block);
 }
 
 TEST(Http2Memory, GrowsWithItsContents) {

@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kDrainPing = 0x6361'7073'7461'6e01;
-constexpr std::size_t kSpareStreams = 32;
+constexpr std::size_t kSpareStreams = 128;  // until give_memory_back()
+constexpr std::size_t kFrameHeaderBytes = 9;
 
 nghttp2_option* make_options(const Http2Session::Options& options) {
   nghttp2_option* option = nullptr;
@@ -76,6 +77,7 @@ Http2Session::Http2Session(Role role, Http2Events& events, const Options& option
 }
 
 Http2Session::~Http2Session() {
+  forget_headers();
   nghttp2_session_del(session_);  // calls nobody back
   while (first_) remove_stream(first_);
 }
@@ -119,10 +121,44 @@ Result<void> Http2Session::collect(ByteQueue& out, std::size_t limit) {
                     std::string("HTTP/2 output: ") + nghttp2_strerror(static_cast<int>(length)));
       break;
     }
-    out.append({data, static_cast<std::size_t>(length)});
+    append_frame({data, static_cast<std::size_t>(length)});
   }
   out_ = nullptr;
   return result;
+}
+
+void Http2Session::append_frame(ByteView frame) {
+  const bool headers =
+      role_ == Role::kServer && frame.size() >= kFrameHeaderBytes && frame[3] == NGHTTP2_HEADERS;
+  headers ? append_headers(frame) : out_->append(frame);
+}
+
+void Http2Session::append_headers(ByteView frame) {
+  const std::uint8_t flags = frame[4];
+  const auto id = static_cast<std::int32_t>(load_be32(frame.data() + 5));
+  const ByteView block = frame.subspan(kFrameHeaderBytes);
+  if (flags == NGHTTP2_FLAG_END_HEADERS && block_is_empty(block)) {  // see respond_usual()
+    ByteQueue literal;
+    if (!response_block_.known()) {
+      for (const auto& [name, value] : usual_response_) append_plain_header(literal, name, value);
+    }
+    const ByteView usual = response_block_.known() ? response_block_.bytes() : literal.view();
+    append_frame_header(*out_, block.size() + usual.size(), NGHTTP2_HEADERS, flags, id);
+    out_->append(block);
+    return out_->append(usual);
+  }
+  out_->append(frame);
+  const bool whole = (flags & NGHTTP2_FLAG_END_HEADERS) != 0;
+  if (!whole || !block_is_references(block)) {  // the table may have changed
+    response_block_.forget();
+    return trailers_block_.forget();
+  }
+  if (response_block_.known() && trailers_block_.known()) return;
+  const auto* stream = Http2Callbacks::stream_of(session_, id);
+  if (!stream) return;
+  const bool last = (flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (last && stream->usual_trailers_) trailers_block_.learn(block);
+  if (!last && stream->usual_response_) response_block_.learn(block);
 }
 
 bool Http2Session::wants_write() const {
@@ -137,13 +173,8 @@ bool Http2Session::finished() const {
 void Http2Session::give_memory_back() {
   spare_.clear();
   spare_.shrink_to_fit();
-  // Between receive() and receive() a header block may be half there.
-  if (header_bytes_.empty() && header_sizes_.empty()) {
-    header_bytes_.shrink_to_fit();
-    header_sizes_.shrink_to_fit();
-  }
-  header_views_.clear();
-  header_views_.shrink_to_fit();
+  headers_.shrink_to_fit();  // between receive() and receive() a header block may be half there
+  header_texts_.shrink_to_fit();
   memory_.give_back(wants_write());
   events_.on_idle();
 }
@@ -245,6 +276,25 @@ void Http2Session::respond(Http2Stream& stream, Headers headers, bool end) {
   if (rc != 0) reset(stream, Http2Error::kInternalError);
 }
 
+void Http2Session::set_usual(Headers response, Headers trailers) {
+  usual_response_ = response;
+  usual_trailers_ = trailers;
+}
+
+// nghttp2 is given no headers then, so what it makes is a frame without any, into which
+// append_headers() puts them: whatever became of the table meanwhile, it knows then.
+void Http2Session::respond_usual(Http2Stream& stream) {
+  CAPSTAN_ASSERT(role_ == Role::kServer && !usual_response_.empty());
+  stream.usual_response_ = true;
+  if (!response_block_.known()) return respond(stream, usual_response_, false);
+  if (abandoned_ || stream.answered_) return;
+  stream.answered_ = true;
+  const nghttp2_data_provider provider = Http2Callbacks::provider(&stream);
+  if (nghttp2_submit_response(session_, stream.id_, nullptr, 0, &provider) != 0) {
+    reset(stream, Http2Error::kInternalError);
+  }
+}
+
 // Output that has been sent or will never be.
 void Http2Session::took(const Http2Stream& stream, std::size_t count) {
   unsent_bytes_ -= count;
@@ -260,10 +310,13 @@ void Http2Session::write(Http2Stream& stream, std::size_t count) {
   stream.output_.commit(count);
   unsent_bytes_ += count;
   if (!stream.paced) unpaced_bytes_ += count;
-  if (stream.deferred_ && !abandoned_) {
-    stream.deferred_ = false;
-    nghttp2_session_resume_data(session_, stream.id_);
-  }
+  resume(stream);
+}
+
+void Http2Session::resume(Http2Stream& stream) {
+  if (!stream.deferred_ || abandoned_) return;
+  stream.deferred_ = false;
+  nghttp2_session_resume_data(session_, stream.id_);
 }
 
 void Http2Session::finish(Http2Stream& stream, Headers trailers) {
@@ -274,14 +327,20 @@ void Http2Session::finish(Http2Stream& stream, Headers trailers) {
     stream.trailer_sizes_.push_back(static_cast<std::uint32_t>(trailer.name.size()));
     stream.trailer_sizes_.push_back(static_cast<std::uint32_t>(trailer.value.size()));
   }
-  if (stream.deferred_ && !abandoned_) {
-    stream.deferred_ = false;
-    nghttp2_session_resume_data(session_, stream.id_);
-  }
+  resume(stream);
+}
+
+void Http2Session::finish_usual(Http2Stream& stream) {
+  if (stream.finished_) return;
+  stream.finished_ = stream.usual_trailers_ = true;
+  resume(stream);
 }
 
 void Http2Session::queue_trailers(Http2Stream& stream) {
-  NameValues values(stream.trailer_sizes_.size() / 2);
+  NameValues values(stream.trailer_sizes_.size() / 2 + usual_trailers_.size());
+  if (stream.usual_trailers_) {
+    for (const auto& trailer : usual_trailers_) values.add(trailer);
+  }
   std::size_t at = 0;
   const std::string_view bytes = stream.trailer_bytes_;
   for (std::size_t i = 0; i < stream.trailer_sizes_.size(); i += 2) {

@@ -21,9 +21,11 @@
 #include "base/result.h"
 #include "wire/http2/byte_queue.h"
 #include "wire/http2/frame_watch.h"
+#include "wire/http2/header_replay.h"
 #include "wire/http2/http2_limits.h"
 #include "wire/http2/http2_memory.h"
 
+struct nghttp2_rcbuf;
 struct nghttp2_session;
 
 namespace capstan::wire {
@@ -78,9 +80,12 @@ class Http2Stream {
   bool finished_ = false;                // no output after what is queued
   bool reset_ = false;                   // we reset it
   bool deferred_ = false;                // nghttp2 waits for resume_data
+  bool usual_response_ = false;          // its response headers are the usual ones
+  bool usual_trailers_ = false;          // and its trailers
+  bool replays_trailers_ = false;        // which follow the data that is being sent
   bool unwanted_ = false;                // answered in full, but the peer has not ended its request
   std::uint32_t unwanted_bytes_ = 0;     // of that request since then
-  std::uint64_t unwanted_since_ns_ = 0;  // as reset_unwanted() saw it first
+  std::uint64_t unwanted_since_ns_ = 0;  // as reset_unwanted() saw it first, or the last of it
   std::uint64_t sent_bytes_ = 0;
   std::size_t unconsumed_ = 0;  // received, not yet given back to the windows
   ByteQueue output_;
@@ -152,6 +157,11 @@ class Http2Session {
   Http2Stream* open(Headers headers, bool end, void* context);
   // Server: the response's headers. With `end` nothing follows (trailers-only).
   void respond(Http2Stream& stream, Headers headers, bool end);
+  // Server: header lists of nearly every answer, which outlive the session, and respond() without
+  // an end and finish() with them. They cost little from the second or third time on.
+  void set_usual(Headers response, Headers trailers);
+  void respond_usual(Http2Stream& stream);
+  void finish_usual(Http2Stream& stream);
   // Room for output; write() makes it part of the stream.
   std::uint8_t* reserve(Http2Stream& stream, std::size_t count);
   void write(Http2Stream& stream, std::size_t count);
@@ -163,8 +173,8 @@ class Http2Session {
   std::size_t open_streams() const { return open_streams_; }
   // Server: an answer may end before its request (RFC 9113 section 8.1). What still comes of the
   // request is thrown away; a peer that does not stop is told to, with RST_STREAM NO_ERROR, but not
-  // at once: some take that for a failure while they send (curl 7.88). Called every second or so as
-  // long as there are such streams; true when there are more.
+  // while it gets on: some take that for a failure as long as they send (curl 7.88). Called every
+  // second or so as long as there are such streams; true when there are more.
   bool reset_unwanted(std::uint64_t now_ns);
   std::size_t unwanted_streams() const { return unwanted_streams_; }
   // unsent_bytes() of all streams together.
@@ -194,7 +204,12 @@ class Http2Session {
   Http2Stream* add_stream(std::int32_t id);
   void remove_stream(Http2Stream* stream);
   void close_stream(Http2Stream* stream, Http2Error error);
+  void resume(Http2Stream& stream);
   void queue_trailers(Http2Stream& stream);
+  // A frame of nghttp2's, and a HEADERS frame of a server.
+  void append_frame(ByteView frame);
+  void append_headers(ByteView frame);
+  void forget_headers();
   Result<void> feed(ByteView bytes);
   // A frame on a stream that is closed, from the one who closed it.
   void refuse_frame(const FrameWatch::Step& step);
@@ -217,9 +232,10 @@ class Http2Session {
   FrameWatch watch_;  // a server's
   std::size_t unsent_bytes_ = 0, unpaced_bytes_ = 0;
   std::vector<std::unique_ptr<Http2Stream>> spare_;
-  std::string header_bytes_;  // of the header block being received
-  std::vector<std::uint32_t> header_sizes_;
-  std::vector<Header> header_views_;
+  std::vector<Header> headers_;  // of the block being received; views into:
+  std::vector<nghttp2_rcbuf*> header_texts_;
+  Headers usual_response_, usual_trailers_;
+  ReplayedBlock response_block_, trailers_block_;
   std::size_t header_list_bytes_ = 0;
   bool headers_too_large_ = false;
   bool draining_ = false, goaway_received_ = false, abandoned_ = false, sealed_ = false;
