@@ -1,12 +1,12 @@
 // Why this file exists: an HTTP/2 server session under any bytes, with an application on top that
 // answers, resets and holds data back. Every stream that began must be closed exactly once.
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <set>
 #include <string>
 
 #include "base/assert.h"
+#include "fuzz/http2_feed.h"
 #include "wire/http2/http2_session.h"
 
 namespace {
@@ -54,20 +54,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Application application;
   Http2Session session(Http2Session::Role::kServer, application);
   application.session = &session;
-  ByteQueue out;
-  const std::size_t part = data[0] + 1U;
   // Most inputs would die at the client's preface, so it is given.
   const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
-  bool good = session.receive(as_bytes(preface), 1).has_value();
-  ByteView rest(data + 1, size - 1);
-  for (std::uint64_t now = 1; good && !rest.empty(); now += 1'000'000) {
-    const auto piece = rest.first(std::min(part, rest.size()));
-    rest = rest.subspan(piece.size());
-    good = session.receive(piece, now).has_value();
-    out.clear();
-    good = session.collect(out, 1U << 20).has_value() && good;
-  }
-  session.abandon(Http2Error::kCancel);
-  CAPSTAN_ASSERT(application.open.empty() && session.open_streams() == 0);
+  const bool good = session.receive(as_bytes(preface), 1).has_value();
+  fuzz::feed_http2(session, {data, size}, good, application.open);
   return 0;
 }
