@@ -136,7 +136,7 @@ TEST(Mirror, KnowsHowFarTheNodeIsOnlyWhenItSays) {
   said.mutable_progress()->set_total_pools(2);
   ASSERT_TRUE(mirror.apply(said));
   EXPECT_TRUE(mirror.knows_progress());
-  EXPECT_EQ(names(mirror), " a ") << "it has no name";
+  EXPECT_EQ(names(mirror), "a  ") << "it comes last and has no name";
   ASSERT_TRUE(mirror.apply(whole(1, {"a"}, kEpoch + 1)));
   EXPECT_FALSE(mirror.knows_progress()) << "another node, which does not say";
 }
