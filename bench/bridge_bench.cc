@@ -27,11 +27,6 @@ constexpr char kDirect[] = "spdk.Framework/GetVersion";
 constexpr char kBridge[] = "mayastor.v1.JsonRpc/JsonRpcCall";
 constexpr char kRequest[] = R"({"method":"spdk_get_version","id":0,"jsonrpc":"2.0"})";
 
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "%s\n", why.c_str());
-  std::exit(100);
-}
-
 core::Task<void> direct(client::Channel& channel) {
   google::protobuf::Empty request;
   spdk::Version response;

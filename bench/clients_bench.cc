@@ -10,20 +10,15 @@
 // steady rate, because clients that call as fast as they can measure how a core is shared.
 //   clients_bench [CALLS_PER_SECOND_AND_SOCKET [ROUNDS]]
 // Prints throughput with and without, calls made and lost. Exit code: targets missed.
-#include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -33,38 +28,20 @@
 #include <memory>
 
 #include "bench/bench_node.h"
-#include "client/channel.h"
-#include "core/uring_env.h"
-#include "node/image.pb.h"
+#include "bench/export_readers.h"
 #include "wire/drpc/drpc_codec.h"
 
 using namespace capstan;
 using namespace capstan::bench;
-namespace api = capstan::node::v1;
 namespace drpc = capstan::wire::drpc;
 
 namespace {
 
 constexpr std::size_t kClients = 1000;
-constexpr int kRounds = 10, kReaders = 3;
-constexpr int kNodesCore = 0, kClientsCore = 1;
-constexpr int kSettleMs = 200, kWindowMs = 1500;
+constexpr int kRounds = 10;
 constexpr double kRatioMin = 0.95;
-constexpr int kClientsNice = 15;
 constexpr int kBatch = 10;  // calls under way at a time, on each socket
 constexpr std::int32_t kNodeModule = 100, kGetVersion = 10001;
-
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "%s\n", why.c_str());
-  std::exit(100);
-}
-
-void stay_on(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) give_up("this benchmark needs two cores");
-}
 
 int connect_packets(const std::string& path) {
   const int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -167,17 +144,6 @@ class Clients {
   std::size_t next_ = 0;
   Tally tally_;
 };
-
-// Behind the readers also when all of this runs with a real-time policy (chrt), which keeps the
-// other programs of a busy machine out of it.
-void be_nice() {
-  const sched_param ordinary{};
-  errno = 0;
-  if (sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 ||
-      (nice(kClientsNice) == -1 && errno != 0)) {
-    give_up("the clients cannot be nice");
-  }
-}
 
 // The orders' side.
 class ClientsProcess {
@@ -317,179 +283,6 @@ class Control {
   pid_t child_ = 0;
 };
 
-// --- the I/O -----------------------------------------------------------------------------------
-
-constexpr std::uint64_t kImageBytes = 128U << 20, kPartBytes = 1U << 20;
-
-// Zeros would not travel.
-core::Task<void> fill(core::Env* env, std::uint16_t port) {
-  client::Channel channel(*env, {.address = core::Address::tcp("127.0.0.1", port)});
-  auto call = co_await channel.stream<api::ImportImageRequest, api::ImportImageResponse>(
-      "capstan.node.v1.ImageRpc/ImportImage", {});
-  if (!call) give_up(call.error().text());
-  api::ImportImageRequest part;
-  part.mutable_header()->set_replica("r");
-  part.mutable_header()->set_size_bytes(kImageBytes);
-  auto sent = co_await call->send(part);
-  for (std::uint64_t at = 0; sent && at < kImageBytes; at += kPartBytes) {
-    part.mutable_data()->set_offset(at);
-    part.mutable_data()->set_data(std::string(kPartBytes, 'd'));
-    sent = co_await call->send(part);
-  }
-  const auto answer = co_await call->answer();
-  if (!sent || !answer) give_up("the replica cannot be filled");
-  co_await channel.close();
-}
-
-// --- the readers: processes of their own ---------------------------------------------------------
-
-// ExportImage as the bytes of a client that takes as much as comes: everything fits its windows.
-std::string export_request() {
-  const auto frame = [](char type, char flags, char stream, const std::string& payload) {
-    const auto size = payload.size();
-    const char head[] = {static_cast<char>(size >> 16),
-                         static_cast<char>(size >> 8),
-                         static_cast<char>(size),
-                         type,
-                         flags,
-                         0,
-                         0,
-                         0,
-                         stream};
-    return std::string(head, sizeof head) + payload;
-  };
-  const auto text = [](const std::string& value) { return char(value.size()) + value; };
-  const std::string window("\x7f\xff\x00\x00", 4);
-  std::string headers = "\x83\x86";  // POST, http
-  headers += "\x04" + text("/capstan.node.v1.ImageRpc/ExportImage");
-  headers += "\x01" + text("bench");
-  headers += std::string(1, '\0') + text("content-type") + text("application/grpc");
-  headers += std::string(1, '\0') + text("te") + text("trailers");
-  api::ExportImageRequest request;
-  request.set_replica("r");
-  const std::string message = request.SerializeAsString();
-  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, std::string("\0\x04", 2) + window) +
-         frame(8, 0, 0, window) + frame(1, 4, 1, headers) +
-         frame(0, 1, 1, std::string(4, '\0') + text(message));
-}
-
-bool take(int socket, std::uint8_t* into, std::size_t size, int flags) {
-  for (std::size_t done = 0; done < size;) {
-    const ssize_t got = recv(socket, into ? into + done : nullptr, size - done, flags);
-    if (got <= 0) return false;
-    done += static_cast<std::size_t>(got);
-  }
-  return true;
-}
-
-int connect_tcp(std::uint16_t port) {
-  const int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  if (connect(made, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    give_up("a reader cannot connect");
-  }
-  return made;
-}
-
-// One export on a connection of its own; `bytes` counts what arrives while it does.
-void export_once(std::uint16_t port, const std::string& request,
-                 std::atomic<std::uint64_t>& bytes) {
-  constexpr std::uint8_t kData = 0, kHeaders = 1, kSettings = 4, kEnd = 1, kAck = 1;
-  const int socket = connect_tcp(port);
-  if (send(socket, request.data(), request.size(), MSG_NOSIGNAL) < 0) give_up("no request");
-  std::uint64_t sum = 0;
-  std::uint8_t head[9], payload[1U << 14];
-  while (take(socket, head, sizeof head, 0)) {
-    const std::size_t size = static_cast<std::size_t>(head[0]) << 16U |
-                             static_cast<std::size_t>(head[1]) << 8U | head[2];
-    if (head[3] == kData) {
-      if (!take(socket, nullptr, size, MSG_TRUNC)) break;
-      sum += size;
-      bytes += size;
-      continue;
-    }
-    if (size > sizeof payload || !take(socket, payload, size, 0)) break;
-    if (head[3] == kSettings && (head[4] & kAck) == 0) {
-      send(socket, "\0\0\0\x04\x01\0\0\0\0", 9, MSG_NOSIGNAL);
-    }
-    if (head[3] == kHeaders && (head[4] & kEnd) != 0) {
-      close(socket);
-      if (sum < kImageBytes) give_up("an export was not complete");
-      return;
-    }
-  }
-  give_up("a reader lost its connection");
-}
-
-class Readers {
- public:
-  explicit Readers(std::uint16_t port) {
-    void* shared =
-        mmap(nullptr, sizeof *bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) give_up("no shared memory");
-    bytes_ = new (shared) std::atomic<std::uint64_t>(0);
-    const std::string request = export_request();
-    for (auto& child : children_) {
-      child = fork();
-      if (child != 0) continue;
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) export_once(port, request, *bytes_);
-    }
-  }
-  ~Readers() {
-    for (const pid_t child : children_) {
-      kill(child, SIGKILL);
-      waitpid(child, nullptr, 0);
-    }
-  }
-  Readers(const Readers&) = delete;
-  Readers& operator=(const Readers&) = delete;
-  void check() {
-    for (const pid_t child : children_) {
-      if (waitpid(child, nullptr, WNOHANG) != 0) give_up("a reader is gone");
-    }
-  }
-  std::uint64_t bytes() const { return *bytes_; }
-
- private:
-  std::atomic<std::uint64_t>* bytes_ = nullptr;
-  pid_t children_[kReaders] = {};
-};
-
-// --- the measurement -----------------------------------------------------------------------------
-
-struct Window {
-  double rate = 0;  // megabytes per second
-  double cpu = 0;   // of the node, in microseconds for each megabyte, calls of clients included
-  double busy = 0;  // of the node, share of the time
-};
-
-Window measure_window(const BenchNode& bench, Readers& readers) {
-  poll(nullptr, 0, kSettleMs);
-  const double start = now_us(), cpu = bench.cpu_us();
-  const auto bytes = static_cast<double>(readers.bytes());
-  poll(nullptr, 0, kWindowMs);
-  const double megabytes = (static_cast<double>(readers.bytes()) - bytes) / 1e6;
-  const double used = bench.cpu_us() - cpu, elapsed = now_us() - start;
-  readers.check();
-  return {megabytes / elapsed * 1e6, used / megabytes, used / elapsed};
-}
-
-struct Series {
-  std::vector<double> rates, cpu, busy;
-  void add(const Window& window) {
-    rates.push_back(window.rate);
-    cpu.push_back(window.cpu);
-    busy.push_back(window.busy);
-  }
-  void print(const char* what) const {
-    std::printf("%-36s %6.0f %14.0f %11.2f", what, median(rates), median(cpu), median(busy));
-  }
-};
-
 // The clients of one server, and what the windows with them gave.
 struct Crowd {
   Crowd(const std::string& called, const std::string& rpc, const std::string& drpc, int rate)
@@ -565,35 +358,16 @@ int measure(const BenchNode& bench, const Control& beside, const Control& contro
   return report(without, crowds);
 }
 
-void set_up(const BenchNode& bench) {
-  const int socket = connect_stream(bench.rpc_socket());
-  std::string answer;
-  for (const char* call : {R"("mayastor_v1_pool_create_pool","params":{"name":"p","disks":)"
-                           R"(["malloc:///m?size_mb=320&blk_size=512"]})",
-                           R"("mayastor_v1_replica_create_replica","params":{"name":"r","uuid":)"
-                           R"("11111111-0000-4000-8000-000000000001","pooluuid":"p","size":)"
-                           R"(134217728,"thin":false})"}) {
-    if (!ask(socket, std::string(R"({"id":1,"method":)") + call + "}", answer) ||
-        answer.find("\"result\"") == std::string::npos) {
-      give_up(answer);
-    }
-  }
-  close(socket);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   const int rate = argc > 1 ? std::atoi(argv[1]) : static_cast<int>(kClients);
   const int rounds = argc > 2 ? std::atoi(argv[2]) : kRounds;
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  raise_descriptor_limit();
   stay_on(kNodesCore);
   const BenchNode bench({"--rpc-connections", std::to_string(kClients + 10)});
   stay_on(kClientsCore);
-  set_up(bench);
+  make_export(bench);
   const Control beside(bench, kClientsCore), control(bench, kNodesCore);
   std::vector<std::unique_ptr<Crowd>> crowds;
   crowds.push_back(std::make_unique<Crowd>("1000 on each socket of the node", bench.rpc_socket(),
@@ -602,8 +376,5 @@ int main(int argc, char** argv) {
       std::make_unique<Crowd>("of a bare server on their core", beside.rpc, beside.drpc, rate));
   crowds.push_back(std::make_unique<Crowd>("of a bare server on the node's core", control.rpc,
                                            control.drpc, rate));
-  const auto env = core::UringEnv::create({});
-  if (!env) give_up(env.error().text());
-  (*env)->run(fill(env->get(), bench.port()));
   return measure(bench, beside, control, crowds, rounds);
 }

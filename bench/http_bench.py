@@ -22,6 +22,7 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'tests', 'support'))
 from node import RELEASE_BIN, Node, free_port, wait_until  # noqa: E402
+from usage import cpu_seconds  # noqa: E402
 
 CONNECTIONS, CONNECTIONS_OF_LISTS = 64, 8
 POOLS = 1000
@@ -38,13 +39,6 @@ http {{
   }}
 }}
 """
-
-
-def cpu_seconds(pid):
-    """Of all threads: user and system time so far."""
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 class Nginx:

@@ -1,7 +1,6 @@
 // Why this file exists: an HTTP/2 client session under any bytes of a server, with three requests
 // open whose application resets, holds data back and writes on. Every stream that was opened must
 // be closed exactly once, and memory for headers stays within its limit.
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "base/assert.h"
+#include "fuzz/http2_feed.h"
 #include "wire/http2/http2_session.h"
 
 namespace {
@@ -61,22 +61,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Application application;
   Http2Session session(Http2Session::Role::kClient, application);
   application.session = &session;
-  ByteQueue out;
-  const std::size_t part = data[0] + 1U;
   for (int i = 0; i < 3; ++i) application.ask();
-  bool good = session.collect(out, 1U << 20).has_value();
+  ByteQueue out;
+  bool good = session.collect(out, fuzz::kHttp2CollectBytes).has_value();
   // Most inputs would die at the server's SETTINGS, so they are given.
   const std::string settings("\0\0\0\4\0\0\0\0\0", 9);
   good = good && session.receive(as_bytes(settings), 1).has_value();
-  ByteView rest(data + 1, size - 1);
-  for (std::uint64_t now = 1; good && !rest.empty(); now += 1'000'000) {
-    const auto piece = rest.first(std::min(part, rest.size()));
-    rest = rest.subspan(piece.size());
-    good = session.receive(piece, now).has_value();
-    out.clear();
-    good = session.collect(out, 1U << 20).has_value() && good;
-  }
-  session.abandon(Http2Error::kCancel);
-  CAPSTAN_ASSERT(application.open.empty() && session.open_streams() == 0);
+  fuzz::feed_http2(session, {data, size}, good, application.open, [](ByteView) {});
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/assert.h"
+#include "fuzz/http2_feed.h"
 #include "wire/http2/http2_session.h"
 
 namespace {
@@ -103,21 +104,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   application.session = &session;
   session.set_usual(kStatus, kTrailer);
   Client client;
-  ByteQueue out;
-  const std::size_t part = data[0] + 1U;
   // Most inputs would die at the client's preface, so it is given.
   const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
-  bool good = session.receive(as_bytes(preface), 1).has_value();
-  ByteView rest(data + 1, size - 1);
-  for (std::uint64_t now = 1; good && !rest.empty(); now += 1'000'000) {
-    const auto piece = rest.first(std::min(part, rest.size()));
-    rest = rest.subspan(piece.size());
-    good = session.receive(piece, now).has_value();
-    out.clear();
-    good = session.collect(out, 1U << 20).has_value() && good;
-    client.take(out.view());
-  }
-  session.abandon(Http2Error::kCancel);
-  CAPSTAN_ASSERT(application.open.empty() && session.open_streams() == 0);
+  const bool good = session.receive(as_bytes(preface), 1).has_value();
+  fuzz::feed_http2(session, {data, size}, good, application.open,
+                   [&client](ByteView sent) { client.take(sent); });
   return 0;
 }

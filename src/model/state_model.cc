@@ -136,9 +136,14 @@ void StateModel::pin(std::uint64_t rev) {
   pinned_ = true;
 }
 
+const google::protobuf::Message& StateModel::Object::message() const {
+  if (pool) return *pool;
+  if (replica) return *replica;
+  return *progress;
+}
+
 bool StateModel::put(const Key& key, Object object) {
-  std::string bytes =
-      object.pool ? object.pool->SerializeAsString() : object.replica->SerializeAsString();
+  std::string bytes = object.message().SerializeAsString();
   const auto [position, added] = objects_.try_emplace(key);
   Held& held = position->second;
   held.seen = true;

@@ -1,5 +1,6 @@
-// Why this file exists: the pools and replicas of a node as one model with a revision, so that
-// whoever watches them is told what changed, and a slow one only the newest of it. The node fills
+// Why this file exists: the pools and replicas of a node, and how far it is in opening them, as one
+// model with a revision, so that whoever watches is told what changed, and a slow one only the
+// newest of it. The node fills
 // it from its engine (services/state_feed.h), a gateway from what the node tells it
 // (apps/gateway/mirror.h); those who watch cannot tell which.
 //
@@ -23,6 +24,7 @@
 #include "core/reactor.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "monitor/monitor.pb.h"
 #include "pool.pb.h"
 #include "replica.pb.h"
 
@@ -30,18 +32,20 @@ namespace capstan::model {
 
 class StateModel {
  public:
-  enum class What : std::uint8_t { kPool, kReplica };
+  enum class What : std::uint8_t { kPool, kReplica, kProgress };
   enum class Event : std::uint8_t { kNone, kSnapshot, kCreated, kChanged, kDestroyed };
 
   struct Key {
     What what = What::kPool;
-    std::string id;  // a pool's name, a replica's UUID
+    std::string id;  // a pool's name, a replica's UUID; of the one progress none
     auto operator<=>(const Key&) const = default;
   };
   // Exactly one is set; of a destroyed object it is what it was last.
   struct Object {
-    std::shared_ptr<const mayastor::v1::Pool> pool;
-    std::shared_ptr<const mayastor::v1::Replica> replica;
+    std::shared_ptr<const mayastor::v1::Pool> pool = {};
+    std::shared_ptr<const mayastor::v1::Replica> replica = {};
+    std::shared_ptr<const monitor::v1::Bootstrapped> progress = {};
+    const google::protobuf::Message& message() const;
   };
   struct Change {
     std::uint64_t rev = 0;

@@ -1,6 +1,7 @@
 // Why this file exists: see state_monitors.h.
 #include "model/state_monitors.h"
 
+#include <memory>
 #include <utility>
 
 #include "model/model_limits.h"
@@ -43,21 +44,13 @@ class Patience {
   core::Nanos heartbeat_, until_ = 0;
 };
 
-m1::PoolChange message_of(const StateModel::Change& change) {
-  m1::PoolChange out;
-  out.set_rev(change.rev);
-  out.set_event(std::string(event_name(change.event)));
-  if (change.object.pool) *out.mutable_pool() = *change.object.pool;
-  out.set_synced(change.synced);
-  return out;
-}
-
-m1::ReplicaChange replica_message_of(const StateModel::Change& change) {
-  m1::ReplicaChange out;
-  out.set_rev(change.rev);
-  out.set_event(std::string(event_name(change.event)));
-  if (change.object.replica) *out.mutable_replica() = *change.object.replica;
-  out.set_synced(change.synced);
+// The events of one kind of object differ only in where the object goes.
+template <class Message>
+std::unique_ptr<Message> message_of(const StateModel::Change& change) {
+  auto out = std::make_unique<Message>();
+  out->set_rev(change.rev);
+  out->set_event(std::string(event_name(change.event)));
+  out->set_synced(change.synced);
   return out;
 }
 
@@ -70,7 +63,9 @@ void drop_object(StateModel::Change& change) {
 void add(m1::StateChange& out, const StateModel::Change& change) {
   const bool gone = change.event == Event::kDestroyed;
   if (change.event == Event::kNone) return;
-  if (change.key.what == What::kPool) {
+  if (change.key.what == What::kProgress) {
+    if (!gone) *out.mutable_progress() = *change.object.progress;
+  } else if (change.key.what == What::kPool) {
     gone ? out.add_removed_pools(change.key.id) : void(*out.add_pools() = *change.object.pool);
   } else {
     gone ? out.add_removed_replicas(change.key.id)
@@ -78,10 +73,44 @@ void add(m1::StateChange& out, const StateModel::Change& change) {
   }
 }
 
+bool is_same(const StateModel::Change& a, const StateModel::Change& b) {
+  return a.rev == b.rev && a.event == b.event && a.synced == b.synced && a.key == b.key &&
+         a.object.pool == b.object.pool && a.object.replica == b.object.replica;
+}
+
 }  // namespace
 
+// The kind is not the change's: without an object a change has none.
+StateMonitors::Told StateMonitors::told(What kind, const Change& change) {
+  if (told_ && kind == newest_kind_ && is_same(change, newest_)) return told_;
+  newest_kind_ = kind;
+  newest_ = change;
+  if (kind == What::kPool) {
+    auto out = message_of<m1::PoolChange>(change);
+    if (change.object.pool) *out->mutable_pool() = *change.object.pool;
+    told_ = std::make_shared<const rpc::SharedMessage>(std::move(out));
+  } else {
+    auto out = message_of<m1::ReplicaChange>(change);
+    if (change.object.replica) *out->mutable_replica() = *change.object.replica;
+    told_ = std::make_shared<const rpc::SharedMessage>(std::move(out));
+  }
+  return told_;
+}
+
+StateMonitors::Done StateMonitors::bootstrapped(rpc::Call& call,
+                                                const m1::MonitorBootstrappedRequest&,
+                                                Sink<m1::Bootstrapped> sink) {
+  CO_TRY_SET(const auto subscription, source_.subscribe({What::kProgress}));
+  while (true) {
+    CO_TRY_SET(const auto change, co_await subscription->next(call.token, 0));
+    if (!change || !change->object.progress) continue;
+    CO_TRY(co_await sink.send(*change->object.progress));
+    if (change->object.progress->state() == kReadyState) co_return Result<void>();
+  }
+}
+
 StateMonitors::Done StateMonitors::pools(rpc::Call& call, const m1::MonitorPoolsRequest& request,
-                                         Sink<m1::PoolChange> sink) {
+                                         rpc::SharedAnswers<m1::PoolChange> answers) {
   CO_TRY_SET(const auto heartbeat, heartbeat_of(request.heartbeat_ms()));
   const std::set<std::string> wanted(request.pool().begin(), request.pool().end());
   CO_TRY_SET(const auto subscription, source_.subscribe({What::kPool}));
@@ -92,20 +121,20 @@ StateMonitors::Done StateMonitors::pools(rpc::Call& call, const m1::MonitorPools
       m1::PoolChange beat;
       beat.set_rev(source_.rev());
       beat.set_heartbeat(true);
-      CO_TRY(co_await sink.send(beat));
+      CO_TRY(co_await answers.send(beat));
       patience.renew();
       continue;
     }
     if (!wanted.empty() && !wanted.contains(change->key.id)) drop_object(*change);
     if (change->event == Event::kNone && !change->synced) continue;
-    CO_TRY(co_await sink.send(message_of(*change)));
+    CO_TRY(co_await answers.send(told(What::kPool, *change)));
     patience.renew();
   }
 }
 
 StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
                                             const m1::MonitorReplicasRequest& request,
-                                            Sink<m1::ReplicaChange> sink) {
+                                            rpc::SharedAnswers<m1::ReplicaChange> answers) {
   CO_TRY_SET(const auto heartbeat, heartbeat_of(request.heartbeat_ms()));
   const std::set<std::string> pools(request.pool().begin(), request.pool().end());
   const std::set<std::string> wanted(request.replica().begin(), request.replica().end());
@@ -117,7 +146,7 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
       m1::ReplicaChange beat;
       beat.set_rev(source_.rev());
       beat.set_heartbeat(true);
-      CO_TRY(co_await sink.send(beat));
+      CO_TRY(co_await answers.send(beat));
       patience.renew();
       continue;
     }
@@ -127,7 +156,7 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
       drop_object(*change);
     }
     if (change->event == Event::kNone && !change->synced) continue;
-    CO_TRY(co_await sink.send(replica_message_of(*change)));
+    CO_TRY(co_await answers.send(told(What::kReplica, *change)));
     patience.renew();
   }
 }
@@ -135,7 +164,8 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
 StateMonitors::Done StateMonitors::state(rpc::Call& call, const m1::MonitorStateRequest& request,
                                          Sink<m1::StateChange> sink) {
   CO_TRY_SET(const auto heartbeat, heartbeat_of(request.heartbeat_ms()));
-  CO_TRY_SET(const auto subscription, source_.subscribe({What::kPool, What::kReplica}));
+  CO_TRY_SET(const auto subscription,
+             source_.subscribe({What::kPool, What::kReplica, What::kProgress}));
   const std::string newest = revision_text(source_.epoch(), source_.rev());
   bool full = true;
   std::uint64_t base = 0;

@@ -11,6 +11,7 @@
 #include "model/state_model.h"
 #include "monitor/monitor.pb.h"
 #include "rpc/directory.h"
+#include "rpc/shared_message.h"
 
 namespace capstan::model {
 
@@ -33,16 +34,31 @@ class StateMonitors {
   using Sink = rpc::Sink<Message>;
   using Done = core::Task<Result<void>>;
 
+  // Ends when the node is ready.
+  Done bootstrapped(rpc::Call& call, const monitor::v1::MonitorBootstrappedRequest& request,
+                    Sink<monitor::v1::Bootstrapped> sink);
   Done pools(rpc::Call& call, const monitor::v1::MonitorPoolsRequest& request,
-             Sink<monitor::v1::PoolChange> sink);
+             rpc::SharedAnswers<monitor::v1::PoolChange> answers);
   Done replicas(rpc::Call& call, const monitor::v1::MonitorReplicasRequest& request,
-                Sink<monitor::v1::ReplicaChange> sink);
+                rpc::SharedAnswers<monitor::v1::ReplicaChange> answers);
   Done state(rpc::Call& call, const monitor::v1::MonitorStateRequest& request,
              Sink<monitor::v1::StateChange> sink);
 
  private:
+  using What = StateModel::What;
+  using Change = StateModel::Change;
+  using Told = std::shared_ptr<const rpc::SharedMessage>;
+  Told told(What kind, const Change& change);
+
   StateSource& source_;
+  // What was told last: all who watch are told the same, mostly at the same time.
+  What newest_kind_ = What::kPool;
+  Change newest_;
+  Told told_;
 };
+
+// The state of Bootstrapped after which it does not change any more.
+inline constexpr std::string_view kReadyState = "ready";
 
 // "<epoch>-<rev>": how a revision is named in `since` and in x-rev.
 std::string revision_text(std::uint64_t epoch, std::uint64_t rev);

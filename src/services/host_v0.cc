@@ -1,6 +1,7 @@
 // Why this file exists: the part of Mayastor v0 that is about the machine and about devices (see
 // mayastor_v0.h). Its messages have the numbers and types of v1's, so they are taken over whole;
 // what differs is put right here, and mayastor_v0_test.cc holds the two against each other.
+#include "services/io_counts.h"
 #include "services/mayastor_v0.h"
 
 namespace capstan::services {
@@ -69,15 +70,9 @@ S::Answer<v0::ListNvmeControllersReply> S::list_nvme_controllers(rpc::Call& call
 S::Answer<v0::StatNvmeControllersReply> S::stat_nvme_controllers(rpc::Call&, const Null&) {
   v0::StatNvmeControllersReply out;
   for (const auto& device : engine_.remotes().list()) {
-    const storage::IoStats& stats = device->stats();
     auto& to = *out.add_controllers();
     to.set_name(device->name());
-    to.mutable_stats()->set_num_read_ops(stats.read.ops);
-    to.mutable_stats()->set_num_write_ops(stats.write.ops);
-    to.mutable_stats()->set_bytes_read(stats.read.bytes);
-    to.mutable_stats()->set_bytes_written(stats.write.bytes);
-    to.mutable_stats()->set_num_unmap_ops(stats.unmap.ops);
-    to.mutable_stats()->set_bytes_unmapped(stats.unmap.bytes);
+    fill_counts(device->stats(), *to.mutable_stats());
   }
   co_return out;
 }

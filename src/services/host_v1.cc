@@ -5,6 +5,7 @@
 #include "core/os_file.h"
 #include "core/os_process.h"
 #include "services/block_devices.h"
+#include "services/io_counts.h"
 
 namespace capstan::services {
 
@@ -105,15 +106,8 @@ core::Task<Result<v1::StatNvmeControllerResponse>> HostServiceV1::stat_nvme_cont
     rpc::Call&, const v1::StatNvmeControllerRequest& request) {
   for (const auto& device : engine_.remotes().list()) {
     if (device->name() != request.name()) continue;
-    const storage::IoStats& stats = device->stats();
     v1::StatNvmeControllerResponse out;
-    auto* to = out.mutable_stats();
-    to->set_num_read_ops(stats.read.ops);
-    to->set_num_write_ops(stats.write.ops);
-    to->set_bytes_read(stats.read.bytes);
-    to->set_bytes_written(stats.write.bytes);
-    to->set_num_unmap_ops(stats.unmap.ops);
-    to->set_bytes_unmapped(stats.unmap.bytes);
+    fill_counts(device->stats(), *out.mutable_stats());
     co_return out;
   }
   co_return fail(Code::kInternal, "NVMe controller '" + request.name() +

@@ -2,6 +2,7 @@
 #include "services/mayastor_v0.h"
 
 #include "services/carry_on.h"
+#include "services/io_counts.h"
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
@@ -227,11 +228,7 @@ S::Answer<v0::StatReplicasReply> S::stat_replicas(rpc::Call&, const Null&) {
       auto& to = *reply.add_replicas();
       to.set_uuid(replica->name());
       to.set_pool(replica->pool_name());
-      const storage::IoStats& stats = replica->stats();
-      to.mutable_stats()->set_num_read_ops(stats.read.ops);
-      to.mutable_stats()->set_num_write_ops(stats.write.ops);
-      to.mutable_stats()->set_bytes_read(stats.read.bytes);
-      to.mutable_stats()->set_bytes_written(stats.write.bytes);
+      fill_counts(replica->stats(), *to.mutable_stats());
     }
   }
   co_return reply;

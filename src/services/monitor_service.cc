@@ -8,39 +8,6 @@ namespace capstan::services {
 
 namespace m1 = monitor::v1;
 
-namespace {
-
-std::string_view phase_name(Engine::Phase phase) {
-  switch (phase) {
-    case Engine::Phase::kStarting: return "starting";
-    case Engine::Phase::kReady: return "ready";
-    case Engine::Phase::kDraining: return "draining";
-  }
-  return "";
-}
-
-}  // namespace
-
-m1::Bootstrapped MonitorService::progress() const {
-  m1::Bootstrapped out;
-  out.set_state(std::string(phase_name(engine_.phase())));
-  out.set_imported_pools(static_cast<std::uint32_t>(engine_.pools().size()));
-  out.set_total_pools(
-      static_cast<std::uint32_t>(engine_.pools().size() + engine_.unavailable().size()));
-  return out;
-}
-
-MonitorService::Done MonitorService::bootstrapped(rpc::Call& call,
-                                                  const m1::MonitorBootstrappedRequest&,
-                                                  Sink<m1::Bootstrapped> sink) {
-  while (true) {
-    const auto phase = engine_.phase();
-    CO_TRY(co_await sink.send(progress()));
-    if (phase == Engine::Phase::kReady) co_return Result<void>();
-    CO_TRY(co_await engine_.phase_changed_from(phase, call.token));
-  }
-}
-
 m1::StatsSample MonitorService::sample(const std::set<std::string>& what) const {
   m1::StatsSample out;
   out.set_time_ms(engine_.env().wall_clock_ns() / 1'000'000);
@@ -80,10 +47,10 @@ Result<void> bind_monitor(rpc::Directory& directory, MonitorService& service) {
   using S = MonitorService;
   using M = model::StateMonitors;
   const std::string prefix = "capstan.monitor.v1.MonitorRpc/";
-  TRY(rpc::bind_server_stream(directory, prefix + "MonitorBootstrapped", service,
-                              &S::bootstrapped));
-  TRY(rpc::bind_server_stream(directory, prefix + "MonitorPools", service.state(), &M::pools));
-  TRY(rpc::bind_server_stream(directory, prefix + "MonitorReplicas", service.state(),
+  TRY(rpc::bind_server_stream(directory, prefix + "MonitorBootstrapped", service.state(),
+                              &M::bootstrapped));
+  TRY(rpc::bind_shared_stream(directory, prefix + "MonitorPools", service.state(), &M::pools));
+  TRY(rpc::bind_shared_stream(directory, prefix + "MonitorReplicas", service.state(),
                               &M::replicas));
   TRY(rpc::bind_server_stream(directory, prefix + "MonitorStats", service, &S::stats));
   return rpc::bind_server_stream(directory, prefix + "MonitorState", service.state(), &M::state);

@@ -21,15 +21,12 @@ class MonitorService {
   using Sink = rpc::Sink<Message>;
   using Done = core::Task<Result<void>>;
 
-  Done bootstrapped(rpc::Call& call, const monitor::v1::MonitorBootstrappedRequest& request,
-                    Sink<monitor::v1::Bootstrapped> sink);
   Done stats(rpc::Call& call, const monitor::v1::MonitorStatsRequest& request,
              Sink<monitor::v1::StatsSample> sink);
-  model::StateMonitors& state() { return state_; }  // pools, replicas, state
+  model::StateMonitors& state() { return state_; }  // all but the counters
   StateFeed& feed() { return feed_; }
 
  private:
-  monitor::v1::Bootstrapped progress() const;
   monitor::v1::StatsSample sample(const std::set<std::string>& what) const;
 
   Engine& engine_;

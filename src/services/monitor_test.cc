@@ -327,6 +327,20 @@ TEST_F(MonitorTest, BootstrappedEndsWhenReady) {
   EXPECT_EQ(seen->front().total_pools(), 1U);
 }
 
+// Gateways answer it, too, so it is part of the state that they keep.
+TEST_F(MonitorTest, StateTellsHowFarTheNodeIs) {
+  std::vector<m1::StateChange> seen;
+  EXPECT_EQ(code_of(watch(kState, m1::MonitorStateRequest(), 3, &seen,
+                          [this] { return make_then_drop("q"); })),
+            Code::kCancelled);
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_EQ(seen[0].progress().state(), "ready");
+  EXPECT_EQ(seen[0].progress().imported_pools(), 0U);
+  EXPECT_EQ(seen[1].progress().imported_pools(), 1U);
+  EXPECT_TRUE(seen[2].has_progress());
+  EXPECT_EQ(seen[2].progress().total_pools(), 0U);
+}
+
 TEST_F(MonitorTest, StatsComeAgainAndAgain) {
   ASSERT_TRUE(create_pool("p", "malloc:///p?size_mb=128"));
   ASSERT_TRUE(create_replica("r", "p", 16 * kMiB, true));

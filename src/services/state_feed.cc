@@ -25,6 +25,15 @@ std::uint64_t random_epoch(core::Env& env) {
   return std::max<std::uint64_t>(1, std::bit_cast<std::uint64_t>(bytes) >> 1);
 }
 
+std::string_view phase_name(Engine::Phase phase) {
+  switch (phase) {
+    case Engine::Phase::kStarting: return "starting";
+    case Engine::Phase::kReady: return model::kReadyState;
+    case Engine::Phase::kDraining: return "draining";
+  }
+  return "";
+}
+
 }  // namespace
 
 // --- StateFeed -----------------------------------------------------------------------------------
@@ -79,7 +88,7 @@ std::string StateFeed::settle() {
 
 void StateFeed::published(std::string_view category, std::string_view, std::string_view,
                           const EventBus::Details&) {
-  if (category == "pool" || category == "replica") look_soon();
+  if (category == "pool" || category == "replica" || category == "node") look_soon();
 }
 
 // The engine may be in the middle of a change, so not now.
@@ -103,9 +112,21 @@ void StateFeed::look() {
     object.pool = std::make_shared<const mayastor::v1::Pool>(pool_message_v1(loaded));
     if (model_.put({What::kPool, name}, std::move(object)) || whole) compare_replicas(loaded);
   }
+  model::StateModel::Object object;
+  object.progress = std::make_shared<const monitor::v1::Bootstrapped>(progress());
+  model_.put({What::kProgress, {}}, std::move(object));
   model_.end_look();
   not_before_ = now + model_.objects().size() * kPausePerObject;
   if (model_.watchers() != 0) arm(std::max(now + kLookEvery, not_before_));
+}
+
+monitor::v1::Bootstrapped StateFeed::progress() const {
+  monitor::v1::Bootstrapped out;
+  out.set_state(std::string(phase_name(engine_.phase())));
+  out.set_imported_pools(static_cast<std::uint32_t>(engine_.pools().size()));
+  out.set_total_pools(
+      static_cast<std::uint32_t>(engine_.pools().size() + engine_.unavailable().size()));
+  return out;
 }
 
 void StateFeed::compare_replicas(const LoadedPool& loaded) {

@@ -43,6 +43,7 @@ class StateFeed final : public model::StateSource,
   void arm(core::Nanos when);
   void look();  // compares the model with the engine and tells the differences
   void compare_replicas(const LoadedPool& loaded);
+  monitor::v1::Bootstrapped progress() const;
   void unwatched();
 
   Engine& engine_;

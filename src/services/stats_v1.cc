@@ -1,6 +1,8 @@
 // Why this file exists: see stats_v1.h.
 #include "services/stats_v1.h"
 
+#include "services/io_counts.h"
+
 namespace capstan::services {
 
 namespace v1 = mayastor::v1;
@@ -10,12 +12,7 @@ namespace {
 constexpr std::uint64_t kTicksPerSecond = 1'000'000'000;
 
 void fill(const storage::IoStats& stats, v1::IoStats& out) {
-  out.set_num_read_ops(stats.read.ops);
-  out.set_bytes_read(stats.read.bytes);
-  out.set_num_write_ops(stats.write.ops);
-  out.set_bytes_written(stats.write.bytes);
-  out.set_num_unmap_ops(stats.unmap.ops);
-  out.set_bytes_unmapped(stats.unmap.bytes);
+  fill_counts(stats, out);
   out.set_read_latency_ticks(stats.read.latency_ns);
   out.set_write_latency_ticks(stats.write.latency_ns);
   out.set_unmap_latency_ticks(stats.unmap.latency_ns);

@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from node import ROOT, Node, wait_until  # noqa: E402
+from usage import resident_bytes  # noqa: E402
 
 HEADER = struct.Struct('<QQII')
 DATA_MAX = 131072 - HEADER.size
@@ -322,8 +323,7 @@ class Drpc(unittest.TestCase):
 
     def test_clients_that_die_in_the_middle(self):
         def memory():
-            with open(f'/proc/{self.node.process.pid}/statm', encoding='ascii') as file:
-                return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+            return resident_bytes(self.node.process.pid)
         message = Call(sequence=1, body=Hello(name='x' * 400_000).SerializeToString())
         parts = packets(message.SerializeToString())
         before = memory()

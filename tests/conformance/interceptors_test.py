@@ -5,13 +5,11 @@ wire, with the same code, the same metric and the same log record.
 Each case has a node of its own, made so that one call must be refused; the table runs it over every
 driver. A wire that knows who its caller is without a token (Unix sockets) is expected to say so.
 """
-import base64
 import http.server
 import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +17,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
+from credentials import Signer  # noqa: E402
 from node import ROOT, Node, wait_until  # noqa: E402
 from wires import DRIVERS, metrics_of  # noqa: E402
 
@@ -33,31 +32,6 @@ DESTROY = 'mayastor.v1.PoolRpc/DestroyPool'
 CREATE = 'mayastor.v1.PoolRpc/CreatePool'
 GET_BDEVS = 'spdk.Bdev/GetBdevs'
 METRICS = 'capstan.node.v1.NodeRpc/GetMetrics'
-
-
-def url64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
-
-
-class Signer:
-    """An RSA key made by openssl, its JSON Web Key, and tokens signed with it."""
-
-    def __init__(self, folder, name):
-        self.key = os.path.join(folder, name + '.pem')
-        self.jwk = os.path.join(folder, name + '.jwk')
-        subprocess.run(['openssl', 'genrsa', '-out', self.key, '2048'], check=True,
-                       capture_output=True)
-        modulus = subprocess.run(['openssl', 'rsa', '-in', self.key, '-noout', '-modulus'],
-                                 check=True, capture_output=True, text=True).stdout
-        number = bytes.fromhex(modulus.strip().partition('=')[2])
-        with open(self.jwk, 'w', encoding='ascii') as file:
-            json.dump({'kty': 'RSA', 'alg': 'RS256', 'n': url64(number), 'e': 'AQAB'}, file)
-
-    def token(self, **claims):
-        text = url64(b'{"alg":"RS256"}') + '.' + url64(json.dumps(claims).encode())
-        signed = subprocess.run(['openssl', 'dgst', '-sha256', '-sign', self.key], check=True,
-                                input=text.encode(), capture_output=True).stdout
-        return text + '.' + url64(signed)
 
 
 class Cases(unittest.TestCase):

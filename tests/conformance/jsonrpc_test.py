@@ -14,6 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from node import Node, wait_until  # noqa: E402
+from usage import resident_bytes  # noqa: E402
 
 SECONDS = 60
 
@@ -253,7 +254,7 @@ class Wire(OneNode):
                 client.close()
 
     def test_deaf_and_dying_clients_harm_nobody(self):
-        before = self.memory()
+        before = resident_bytes(self.node.process.pid)
         deaf = [self.connect() for _ in range(8)]
         for client in deaf:
             client.socket.setblocking(False)
@@ -270,13 +271,9 @@ class Wire(OneNode):
         self.assertTrue(self.connect().call('node_get_version'))
         self.assertLess(time.monotonic() - start, 30)
         # Unread answers are bounded by 1 MiB and what the calls in flight add to it.
-        self.assertLess(self.memory() - before, 300 << 20)
+        self.assertLess(resident_bytes(self.node.process.pid) - before, 300 << 20)
         for client in deaf:
             client.close()
-
-    def memory(self):
-        with open(f'/proc/{self.node.process.pid}/statm', encoding='ascii') as file:
-            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 class AllowList(OneNode):

@@ -16,6 +16,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from node import RELEASE_BIN, Node, wait_until  # noqa: E402
+from usage import cpu_seconds, resident_bytes  # noqa: E402
 
 CROWD = 10_000
 TLS_CROWD = 1_000
@@ -94,17 +95,6 @@ def all_answered(clients, seconds=60):
                     break
     poller.close()
     return not waiting
-
-
-def cpu_seconds(pid):
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-def resident_bytes(pid):
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith('VmRSS'))
 
 
 class LimitedNode(Node):

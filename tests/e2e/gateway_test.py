@@ -1,16 +1,11 @@
 #!/usr/bin/python3
-"""A gateway before a real node: who answers what, and that no death is ever hidden.
-
-The failure matrix kills node, gateway or client at every stage of every kind of answer. What a
-client sees of it must never look like an end, and nothing may stay behind in whoever lives on:
-neither descriptors nor streams.
-"""
+"""A gateway before a real node: who answers what, who may ask, and that gateways are kept running.
+What happens when either dies is in gateway_deaths_test.py."""
 import http.client
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,97 +14,15 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
-from gateway import Gateway, GatewayNode, descriptors, metric  # noqa: E402
-from node import MIB, free_port, wait_until  # noqa: E402
+from credentials import Certificates, Signer  # noqa: E402
+from gateway import Gateway, GatewayCase, GatewayNode, metric  # noqa: E402
+from http_calls import Http, ask  # noqa: E402
+from node import MIB, free_port, sha256, wait_until  # noqa: E402
 from official import Client  # noqa: E402
 
-UUID = '0b1b2c3d-1111-4222-8333-444455556666'
-# Waits for a device that never comes.
-SLOW, SLOW_NAME = '/spdk/bdev_get_bdevs?name=never&timeout=600000', 'spdk.Bdev/GetBdevs'
-# Larger than all buffers between a node and a client that does not read.
-LARGE = 48 * MIB
 
 
-class Http:
-    """One request over a connection of its own, read piece by piece."""
-
-    def __init__(self, port, method, path, body=None, headers=()):
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=60)
-        data = b'' if body is None else json.dumps(body).encode()
-        lines = [f'{method} {path} HTTP/1.1', 'Host: x', *headers]
-        if body is not None:
-            lines += ['content-type: application/json', f'content-length: {len(data)}']
-        self.socket.sendall('\r\n'.join([*lines, '', '']).encode() + data)
-        self.bytes = b''
-
-    def until(self, pattern):
-        """The bytes so far, once they match; an error when the connection ends before."""
-        while not re.search(pattern, self.bytes, re.DOTALL):
-            got = self.socket.recv(65536)
-            if not got:
-                raise AssertionError(f'ended after {self.bytes[-300:]!r}')
-            self.bytes += got
-        return self.bytes
-
-    def rest(self):
-        """Everything until the connection ends, however it does."""
-        try:
-            while True:
-                got = self.socket.recv(1 << 20)
-                if not got:
-                    return self.bytes
-                self.bytes += got
-        except ConnectionResetError:
-            return self.bytes
-
-    def close(self):
-        self.socket.close()
-
-
-def ask(port, method, path, body=None, headers=None):
-    """(status, headers, parsed body or bytes)"""
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
-    try:
-        data = None if body is None else json.dumps(body)
-        sent = {'content-type': 'application/json'} if body is not None else {}
-        connection.request(method, path, data, {**sent, **(headers or {})})
-        answer = connection.getresponse()
-        raw = answer.read()
-        is_json = answer.getheader('content-type') == 'application/json'
-        return answer.status, dict(answer.getheaders()), json.loads(raw) if is_json and raw else raw
-    finally:
-        connection.close()
-
-
-class Case(unittest.TestCase):
-    node_flags = ()
-    gateway_flags = ()
-
-    def setUp(self):
-        self.node = GatewayNode()
-        self.addCleanup(self.node.close)
-        self.node_metrics = free_port()
-        self.start_node()
-        self.gateway = Gateway(self.node, *self.gateway_flags)
-        self.addCleanup(self.gateway.close)
-        self.gateway.start()
-
-    def start_node(self):
-        self.node.start('--kv', f'main={self.node.path("main.kv")}',
-                        '--metrics-addr', f'127.0.0.1:{self.node_metrics}', *self.node_flags)
-
-    def get(self, path, **headers):
-        return ask(self.gateway.port, 'GET', path, headers=headers)
-
-    def make_pool(self, name='p1', port=None):
-        disk = self.node.disk(f'{name}.img', 64)
-        return ask(port or self.gateway.port, 'PUT', f'/pools/{name}', {'disks': [f'aio://{disk}']})
-
-    def mirrored(self, condition, what):
-        wait_until(condition, 30, what + '; the log:\n' + self.gateway.log())
-
-
-class WhoAnswers(Case):
+class WhoAnswers(GatewayCase):
     def test_local_or_forwarded(self):
         """Table T12 as it is for a storage node."""
         self.assertEqual(self.make_pool()[0], 200)
@@ -122,6 +35,7 @@ class WhoAnswers(Case):
                  ('GET', '/pools/nope', '/pools', 404, 'local'),
                  ('GET', '/replicas', '/replicas', 200, 'local'),
                  ('GET', '/node', '/node', 200, 'local'),
+                 ('GET', '/monitor/bootstrapped', '/monitor/bootstrapped', 200, 'local'),
                  ('GET', '/stats/pools', '/stats/pools', 200, 'forwarded'),
                  ('GET', '/bdevs', '/bdevs', 200, 'forwarded'),
                  ('GET', '/health', '/health', 200, 'forwarded'),
@@ -235,7 +149,153 @@ class WhoAnswers(Case):
                    'watchers to go')
 
 
-class AnotherNode(Case):
+    def test_how_far_the_node_is(self):
+        """As the node says it, from the mirror: it ends because the node is ready."""
+        for _ in range(2):
+            status, headers, text = self.get('/monitor/bootstrapped')
+            self.assertEqual(status, 200)
+            self.assertIn('x-rev', headers)
+            self.assertEqual(text, ask(self.node.port, 'GET', '/monitor/bootstrapped')[2])
+            self.make_pool()
+            self.mirrored(lambda: 'x-rev' in self.get('/pools')[1], 'the pool to be mirrored')
+        self.assertEqual(text, {'state': 'ready', 'imported_pools': 1, 'total_pools': 1})
+
+
+class GrpcCalls(GatewayCase):
+    """The four kinds of calls, and what else belongs to a call."""
+
+    def setUp(self):
+        super().setUp()
+        self.client = Client(f'127.0.0.1:{self.gateway.port}')
+        self.addCleanup(self.client.close)
+
+    def test_streams_of_either_side(self):
+        self.assertEqual(self.make_pool()[0], 200)
+        self.node.cli('replica', 'create', 'r', 'p1', '--size', '16MiB')
+        image = self.node.path('image')
+        with open(image, 'wb') as file:
+            file.write(os.urandom(5 * MIB))
+            file.truncate(16 * MIB)
+        self.node.bind = f'http://127.0.0.1:{self.gateway.port}'
+        before = self.gateway.metric('storage_gateway_calls_count', handled='forwarded')
+        self.node.cli('image', 'import', 'r', image)                  # by the client
+        self.node.cli('image', 'export', 'r', self.node.path('copy'))  # by the server
+        self.assertEqual(sha256(self.node.path('copy')), sha256(image))
+        self.assertIn('mayastor.v1.PoolRpc', self.client.services())       # by both
+        after = self.gateway.metric('storage_gateway_calls_count', handled='forwarded')
+        self.assertGreaterEqual(after - before, 3)
+
+    def in_flight(self):
+        return metric(self.node_metrics, 'capstan_calls_in_flight', operation='spdk.Bdev/GetBdevs')
+
+    def wait_for_never(self, **options):
+        request = self.client.request('spdk.Bdev/GetBdevs', {'name': 'never', 'timeout': 600_000})
+        return self.client.rpc('spdk.Bdev/GetBdevs').future(request, **options)
+
+    def test_deadlines_and_cancellation_go_through(self):
+        late = self.wait_for_never(timeout=1)
+        with self.assertRaises(grpc.RpcError):
+            late.result()
+        self.assertEqual(late.code().name, 'DEADLINE_EXCEEDED')
+        wait_until(lambda: self.in_flight() in (0, None), 30, 'the late call to end at the node')
+        left = self.wait_for_never()
+        wait_until(self.in_flight, 30, 'the call to be at the node')
+        left.cancel()
+        wait_until(lambda: self.in_flight() == 0, 30, 'the call to be cancelled at the node')
+
+    def test_metadata_goes_both_ways(self):
+        trace = '0af7651916cd43dd8448eb211c80319c'
+        name = 'mayastor.v1.PoolRpc/CreatePool'
+        request = self.client.request(name, {'name': 'p', 'disks': ['malloc:///p?size_mb=64']})
+        _, call = self.client.rpc(name).with_call(request, timeout=30, metadata=[
+            ('traceparent', f'00-{trace}-b7ad6b7169203331-01')])
+        self.assertIn('x-rev', dict(call.initial_metadata()))
+        wait_until(lambda: trace in self.node.log(), 30, 'the trace in the log of the node')
+
+
+class Callers(unittest.TestCase):
+    """The gateway asks who calls; the node believes it."""
+
+    def setUp(self):
+        self.node = GatewayNode()
+        self.addCleanup(self.node.close)
+        self.node.start()
+
+    def gateway(self, *flags, ready=True):
+        gateway = Gateway(self.node, *flags)
+        self.addCleanup(gateway.close)
+        return gateway.start(ready)
+
+    def test_tokens(self):
+        signer, stranger = (Signer(self.node.folder, name) for name in ('signer', 'stranger'))
+        acl = self.node.path('acl.json')
+        with open(acl, 'w', encoding='ascii') as file:
+            json.dump({'acl': [{'address': '127.0.0.1', 'blacklist': []}]}, file)
+        gateway = self.gateway('--jwk', signer.jwk, '--access', 'jwt:operator=all', '--acl', acl,
+                               ready=False)
+
+        def status(method, path, token, body=None):
+            headers = {'authorization': 'Bearer ' + token} if token else {}
+            return ask(gateway.port, method, path, body, headers)[0]
+        good = signer.token(sub='operator')
+        wait_until(lambda: 'synchronised' in gateway.log(), 60, 'the gateway')
+        disk = {'disks': ['malloc:///p?size_mb=64']}
+        for token, expected in ((None, 401), ('nonsense', 401), (good, 200),
+                                (stranger.token(sub='operator'), 401),
+                                (signer.token(sub='somebody'), 401),
+                                (signer.token(sub='operator', exp=1), 401)):
+            with self.subTest(token):
+                self.assertEqual(status('GET', '/pools', token), expected)          # from here
+                self.assertEqual(status('PUT', '/pools/p', token, disk), expected)  # by the node
+        channel = grpc.insecure_channel(f'127.0.0.1:{gateway.port}')
+        self.addCleanup(channel.close)
+        listing = channel.unary_unary('/mayastor.v1.PoolRpc/ListPools')
+        self.assertIn(b'p', listing(b'', metadata=[('authorization', 'Bearer ' + good)]))
+        with self.assertRaises(grpc.RpcError) as refused:
+            listing(b'')
+        self.assertEqual(refused.exception.code().name, 'UNAUTHENTICATED')
+
+    def test_certificates_of_clients(self):
+        made = Certificates(self.node.folder, 'ca', 'stranger')
+        made.issue('gateway', 'ca', 'IP:127.0.0.1')
+        made.issue('operator', 'ca', 'DNS:operator')
+        made.issue('reader', 'ca', 'DNS:reader')
+        made.issue('intruder', 'stranger', 'DNS:operator')
+        gateway = self.gateway(*made.flags('gateway'), '--tls-client-ca', made.path('ca.pem'),
+                               '--access', 'tls:CN=operator=all', '--access', 'tls=read+monitor',
+                               ready=False)
+        wait_until(lambda: 'synchronised' in gateway.log(), 60, 'the gateway')
+
+        def create(name):
+            self.node.client_flags = ['--timeout', '10s', '--tls-ca', made.path('ca.pem'),
+                                      *(made.flags(name) if name else [])]
+            return self.node.cli('pool', 'create', 'p', 'malloc:///p?size_mb=64', check=False)
+        self.node.bind = f'https://127.0.0.1:{gateway.port}'
+        self.assertNotEqual(create(None).returncode, 0)
+        self.assertNotEqual(create('intruder').returncode, 0)
+        self.assertIn('access rules', create('reader').stderr)
+        self.assertEqual(create('operator').returncode, 0, gateway.log())
+
+    def test_lists_by_address(self):
+        second = free_port()
+        acl = self.node.path('acl.json')
+        with open(acl, 'w', encoding='ascii') as file:
+            json.dump({'acl': [{'address': f'127.0.0.1:{second}',
+                                'whitelist': ['GET /version']}]}, file)
+        gateway = self.gateway('--listen', f'127.0.0.1:{second}', '--acl', acl)
+        for port, path, status in ((gateway.port, '/pools', 200), (gateway.port, '/bdevs', 200),
+                                   (second, '/version', 200), (second, '/pools', 401),
+                                   (second, '/bdevs', 401), (second, '/monitor/pools', 401)):
+            with self.subTest(f'{port} {path}'):
+                self.assertEqual(ask(port, 'GET', path)[0], status)
+        channel = grpc.insecure_channel(f'127.0.0.1:{second}')
+        self.addCleanup(channel.close)
+        with self.assertRaises(grpc.RpcError) as refused:
+            channel.unary_unary('/mayastor.v1.PoolRpc/ListPools')(b'')
+        self.assertEqual(refused.exception.code().name, 'PERMISSION_DENIED')
+
+
+class AnotherNode(GatewayCase):
     def test_a_node_that_comes_back_with_other_operations(self):
         known = {one['full_name'] for one in self.get('/operations')[2]}
         self.assertIn('mayastor.Mayastor/ListPools', known)
@@ -256,7 +316,7 @@ class AnotherNode(Case):
         self.assertIsNone(self.gateway.process.poll())
 
 
-class Limits(Case):
+class Limits(GatewayCase):
     gateway_flags = ('--max-streams', '2')
 
     def test_streams(self):
@@ -276,7 +336,7 @@ class Limits(Case):
         open_ones[1].close()
 
 
-class Trust(Case):
+class Trust(GatewayCase):
     """The node lets a gateway do everything; the gateway asks who calls."""
     node_flags = ('--access', 'any=read+monitor', '--secure')
     gateway_flags = ('--access', 'tcp=read+monitor+write')
@@ -289,7 +349,7 @@ class Trust(Case):
         self.assertIn('access rules', error[0]['msg'])
 
 
-class TrustInTheBridge(Case):
+class TrustInTheBridge(GatewayCase):
     """A call of the JSON bridge is one of ADMIN; what it calls is what it names."""
     gateway_flags = ('--access', 'tcp=read+monitor+admin')
 
@@ -303,7 +363,7 @@ class TrustInTheBridge(Case):
         self.assertEqual(bridge('bdev_get_bdevs', {})[2], [])
 
 
-class Silence(Case):
+class Silence(GatewayCase):
     gateway_flags = ('--upstream-timeout', '1s')
 
     def test_a_node_that_hangs(self):
@@ -318,151 +378,6 @@ class Silence(Case):
         self.node.process.send_signal(signal.SIGCONT)
         self.gateway.wait_for('ready')
         self.assertEqual(self.get('/bdevs')[0], 200)
-
-
-class Deaths(Case):
-    """Section 19.8, with the rules of this project."""
-
-    def setUp(self):
-        super().setUp()
-        connection = http.client.HTTPConnection('127.0.0.1', self.gateway.port, timeout=60)
-        connection.request('PUT', '/kv/main/raw/large', os.urandom(LARGE))
-        self.assertEqual(connection.getresponse().status, 200)
-        connection.close()
-        self.assertEqual(self.make_pool()[0], 200)
-        self.mirrored(lambda: 'x-rev' in self.get('/pools')[1], 'the pool to be mirrored')
-
-    # Each kind of answer: how it is asked for, and what is there once it is under way.
-    KINDS = {
-        'before the answer': ('GET', SLOW, None),
-        'a value in pieces': ('GET', '/kv/main/raw/large', rb'\r\n\r\n.{1000}'),
-        'a stream of the node': ('GET', '/monitor/kv/main', rb'200 OK\r\n.*\r\n\r\n'),
-        'a stream of samples': ('GET', '/monitor/stats?interval_ms=100', rb'time_ms'),
-        'a stream of the mirror': ('GET', '/monitor/pools', rb'"synced":true'),
-    }
-
-    def begin(self, kind, port=None):
-        method, path, seen = self.KINDS[kind]
-        one = Http(port or self.gateway.port, method, path)
-        self.addCleanup(one.close)
-        if seen:
-            one.until(seen)
-        else:
-            wait_until(lambda: self.in_flight(SLOW_NAME), 30,
-                       'the call to be at the node')
-        return one
-
-    def in_flight(self, operation):
-        return metric(self.node_metrics, 'capstan_calls_in_flight', operation=operation)
-
-    def begin_all(self):
-        return {kind: self.begin(kind) for kind in self.KINDS}
-
-    def test_node_killed(self):
-        under_way = self.begin_all()
-        before = descriptors(self.gateway.process)
-        self.node.kill()
-        for kind, one in under_way.items():
-            with self.subTest(kind):
-                if kind == 'before the answer':
-                    answer = one.until(rb'\r\n\r\n.*\]\n')
-                    self.assertTrue(answer.startswith(b'HTTP/1.1 502 '), answer)
-                    self.assertIn(b'"gateway.upstream_closed"', answer)
-                else:
-                    answer = one.rest()
-                    self.assertIn(b'transfer-encoding: chunked', answer[:1000].lower())
-                    self.assertFalse(answer.endswith(b'0\r\n\r\n'), 'a broken stream ended well')
-            one.close()
-        self.assertEqual(self.gateway.state(), 'disconnected')
-        status, _, error = self.get('/bdevs')
-        self.assertEqual((status, error[0]['id']), (502, 'gateway.upstream_refused'))
-        status, _, error = self.get('/pools')
-        self.assertEqual((status, error[0]['id']), (502, 'gateway.upstream_refused'))
-        for path in ('/version', '/config', '/health/live', '/describe/pools', '/operations'):
-            self.assertEqual(self.get(path)[0], 200, path)
-        self.nothing_left(self.gateway.process, before, 'capstan_gateway_streams')
-        self.start_node()
-        self.gateway.wait_for('ready')
-        self.assertEqual([one['name'] for one in self.get('/pools')[2]], ['p1'])
-        self.assertEqual(self.get('/bdevs')[0], 200)
-        again = self.begin('a stream of the mirror')
-        again.close()
-
-    def nothing_left(self, process, before, gauge):
-        wait_until(lambda: self.gateway.metric(gauge) == 0, 30, 'streams to end')
-        wait_until(lambda: len(descriptors(process)) <= len(before), 30,
-                   f'descriptors to be closed: {before} became {descriptors(process)}')
-
-    def test_gateway_killed(self):
-        idle = len(descriptors(self.node.process))
-        under_way = self.begin_all()
-        self.gateway.kill()
-        for kind, one in under_way.items():
-            with self.subTest(kind):
-                self.assertFalse(one.rest().endswith(b'0\r\n\r\n'), 'a broken stream ended well')
-        wait_until(lambda: metric(self.node_metrics, 'storage_rpc_streams') == 0, 30,
-                   'the streams of the gateway to end')
-        wait_until(lambda: self.in_flight(SLOW_NAME) == 0, 30,
-                   'the call of the gateway to be cancelled')
-        wait_until(lambda: len(descriptors(self.node.process)) < idle, 30,
-                   'the connections of the gateway to be closed')
-        self.gateway.start()
-        self.assertEqual(self.get('/pools')[0], 200)
-
-    def test_clients_leave(self):
-        before = descriptors(self.gateway.process)
-        for kind in self.KINDS:
-            with self.subTest(kind):
-                one = self.begin(kind)
-                one.close()
-                wait_until(lambda: self.gateway.metric('capstan_gateway_streams') == 0, 30,
-                           'the stream to end at the gateway')
-                # What remains at the node is the gateway's own stream.
-                wait_until(lambda: metric(self.node_metrics, 'storage_rpc_streams') == 1, 30,
-                           'the stream to end at the node')
-                wait_until(lambda: self.in_flight(SLOW_NAME) in (0, None), 30,
-                           'the call to be cancelled at the node')
-        # One connection for streams stays open for the next one.
-        wait_until(lambda: len(descriptors(self.gateway.process)) <= len(before) + 1, 30,
-                   f'descriptors to be closed: {before} became '
-                   f'{descriptors(self.gateway.process)}')
-
-    def test_gateway_stops_in_order(self):
-        streams = {kind: self.begin(kind) for kind in self.KINDS if kind.startswith('a stream')}
-        waiter = threading.Thread(target=self.gateway.stop)
-        waiter.start()
-        for kind, one in streams.items():
-            with self.subTest(kind):
-                self.assertTrue(one.rest().endswith(b'0\r\n\r\n'), 'an orderly end is one')
-        waiter.join()
-        self.assertEqual(self.gateway.process.returncode, 0)
-
-    def test_grpc_streams_break(self):
-        client = Client(f'127.0.0.1:{self.gateway.port}')
-        self.addCleanup(client.close)
-        for name in ('capstan.monitor.v1.MonitorRpc/MonitorPools',
-                     'capstan.monitor.v1.MonitorRpc/MonitorStats'):
-            call = client.rpc(name, 'unary_stream')(client.request(name, {}), timeout=60)
-            next(call)
-            self.node.kill()
-            with self.subTest(name), self.assertRaises(grpc.RpcError) as broken:
-                for _ in call:
-                    pass
-            self.assertEqual(broken.exception.code().name, 'UNAVAILABLE')
-            self.start_node()
-            self.gateway.wait_for('ready')
-
-    def test_a_client_that_does_not_read_holds_up_nobody(self):
-        slow = [self.begin('a value in pieces') for _ in range(20)]
-        for _ in range(20):
-            self.assertEqual(self.get('/bdevs')[0], 200)
-        self.assertEqual(self.make_pool('p2')[0], 200)
-        self.mirrored(lambda: 'x-rev' in self.get('/pools')[1], 'the mirror to go on')
-        # In bounds, whatever they do not take.
-        with open(f'/proc/{self.gateway.process.pid}/statm', encoding='ascii') as file:
-            self.assertLess(int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE'), 1500 * MIB)
-        for one in slow:
-            one.close()
 
 
 class Encrypted(unittest.TestCase):
@@ -536,6 +451,37 @@ class Supervised(unittest.TestCase):
             self.assertEqual(status, 200)
             self.assertEqual(headers['Access-Control-Allow-Origin'], '*')  # the node's option
         self.assertIn('gateway_exited', self.node.log())
+
+    def test_readers_of_one_that_is_killed(self):
+        """Its clients see connections that break, and an answer as soon as there is a new one."""
+        port, answers, done = self.ports[0], [], threading.Event()
+
+        def read():
+            while not done.is_set():
+                try:
+                    answers.append(ask(port, 'GET', '/pools')[0])
+                except (OSError, http.client.HTTPException):
+                    answers.append(None)
+        readers = [threading.Thread(target=read) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        try:
+            for kills in range(1, 3):
+                wait_until(lambda: answers and answers[-1] == 200, 60, 'an answer')
+                pid = int(re.findall(rf'gateway_started.*:{port}\D+pid\D+(\d+)',
+                                     self.node.log())[-1])
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda: self.node.log().count('gateway_exited') == kills, 60, 'its end')
+                wait_until(lambda: None in answers, 60, 'a broken connection')
+                answers.clear()
+                self.wait_ready(port)
+            wait_until(lambda: answers[-4:] == [200] * 4, 60, 'answers of the new one')
+        finally:
+            done.set()
+            for reader in readers:
+                reader.join()
+        self.assertLessEqual(set(answers), {200, None})
+        self.assertIn('gateway_restarting', self.node.log())
 
     def test_they_end_with_the_node(self):
         pids = self.pids()

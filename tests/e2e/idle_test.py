@@ -8,17 +8,12 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from node import MIB, RELEASE_BIN, Node, call, free_port  # noqa: E402
+from usage import cpu_seconds, resident_bytes  # noqa: E402
 
 MEASURE_SECONDS = 5
 SHARES = 10
 QUEUES = 2      # for I/O, of each share
 CONNECTED_SECONDS = 12      # more than two keep alives
-
-
-def cpu_seconds(pid):
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def switches(pid):
@@ -29,11 +24,6 @@ def switches(pid):
             total += sum(int(line.split()[1]) for line in file
                          if line.startswith('voluntary_ctxt_switches'))
     return total
-
-
-def resident_bytes(pid):
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith('VmRSS'))
 
 
 class Usage:

@@ -4,13 +4,13 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import unittest
 import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 import grpc  # noqa: E402
+from credentials import Certificates  # noqa: E402
 from node import MIB, ROOT, Node, free_port, sha256, wait_until  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, 'examples', 'muxio-python'))
@@ -22,38 +22,20 @@ class Tls(unittest.TestCase):
         self.node = Node()
         self.addCleanup(self.node.close)
         self.node.scheme = 'https://'
-        for authority in ('ca', 'stranger'):
-            self.openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-                         '-nodes', '-subj', f'/CN={authority}', '-days', '2',
-                         '-keyout', f'{authority}.key', '-out', f'{authority}.pem')
+        self.certificates = Certificates(self.node.folder, 'ca', 'stranger')
+        self.issue = self.certificates.issue
         self.issue('node', 'ca', 'IP:127.0.0.1,DNS:node.example')
         self.issue('elsewhere', 'ca', 'DNS:elsewhere.example')
         self.issue('client', 'ca', 'DNS:client')
         self.issue('intruder', 'stranger', 'DNS:client')
 
-    def openssl(self, *arguments):
-        done = subprocess.run(['openssl', *arguments], cwd=self.node.folder, capture_output=True,
-                              text=True, timeout=60, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def issue(self, name, authority, names):
-        with open(self.node.path(f'{name}.ext'), 'w', encoding='ascii') as file:
-            file.write(f'subjectAltName={names}\n')
-        self.openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
-                     '-subj', f'/CN={name}', '-keyout', f'{name}.key', '-out', f'{name}.csr')
-        self.openssl('x509', '-req', '-in', f'{name}.csr', '-CA', f'{authority}.pem', '-CAkey',
-                     f'{authority}.key', '-CAcreateserial', '-days', '2', '-extfile',
-                     f'{name}.ext', '-out', f'{name}.pem')
-
     def server_flags(self, name='node', *more):
-        return ['--tls-cert', self.node.path(f'{name}.pem'),
-                '--tls-key', self.node.path(f'{name}.key'), *more]
+        return [*self.certificates.flags(name), *more]
 
     def trust(self, authority='ca', client=None):
         flags = ['--tls-ca', self.node.path(f'{authority}.pem')]
         if client:
-            flags += ['--tls-cert', self.node.path(f'{client}.pem'),
-                      '--tls-key', self.node.path(f'{client}.key')]
+            flags += self.certificates.flags(client)
         return flags
 
     def refused(self, *flags, says):

@@ -2,8 +2,10 @@
 import os
 import re
 import subprocess
+import unittest
 import urllib.request
 
+from http_calls import ask
 from node import START_SECONDS, Node, Process, free_port, wait_until
 
 
@@ -17,17 +19,6 @@ def metric(port, name, **labels):
         if re.match(rf'{name}[{{ ]', line) and all(one in line for one in wanted):
             total, found = total + float(line.rsplit(' ', 1)[1]), True
     return total if found else None
-
-
-def descriptors(process):
-    """What a process has open, without what its runtime opens once when it is first needed."""
-    folder, found = f'/proc/{process.pid}/fd', []
-    for name in os.listdir(folder):
-        try:
-            found.append(os.readlink(os.path.join(folder, name)))
-        except FileNotFoundError:
-            pass
-    return sorted(one.split(':')[0] for one in found)
 
 
 class Gateway(Process):
@@ -90,3 +81,35 @@ class GatewayNode(Node):
         if self.gateway:
             self.gateway.close()
         super().close()
+
+
+class GatewayCase(unittest.TestCase):
+    """A node with a store and a gateway before it, new for each test."""
+    node_flags = ()
+    stores = ('main',)
+    gateway_flags = ()
+
+    def setUp(self):
+        self.node = GatewayNode()
+        self.addCleanup(self.node.close)
+        self.node_metrics = free_port()
+        self.start_node()
+        self.gateway = Gateway(self.node, *self.gateway_flags)
+        self.addCleanup(self.gateway.close)
+        self.gateway.start()
+
+    def start_node(self):
+        stores = [flag for name in self.stores
+                  for flag in ('--kv', f'{name}={self.node.path(name + ".kv")}')]
+        self.node.start(*stores, '--metrics-addr', f'127.0.0.1:{self.node_metrics}',
+                        *self.node_flags)
+
+    def get(self, path, **headers):
+        return ask(self.gateway.port, 'GET', path, headers=headers)
+
+    def make_pool(self, name='p1', port=None):
+        disk = self.node.disk(f'{name}.img', 64)
+        return ask(port or self.gateway.port, 'PUT', f'/pools/{name}', {'disks': [f'aio://{disk}']})
+
+    def mirrored(self, condition, what):
+        wait_until(condition, 30, what + '; the log:\n' + self.gateway.log())

@@ -11,19 +11,19 @@ Result<GatewayConfig> make_config(const apps::Settings& settings,
                 "there is no node to answer for. Give --node unix:PATH, where PATH is what the "
                 "node got with --gateway-socket");
   }
-  TRY_SET(config.node, apps::named(apps::parse_http_address(settings.text("node")), "--node",
-                                   settings.at("node")));
-  if (config.node.kind != core::Address::Kind::kUnix) {
+  if (!settings.text("node").starts_with("unix:")) {
     return fail(Code::kInvalidArgument,
                 "option --node: '" + settings.text("node") +
-                    "' is no Unix socket; a gateway runs beside its node. Write unix:PATH");
+                    "' is no Unix socket; a gateway runs beside its node. Write unix:PATH, where "
+                    "PATH is what the node got with --gateway-socket");
   }
+  TRY_SET(config.node, apps::named(apps::parse_http_address(settings.text("node")), "--node",
+                                   settings.at("node")));
   TRY_SET(config.listen, apps::read_listen_list(settings, "listen"));
   if (config.listen.empty()) {
     return fail(Code::kInvalidArgument,
                 "there is no address to listen at. Give --listen IP:PORT or unix:PATH");
   }
-  config.streams_max = static_cast<std::size_t>(settings.integer("max-streams"));
   config.upstream_timeout = settings.nanos("upstream-timeout");
   if (settings.given("with-parent")) {
     config.parent = static_cast<int>(settings.integer("with-parent"));

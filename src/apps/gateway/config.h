@@ -15,9 +15,8 @@ namespace capstan::gateway {
 struct GatewayConfig : apps::ServingConfig {
   core::Address node;                 // a Unix socket
   std::vector<core::Address> listen;  // at least one
-  std::size_t streams_max = 0;
-  core::Nanos upstream_timeout = 0;  // 0: none
-  int parent = 0;                    // with which to end; 0: nobody
+  core::Nanos upstream_timeout = 0;   // 0: none
+  int parent = 0;                     // with which to end; 0: nobody
   std::size_t connections_max = limits::kConnectionsMax;
 };
 

@@ -35,7 +35,7 @@ TEST(GatewayConfig, WhatIsNeeded) {
   ASSERT_EQ(config->listen.size(), 2U);
   EXPECT_EQ(config->listen[0].port, 8080);
   EXPECT_EQ(config->listen[1].path, "/run/gateway.sock");
-  EXPECT_EQ(config->streams_max, 5U);
+  EXPECT_EQ(config->gate.streams_max, 5U);
   EXPECT_EQ(config->upstream_timeout, 300 * core::kSecond);
   EXPECT_EQ(config->parent, 0);
   EXPECT_FALSE(config->tls);
@@ -46,6 +46,7 @@ TEST(GatewayConfig, MistakesAreNamed) {
       {{"--listen", "127.0.0.1:1"}, "--node unix:PATH"},
       {{"--node", "unix:/x"}, "--listen IP:PORT"},
       {{"--node", "127.0.0.1:10124", "--listen", "127.0.0.1:1"}, "no Unix socket"},
+      {{"--node", "/run/gw.sock", "--listen", "127.0.0.1:1"}, "Write unix:PATH"},
       {{"--node", "unix:", "--listen", "127.0.0.1:1"}, "option --node"},
       {{"--node", "unix:/x", "--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"}, "given twice"},
       {{"--node", "unix:/x", "--listen", "127.0.0.1"}, "names no port"},

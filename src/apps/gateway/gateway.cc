@@ -16,7 +16,7 @@ Gateway::Gateway(core::Env& env, const core::Log& log, const GatewayConfig& conf
       link_(env, log, config.node),
       local_service_(link_, metrics_, reactors_),
       router_(env, log, link_, local_, metrics_,
-              {.streams_max = config.streams_max,
+              {.streams_max = config.gate.streams_max,
                .answer_timeout = config.upstream_timeout,
                .may = [this](const rpc::Call& call) { return gate_.may(call); }}),
       gate_(env, log, config.gate, metrics_) {}
@@ -26,7 +26,7 @@ Result<void> Gateway::assemble() {
   TRY(router_.bind(directory_));
   gate_.add_to(directory_, config_.access,
                {"capstan-gateway", CAPSTAN_VERSION, link_.facts().version.node_name()},
-               {.long_lived_calls = config_.streams_max + 1});
+               {.spare_streams = 1});
   apps::HttpWire::About about;
   about.title = "Capstan storage node";
   about.missing = [this] { return link_.missing(); };

@@ -99,8 +99,10 @@ Result<void> bind_local(rpc::Directory& directory, LocalService& service) {
   TRY(rpc::bind_unary(directory, "mayastor.v1.ReplicaRpc/ListReplicas", service,
                       &S::list_replicas));
   const std::string monitors = "capstan.monitor.v1.MonitorRpc/";
-  TRY(rpc::bind_server_stream(directory, monitors + "MonitorPools", service.monitors(), &M::pools));
-  return rpc::bind_server_stream(directory, monitors + "MonitorReplicas", service.monitors(),
+  TRY(rpc::bind_server_stream(directory, monitors + "MonitorBootstrapped", service.monitors(),
+                              &M::bootstrapped));
+  TRY(rpc::bind_shared_stream(directory, monitors + "MonitorPools", service.monitors(), &M::pools));
+  return rpc::bind_shared_stream(directory, monitors + "MonitorReplicas", service.monitors(),
                                  &M::replicas);
 }
 

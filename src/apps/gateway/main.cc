@@ -94,7 +94,7 @@ int run(GatewayConfig config) {
   const auto sink = core::make_stderr_sink(config.log_format, "gateway");
   auto env = core::UringEnv::create({1, 0, apps::stall_log(*sink)});
   if (!env) return apps::report(env.error(), apps::kFailed);
-  core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
+  core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr, "gateway");
   config.connections_max = apps::connections_by_descriptors(log);
   log.info("starting", {{"program", "capstan-gateway"},
                         {"release", CAPSTAN_RELEASE},

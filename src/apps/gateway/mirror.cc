@@ -46,12 +46,15 @@ bool Mirror::follows(const monitor::v1::StateChange& change) const {
 void Mirror::put_objects(const monitor::v1::StateChange& change) {
   for (const auto& pool : change.pools()) {
     model_.put({What::kPool, pool.name()},
-               {std::make_shared<const mayastor::v1::Pool>(pool), nullptr});
+               {.pool = std::make_shared<const mayastor::v1::Pool>(pool)});
   }
   for (const auto& replica : change.replicas()) {
     model_.put({What::kReplica, replica.uuid()},
-               {nullptr, std::make_shared<const mayastor::v1::Replica>(replica)});
+               {.replica = std::make_shared<const mayastor::v1::Replica>(replica)});
   }
+  if (!change.has_progress()) return;
+  model_.put({What::kProgress, {}},
+             {.progress = std::make_shared<const monitor::v1::Bootstrapped>(change.progress())});
 }
 
 Result<void> Mirror::apply(const monitor::v1::StateChange& change) {
@@ -88,6 +91,10 @@ void Mirror::lose(const Error& why) {
                     "the gateway does not follow the node any more: " + why.text() +
                         "; begin again, it is asked itself until then",
                     {}});
+}
+
+bool Mirror::knows_progress() const {
+  return model_.objects().contains({What::kProgress, {}});
 }
 
 std::string Mirror::since() const {

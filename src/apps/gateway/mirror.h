@@ -38,6 +38,8 @@ class Mirror final : public model::StateSource {
   // Whether a read may be answered from here; `min_rev`: "<epoch>-<rev>" that it must have seen,
   // empty: any. What cannot be read cannot be promised.
   bool serves(std::string_view min_rev) const;
+  // Whether this node tells how far it is in opening its pools.
+  bool knows_progress() const;
   // A write went through; `rev`: "<epoch>-<rev>" that has its effect, empty when nobody said.
   void expect_change(std::string_view rev);
 

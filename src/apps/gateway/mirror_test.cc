@@ -127,6 +127,20 @@ TEST(Mirror, AfterAWriteWithARevisionTheMirrorHasToReachIt) {
   EXPECT_TRUE(mirror.serves("")) << "a node that started anew knows all that was written";
 }
 
+TEST(Mirror, KnowsHowFarTheNodeIsOnlyWhenItSays) {
+  Mirror mirror;
+  ASSERT_TRUE(mirror.apply(whole(5, {"a"})));
+  EXPECT_FALSE(mirror.knows_progress());
+  StateChange said = step(5, 6);
+  said.mutable_progress()->set_state("starting");
+  said.mutable_progress()->set_total_pools(2);
+  ASSERT_TRUE(mirror.apply(said));
+  EXPECT_TRUE(mirror.knows_progress());
+  EXPECT_EQ(names(mirror), "a  ") << "it comes last and has no name";
+  ASSERT_TRUE(mirror.apply(whole(1, {"a"}, kEpoch + 1)));
+  EXPECT_FALSE(mirror.knows_progress()) << "another node, which does not say";
+}
+
 TEST(Mirror, ALostLinkKeepsTheModelForItsReturn) {
   Mirror mirror;
   ASSERT_TRUE(mirror.apply(whole(5, {"a"})));

@@ -2,6 +2,7 @@
 #include "apps/gateway/node_link.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "apps/gateway/gateway_limits.h"
@@ -23,6 +24,16 @@ client::ChannelOptions options_of(core::Address node) {
   options.receive_message_bytes = limits::kGatewayModelBytes;
   options.backoff_max = limits::kGatewayBackoffNanosMax;
   return options;
+}
+
+// What to do about a node that cannot be asked.
+std::string_view remedy_of(const Error& error) {
+  switch (error.sys_errno) {
+    case EACCES: return "run the gateway as the node's user or as root";
+    case ENOENT:
+    case ECONNREFUSED: return "start io-engine with this path as --gateway-socket";
+    default: return "--node must be what the node got with --gateway-socket";
+  }
 }
 
 bool serves(const node::v1::DescribeOperationsResponse& operations, std::string_view name) {
@@ -88,8 +99,9 @@ core::Task<Result<void>> NodeLink::bootstrap(core::CancelToken stop) {
                                {"operations", facts_.operations.operations_size()}});
       co_return Result<void>();
     }
-    log_.warn("node_not_found",
-              {{"error", facts.error().text()}, {"again_in_ms", pause / core::kMillisecond}});
+    log_.warn("node_not_found", {{"error", facts.error().text()},
+                                 {"remedy", remedy_of(facts.error())},
+                                 {"again_in_ms", pause / core::kMillisecond}});
     CO_TRY(co_await core::sleep_for(pause, closing_.token()));
     pause = std::min<core::Nanos>(pause * 2, limits::kGatewayBackoffNanosMax);
   }

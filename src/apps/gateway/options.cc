@@ -20,8 +20,6 @@ constexpr OptionSpec kOwn[] = {
     {"listen", "--listen", "CAPSTAN_GATEWAY_LISTEN", kList, "ADDRESS", "", 0, 0, kActs, true,
      "Where to listen, for HTTP, gRPC and WebSockets: IP:PORT or unix:PATH (mode 0600); "
      "repeatable"},
-    {"max-streams", "--max-streams", "CAPSTAN_GATEWAY_MAX_STREAMS", kInteger, "COUNT", "1000", 1,
-     1'000'000, kActs, true, "Streams at a time, of all clients; further ones are refused"},
     {"upstream-timeout", "--upstream-timeout", "CAPSTAN_GATEWAY_UPSTREAM_TIMEOUT", kDuration,
      "DURATION", "300s", 0, 86'400'000, kActs, true,
      "How long the node may take until its answer begins; 0s: for ever. Endless answers may "

@@ -24,6 +24,10 @@ bool is_metrics(const rpc::Operation& operation) {
   return operation.full_name() == "capstan.node.v1.NodeRpc/GetMetrics";
 }
 
+bool is_progress(const rpc::Operation& operation) {
+  return operation.full_name() == "capstan.monitor.v1.MonitorRpc/MonitorBootstrapped";
+}
+
 // Their requests have the name of another operation in the field `method`.
 bool is_bridge(const rpc::Operation& operation) {
   const auto name = operation.full_name();
@@ -162,6 +166,7 @@ bool Router::answers(const Route& route, rpc::Call& call) {
   // Over HTTP metrics are about the process that is asked, on the other wires about the node.
   if (is_metrics(*call.operation)) return call.wire == rpc::kHttpWire;
   if (!route.mirrored) return true;
+  if (is_progress(*call.operation) && !link_.mirror().knows_progress()) return false;
   if (!link_.mirror().serves(call.metadata.get("x-min-rev"))) return false;
   call.metadata.initial.emplace_back(rpc::kRevisionKey, link_.mirror().revision());
   return true;

@@ -135,6 +135,7 @@ Result<GateConfig> read_gate(const Settings& settings, const Surroundings& surro
   TRY(read_acl(settings, surroundings, gate));
   TRY(read_keys(settings, surroundings, gate));
   TRY(read_rates(settings, gate));
+  gate.streams_max = static_cast<std::size_t>(settings.integer("max-streams"));
   TRY(read_trace(settings, surroundings, gate, warnings));
   for (const std::string& address : gate.allow_all) {
     warnings.push_back("--allow-all-rpc: everything is allowed to whoever reaches " + address);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/serving/options.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "core/env.h"
 #include "rpc/acl_operation.h"
@@ -33,6 +34,7 @@ struct GateConfig {
   rpc::AclSettings acl;
   std::optional<rpc::JwkSet> keys;
   rpc::RateLimits rates;
+  std::size_t streams_max = limits::kLongLivedCallsInFlight;
   std::optional<TraceEndpoint> trace;
   double trace_ratio = 1;
 

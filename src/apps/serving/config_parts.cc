@@ -38,7 +38,8 @@ Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t defaul
     if (!is_ip(host, AF_INET)) return bad("the address is not IPv4");
   }
   std::uint16_t number = default_port;
-  if (!port.empty() && !read_number(port.substr(1), number)) return bad("the port is no number");
+  if (!port.empty() && !read_number(port.substr(1), number))
+    return bad("the port is no number up to 65535");
   return core::Address::tcp(host, number);
 }
 

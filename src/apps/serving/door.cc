@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "core/os_socket.h"
@@ -15,6 +16,16 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::size_t kDeciding = 3;  // bytes of it that no HTTP/1.1 method shares
 constexpr std::string_view kWebSocketPath = "/ws";
 constexpr std::size_t kMethodBytes = 16;  // longer first words are no method
+
+// The network says what is in the way; here is what a user can do about it.
+Error with_remedy(Error error) {
+  if (error.sys_errno == EADDRNOTAVAIL) {
+    error.message += "; give an address that this machine has, as `ip address` shows them";
+  } else if (error.sys_errno == EACCES) {
+    error.message += "; choose a port from 1024 on, or a folder that may be written to, or be root";
+  }
+  return error;
+}
 
 // A stream of which somebody has read the beginning. Afterwards it costs nothing: reads are passed
 // on as they are.
@@ -86,9 +97,7 @@ Result<core::Address> Door::add(const core::Address& address, Listening wanted) 
   core::ListenOptions options;
   options.existing = core::ExistingPath::kReplaceStale;
   auto listener = env_.network().listen(address, options);
-  if (!listener) {
-    return std::unexpected(std::move(listener).error().within("listen on " + address.text()));
-  }
+  if (!listener) return std::unexpected(with_remedy(std::move(listener).error()));
   auto listening = std::make_unique<Listening>(std::move(wanted));
   listening->listener = *std::move(listener);
   listening_.push_back(std::move(listening));

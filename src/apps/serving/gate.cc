@@ -59,7 +59,7 @@ void Gate::add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules,
   }
   directory.add_interceptor(std::make_unique<rpc::DeadlineInterceptor>());
   directory.add_interceptor(std::make_unique<rpc::ConcurrencyInterceptor>(
-      limits::kCallsInFlight, extras.long_lived_calls, &acl_));
+      limits::kCallsInFlight, config_.streams_max + extras.spare_streams, &acl_));
   if (extras.newest) {
     directory.add_interceptor(std::make_unique<rpc::RevisionInterceptor>(std::move(extras.newest)));
   }

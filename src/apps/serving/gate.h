@@ -34,7 +34,8 @@ class Gate {
   struct Extras {
     // The revision of the server's state; a gateway has none of its own and passes on the node's.
     rpc::RevisionInterceptor::Newest newest = {};
-    std::size_t long_lived_calls = limits::kLongLivedCallsInFlight;
+    // Beyond those of --max-streams: for who refuses them with an answer of its own.
+    std::size_t spare_streams = 0;
   };
   // Every interceptor of a server.
   void add_to(rpc::Directory& directory, std::vector<rpc::AccessRule> rules, rpc::SpanOrigin origin,

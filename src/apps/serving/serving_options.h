@@ -96,6 +96,10 @@ inline constexpr OptionSpec kGate[] = {
     {"rate-limit-spare-admin", "--rate-limit-spare-admin", "CAPSTAN_RATE_LIMIT_SPARE_ADMIN",
      kSwitch, "", "false", 0, 0, kActs, true,
      "No rate limit for root and the node's own user on Unix sockets"},
+    {"max-streams", "--max-streams", "CAPSTAN_MAX_STREAMS", kInteger, "COUNT", "1000", 1, 1'000'000,
+     kActs, true,
+     "Endless answers and streams at a time, of all clients; further ones are refused. A node does "
+     "not count what comes from its gateways"},
     {"otlp-endpoint", "--otlp-endpoint", "CAPSTAN_OTLP_ENDPOINT", kText, "URL", "", 0, 0, kActs,
      true,
      "Collector that gets a span of every sampled call, OTLP/JSON over HTTP: "

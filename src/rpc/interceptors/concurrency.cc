@@ -14,7 +14,8 @@ core::Task<Result<void>> ConcurrencyInterceptor::around(Call& call, Next& next) 
     co_return fail_until(Code::kResourceExhausted,
                          "the node already works on " + std::to_string(slots.limit) +
                              (stays_open ? " long-lived calls" : " calls") +
-                             "; repeat the call later or close others",
+                             "; repeat the call later or close others" +
+                             (stays_open ? ", or raise --max-streams" : ""),
                          core::kSecond / (stays_open ? 1 : 10));
   }
   ++slots.used;

@@ -322,6 +322,21 @@ core::Task<Result<void>> OperationCall::send(const rpc::Message& message) {
     co_return Result<void>();
   }
   CO_TRY_SET(const std::string bytes, element(message));
+  co_return co_await put_element(bytes);
+}
+
+// Clients of the same path and media type get the same bytes.
+core::Task<Result<void>> OperationCall::send_shared(
+    std::shared_ptr<const rpc::SharedMessage> message) {
+  CO_TRY(call_.token.check());
+  if (!route_.server_streams()) co_return co_await send(message->message());
+  const rpc::SharedMessage::Form form{&route_, static_cast<int>(resolved_.response_media)};
+  CO_TRY_SET(const auto bytes, message->bytes(form, [&] { return element(message->message()); }));
+  co_return co_await put_element(*bytes);
+}
+
+// `bytes` live until it has ended.
+core::Task<Result<void>> OperationCall::put_element(std::string_view bytes) {
   const auto guard = co_await writing_.lock();
   CO_TRY(call_.token.check());
   CO_TRY(co_await start_stream());

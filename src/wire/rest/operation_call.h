@@ -18,6 +18,7 @@
 #include "rpc/element_codec.h"
 #include "rpc/json_reader.h"
 #include "rpc/media.h"
+#include "rpc/shared_message.h"
 #include "wire/rest/exchange.h"
 #include "wire/rest/refusal.h"
 #include "wire/rest/route.h"
@@ -42,7 +43,7 @@ struct Resolved {
 // Whether HEAD is answered: for what answers whole.
 bool may_answer_head(const Route& route);
 
-class OperationCall final : private rpc::MessageSource, private rpc::MessageSink {
+class OperationCall final : private rpc::MessageSource, private rpc::SharedSink {
  public:
   // `origin`: what Access-Control-Allow-Origin says, empty: nothing.
   OperationCall(const rpc::Directory& directory, const PipelineOptions& options,
@@ -56,6 +57,7 @@ class OperationCall final : private rpc::MessageSource, private rpc::MessageSink
   core::Task<Result<bool>> next(rpc::Message& into) override;
   void interrupt() override;
   core::Task<Result<void>> send(const rpc::Message& message) override;
+  core::Task<Result<void>> send_shared(std::shared_ptr<const rpc::SharedMessage> message) override;
 
   Result<void> prepare();
   core::Task<void> run_view();
@@ -80,6 +82,7 @@ class OperationCall final : private rpc::MessageSource, private rpc::MessageSink
   Result<Reply> whole_reply(const rpc::Message& response) const;
   Result<std::string> element(const rpc::Message& message) const;
   std::string location() const;
+  core::Task<Result<void>> put_element(std::string_view bytes);
   core::Task<Result<void>> start_stream();
   core::Task<void> end_stream(Result<void> result);
 
