@@ -65,7 +65,8 @@ core::Task<void> Connection::run() {
   for (const auto& request : requests_) {
     using enum Request::State;
     if (request->state == kHeld) controller_->drop_held(*request);
-    if (request->state == kHeld || request->state == kReceiving || request->state == kDraining) {
+    if (request->state == kHeld || request->state == kFused || request->state == kReceiving ||
+        request->state == kDraining) {
       release(*request);
     }
   }
@@ -196,6 +197,8 @@ core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
     release(*request);
   } else if (!admit(*request)) {
     complete(*request, status::kCommandIdConflict);
+  } else if ((fused_first_ || command.fused() != 0) && fuse(*request)) {
+    co_return Checked<void>();
   } else if (request->bad_digest) {
     complete(*request, status::kTransientTransport);
   } else {
@@ -243,7 +246,7 @@ core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
   --receiving_;
   if (request.state == Request::State::kDraining) {
     release(request);
-  } else if (request.bad_digest) {
+  } else if (request.bad_digest && !request.partner) {
     complete(request, status::kTransientTransport);
   } else {
     start(request);
@@ -296,6 +299,7 @@ void Connection::release(Request& request) {
   request.length = request.received = 0;
   request.dword0 = request.dword1 = 0;
   request.bad_digest = request.aborted = false;
+  if (request.partner) request.partner = request.partner->partner = nullptr;
   spare_.push_back(&request);
 }
 
@@ -303,9 +307,14 @@ bool Connection::abort(std::uint16_t command) {
   const auto found = std::ranges::find(active_ids_, command);
   if (found == active_ids_.end()) return false;
   Request& request = *active_[static_cast<std::size_t>(found - active_ids_.begin())];
+  if (request.partner) return false;  // a pair that is whole runs to its end
   switch (request.state) {
     case Request::State::kHeld:
       controller_->drop_held(request);
+      complete(request, status::kAborted);
+      return true;
+    case Request::State::kFused:  // a second half that comes yet finds it missing
+      fused_first_ = nullptr;
       complete(request, status::kAborted);
       return true;
     case Request::State::kWaiting:  // whoever waits for memory answers

@@ -82,6 +82,11 @@ class Connection final : public Queue {
   void release(Request& request);
   void dispatch(Request& request);
   void dispatch_io(Request& request);
+  // Fused pairs (connection_fused.cc). True: the command was half of one, or was meant to be.
+  bool fuse(Request& request);
+  void pair(Request& first, Request& second);
+  void gather(Request& request);
+  core::Task<void> run_pair(Request* first, Request* second);
   void start(Request& request);
   // Memory for data from the host, then an R2T for it.
   void solicit(Request& request, std::uint32_t bytes);
@@ -131,6 +136,7 @@ class Connection final : public Queue {
   std::vector<std::uint16_t> active_ids_;  // of active_, together in memory
   std::size_t receiving_ = 0;              // requests that wait for data of the host
   std::size_t changing_ = 0;               // that run and may change data
+  Request* fused_first_ = nullptr;         // waits for the second half of its pair
   const Request* filling_ = nullptr;       // the one whose data is being read right now
   core::Timer deadline_, stall_;
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;

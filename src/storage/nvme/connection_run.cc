@@ -56,6 +56,7 @@ void Connection::dispatch_io(Request& request) {
 }
 
 void Connection::start(Request& request) {
+  if (request.partner) return gather(request);
   request.state = Request::State::kRunning;
   if (!controller_) return scope_.spawn(run_connect(&request));
   if (queue_ != 0) return scope_.spawn(run_io_command(&request, 0));

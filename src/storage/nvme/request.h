@@ -19,7 +19,8 @@ struct Request {
     kReceiving,  // data that was asked for with R2T
     kDraining,   // the same, but the command has been answered already (Abort)
     kRunning,
-    kHeld,  // an Asynchronous Event Request
+    kHeld,   // an Asynchronous Event Request
+    kFused,  // half of a pair, complete but for the other half
   };
   Command command;
   State state = State::kFree;
@@ -34,6 +35,7 @@ struct Request {
   std::uint32_t received = 0;            // of `length`, by H2CData
   std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
   Budget::Share share;
+  Request* partner = nullptr;  // the other half of a fused pair, once both are there
 
   MutableBytes payload() { return data.bytes().subspan(data_at, length); }
   // Memory for `bytes` of data, with room for headers in front and behind when that saves a copy.
