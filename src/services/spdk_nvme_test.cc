@@ -36,9 +36,7 @@ class SpdkNvmeTest : public testing::Test {
     ASSERT_TRUE(run(serve(&far_, far_env_.address())));
   }
   void TearDown() override {
-    service_.leave();
-    world_.run(engine_.stop());
-    world_.run(service_.join());
+    world_.run(stop(&service_, &engine_));
     world_.run(far_.shutdown());
   }
   static core::Task<Result<void>> serve(nvme::Target* target, std::string address) {
@@ -49,6 +47,11 @@ class SpdkNvmeTest : public testing::Test {
     CO_TRY(subsystem->add_namespace(
         std::make_shared<storage::MemoryDevice>("far", Uuid::from_name("far"), 512, 8192)));
     co_return {};
+  }
+  static core::Task<void> stop(SpdkNvmeService* service, Engine* engine) {
+    service->leave();
+    co_await engine->stop();
+    co_await service->join();
   }
   static core::Task<Result<void>> listen(nvme::Target* target, core::Address address) {
     CO_TRY(target->listen(address));
@@ -71,14 +74,28 @@ class SpdkNvmeTest : public testing::Test {
     for (const auto& device : engine_.remotes().list()) names.insert(device->name());
     return names;
   }
-  static core::Task<void> let_pass(core::Nanos duration) { (void)co_await core::sleep_for(duration); }
+  static core::Task<void> let_pass(core::Nanos duration) {
+    (void)co_await core::sleep_for(duration);
+  }
+  static core::Task<void> cut_off(core::SimWorld* world, std::string a, std::string b) {
+    world->network().partition(a, b);
+    world->network().reset(a, b);
+    co_return;
+  }
+  static core::Task<void> heal(core::SimWorld* world) {
+    world->network().heal_all();
+    co_return;
+  }
   // One more subsystem at the far target.
-  void add_far(const std::string& nqn) {
-    const auto subsystem = far_.add({.nqn = nqn});
-    ASSERT_TRUE(subsystem);
-    ASSERT_TRUE((*subsystem)
-                    ->add_namespace(std::make_shared<storage::MemoryDevice>(
-                        nqn, Uuid::from_name(nqn), 512, 8192)));
+  static core::Task<Result<void>> make_far(nvme::Target* target, std::string nqn) {
+    CO_TRY_SET(const auto subsystem, target->add({.nqn = nqn}));
+    CO_TRY(subsystem->add_namespace(
+        std::make_shared<storage::MemoryDevice>(nqn, Uuid::from_name(nqn), 512, 8192)));
+    co_return {};
+  }
+  void add_far(const std::string& nqn) { ASSERT_TRUE(run(make_far(&far_, nqn))); }
+  static core::Task<Result<void>> refer(nvme::Target* target, nvme::Referral referral) {
+    co_return target->add_referral(std::move(referral));
   }
   static core::Task<Result<void>> remove_far(nvme::Target* target, std::string nqn) {
     EXPECT_TRUE(co_await target->remove(nqn));
@@ -187,7 +204,7 @@ TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
   world_.run(let_pass(core::kSecond));
   EXPECT_EQ(remote_names(), (std::set<std::string>{"Far0n1", "Far2n1"}));
 
-  ASSERT_TRUE(far_.add_referral({"10.9.9.9", 8009}));
+  ASSERT_TRUE(run(refer(&far_, {"10.9.9.9", 8009})));
   world_.run(let_pass(core::kSecond));
   const auto info = run(service_.get_discovery_info(call_, Empty()));
   ASSERT_TRUE(info && info->services_size() == 1);
@@ -216,12 +233,11 @@ TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
 TEST_F(SpdkNvmeTest, DiscoveryOutlivesItsService) {
   ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
   // The connections break, and meanwhile something else is there.
-  world_.network().partition(env_.address(), far_env_.address());
-  world_.network().reset(env_.address(), far_env_.address());
+  world_.run(cut_off(&world_, env_.address(), far_env_.address()));
   add_far("nqn.x:second");
   world_.run(let_pass(5 * core::kSecond));
   EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"}) << "nothing is taken away";
-  world_.network().heal_all();
+  world_.run(heal(&world_));
   world_.run(let_pass(60 * core::kSecond));
   EXPECT_EQ(remote_names(), (std::set<std::string>{"Far0n1", "Far1n1"}));
 }
