@@ -185,7 +185,10 @@ core::Task<bool> NvmeSim::open_pool() {
     if (!pool && env_->powered()) fail("the pool cannot be loaded: " + pool.error().text());
     if (!pool) co_return false;
     pool_ = *std::move(pool);
-    co_return true;
+    for (const char* name : {"data", "locks"}) {
+      if (!pool_->find(uuid_of(name))) fail(std::string("replica '") + name + "' is gone");
+    }
+    co_return failure_.empty();
   }
   // Whatever an interrupted beginning left is begun again.
   auto again = pool_options_;
