@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "core/os_socket.h"
 #include "storage/nvme/away.h"
 #include "storage/nvme/limits.h"
 
@@ -66,6 +67,7 @@ core::Task<void> Connection::run_away() {
   core::name_task("nvme connection");
   co_await receive();
   co_await wind_up();
+  core::leave_core(*stream_);
 }
 
 core::Task<void> Connection::leave() {
@@ -183,6 +185,7 @@ core::Task<bool> Connection::about_to_move() {
 }
 
 void Connection::move(Away& away) {
+  core::leave_core(*stream_);
   moving_ = false;
   away_ = &away;
   core_ = away.core();
