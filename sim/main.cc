@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "sim/nvme_sim.h"
 #include "sim/pool_sim.h"
 
 namespace capstan::sim {
@@ -20,7 +21,9 @@ struct Arguments {
 };
 
 constexpr const char* kHelp =
-    "sim: runs a pool through power cuts on a simulated disk\n"
+    "sim: runs a pool through power cuts on a simulated disk; as workload nvme (alone, not among "
+    "all)\n"
+    "it is served to hosts over a network that breaks\n"
     "  --seed N        the first seed (default 1)\n"
     "  --seeds N       how many seeds, one after the other (default 1)\n"
     "  --workload W    what the node does (default mixed); all: they take turns\n"
@@ -94,12 +97,47 @@ PoolSimResult run_once(const Arguments& arguments, std::uint64_t seed,
   return result;
 }
 
+int run_nvme(const Arguments& arguments) {
+  NvmeSimResult sum;
+  std::uint64_t failed = 0;
+  for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {
+    NvmeSimOptions options;
+    options.seed = seed;
+    options.verbose = arguments.verbose;
+    const auto result = NvmeSim(options).run();
+    sum.cuts += result.cuts, sum.kills += result.kills, sum.restarts += result.restarts;
+    sum.breaks += result.breaks, sum.partitions += result.partitions;
+    sum.reconnects += result.reconnects, sum.writes += result.writes, sum.reads += result.reads;
+    sum.flushes += result.flushes, sum.swaps += result.swaps;
+    sum.unknown_swaps += result.unknown_swaps, sum.reservations += result.reservations;
+    sum.conflicts += result.conflicts;
+    sum.trace_hash = (sum.trace_hash ^ result.trace_hash) * 0x100000001B3ULL;
+    if (result.failure.empty()) continue;
+    ++failed;
+    std::printf("FAILED seed %llu: %s\n  %s\n  repeat: sim --workload nvme --seed %llu --verbose\n",
+                static_cast<unsigned long long>(seed), result.failure.c_str(), result.story.c_str(),
+                static_cast<unsigned long long>(seed));
+    std::fflush(stdout);
+  }
+  std::printf(
+      "%llu runs, %llu failed; %u power cuts, %u kills, %u restarts, %u broken and %u split "
+      "connections, %llu reconnects, %u writes, %u reads, %u flushes, %u swaps (%u unknown), %u "
+      "reservations, %u conflicts; stories %016llx\n",
+      static_cast<unsigned long long>(arguments.seeds), static_cast<unsigned long long>(failed),
+      sum.cuts, sum.kills, sum.restarts, sum.breaks, sum.partitions,
+      static_cast<unsigned long long>(sum.reconnects), sum.writes, sum.reads, sum.flushes,
+      sum.swaps, sum.unknown_swaps, sum.reservations, sum.conflicts,
+      static_cast<unsigned long long>(sum.trace_hash));
+  return failed == 0 ? 0 : 1;
+}
+
 int run(const Arguments& arguments) {
+  if (arguments.workload == "nvme") return run_nvme(arguments);
   if (arguments.workload != "all" && !find_workload(arguments.workload)) {
     std::string names;
     for (const auto name : workload_names()) names += " " + std::string(name);
-    std::fprintf(stderr, "sim: unknown workload '%s'; there are:%s\n", arguments.workload.c_str(),
-                 names.c_str());
+    std::fprintf(stderr, "sim: unknown workload '%s'; there are:%s nvme\n",
+                 arguments.workload.c_str(), names.c_str());
     return 2;
   }
   std::uint64_t runs = 0, failed = 0, cuts = 0, kills = 0, loads = 0, writes = 0, created = 0,
@@ -151,7 +189,7 @@ int main(int argc, char** argv) {
     std::fputs("workloads:", stdout);
     for (const auto name : capstan::sim::workload_names())
       std::printf(" %.*s", static_cast<int>(name.size()), name.data());
-    std::fputs("\n", stdout);
+    std::fputs(" nvme\n", stdout);
     return 0;
   }
   return capstan::sim::run(arguments);

@@ -140,6 +140,10 @@ void acknowledge_at_once(Stream& stream) {
   if (auto* real = dynamic_cast<UringStream*>(&stream)) real->set_quick();
 }
 
+void leave_core(Stream& stream) {
+  if (auto* real = dynamic_cast<UringStream*>(&stream)) real->leave_core();
+}
+
 // --- packets ------------------------------------------------------------------------------------
 
 Task<Result<std::optional<std::size_t>>> UringPacketSocket::receive(

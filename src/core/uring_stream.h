@@ -44,6 +44,11 @@ class UringStream final : public Stream {
   void shutdown_write() override;
   void cancel() override { socket_.cancel(); }
   void set_quick() { quick_ = true; }
+  // See os_socket.h.
+  void leave_core() {
+    socket_.watch_.end();
+    acknowledge_.drop();
+  }
 
  private:
   // A packet of its own, which costs as much as an answer: only when no answer comes soon.

@@ -55,6 +55,10 @@ class Shares final : private storage::DeviceRegistry::Observer {
 
   // Before the first share.
   void configure(ShareSettings settings);
+  // CRDT1 to 3 of subsystems that are made from now on, in 100 ms.
+  using RetryDelays = std::array<std::uint16_t, 3>;
+  void set_retry_delays(RetryDelays delays) { settings_.retry_delays = delays; }
+  const RetryDelays& retry_delays() const { return settings_.retry_delays; }
   // Lets hosts in. An error (address taken, not ours) is also what check() and trouble() tell from
   // then on. Nothing happens when the target is not enabled.
   Result<void> listen();

@@ -31,6 +31,9 @@ class SpdkServices {
 
   // `v1` and `v0`: also the bridge of that version of Mayastor's API.
   Result<void> bind(rpc::Directory& directory, bool v1, bool v0);
+  // Around the stop of the engine: what runs by itself is asked to end before, and has ended after.
+  void leave() { nvme_.leave(); }
+  core::Task<void> join() { return nvme_.join(); }
 
  private:
   SpdkDevices devices_;

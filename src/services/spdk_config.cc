@@ -1,26 +1,22 @@
 // Why this file exists: the saved configuration (jsonrpc section B.8): the present devices as the
 // calls of spdk.BdevModules that make them. Pools are not in it: they stand on the devices and are
 // opened when these are created. Only methods that this node answers may be named here.
-#include <set>
 #include <string>
 
 #include "services/spdk_framework.h"
+#include "services/spdk_nvmf.h"
 #include "storage/device/error_device.h"
 
 namespace capstan::services {
 namespace {
 
-using Fields = google::protobuf::Map<std::string, google::protobuf::Value>;
+using Fields = SavedFields;
 
 class Calls {
  public:
   explicit Calls(google::protobuf::ListValue& list) : list_(list) {}
   // The parameters of the new call.
-  Fields& add(const char* method) {
-    auto& call = *list_.add_values()->mutable_struct_value()->mutable_fields();
-    call["method"].set_string_value(method);
-    return *call["params"].mutable_struct_value()->mutable_fields();
-  }
+  Fields& add(const char* method) { return add_saved_call(list_, method); }
 
  private:
   google::protobuf::ListValue& list_;
@@ -71,50 +67,15 @@ void save_stacked(const StackedDefinition& definition, Calls& calls) {
   params["p99_write_latency"].set_number_value(microseconds(definition.latencies.p99_write));
 }
 
-void save_policy(const storage::nvme::PathPolicy& policy, Fields& params) {
-  using Choice = storage::nvme::PathPolicy::Choice;
-  if (policy.choice == Choice::kOne) return;
-  const bool turns = policy.choice == Choice::kInTurn;
-  Fields& options = *params["multipath_opts"].mutable_struct_value()->mutable_fields();
-  options["policy"].set_string_value("active_active");
-  options["selector"].set_string_value(turns ? "round_robin" : "queue_depth");
-  if (turns) options["min_io"].set_number_value(policy.commands);
-}
-
-// Every path of every attached controller, once.
-void save_controllers(SpdkDevices& devices, Calls& calls) {
-  std::set<std::string> saved;
-  for (const auto& device : devices.engine().remotes().list()) {
-    const auto* entry = devices.engine().devices().entry(device->name());
-    if (!entry || !entry->uri.empty()) continue;
-    const std::string suffix = "n" + std::to_string(device->nsid());
-    const std::string name = device->name().substr(0, device->name().size() - suffix.size());
-    for (const auto& path : device->paths()) {
-      const auto& options = path->options();
-      if (!saved.insert(name + " " + path->text()).second) continue;
-      Fields& params = calls.add("bdev_nvme_attach_controller");
-      params["name"].set_string_value(name);
-      params["trtype"].set_string_value("TCP");
-      params["traddr"].set_string_value(options.address.host);
-      params["trsvcid"].set_string_value(std::to_string(options.address.port));
-      params["subnqn"].set_string_value(options.subsystem);
-      params["hostnqn"].set_string_value(options.host);
-      params["hdgst"].set_bool_value(options.digests.header);
-      params["ddgst"].set_bool_value(options.digests.data);
-      params["disable_sq_flow_control"].set_bool_value(!options.flow_control);
-      save_policy(device->policy(), params);
-    }
-  }
-}
-
 }  // namespace
 
 google::protobuf::ListValue saved_devices(SpdkDevices& devices) {
   google::protobuf::ListValue list;
   Calls calls(list);
+  if (const auto& save = devices.remote_part().options) save(list);
   // Stacked first would wait for their devices, but then nobody saw an error.
   for (const auto* entry : devices.engine().devices().list()) save_device(*entry, calls);
-  save_controllers(devices, calls);
+  if (const auto& save = devices.remote_part().controllers) save(list);
   for (const auto& definition : devices.definitions()) save_stacked(definition, calls);
   (*list.add_values()->mutable_struct_value()->mutable_fields())["method"].set_string_value(
       "bdev_wait_for_examine");

@@ -7,12 +7,14 @@
 // Thread-safety: core 0. The engine outlives the object; destroyed before the engine.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "google/protobuf/struct.pb.h"
 #include "services/engine.h"
 #include "storage/device/stacked_device.h"
 
@@ -60,6 +62,15 @@ class SpdkDevices final : public storage::DeviceRegistry::Observer {
                                                                 core::Nanos patience,
                                                                 core::CancelToken token);
 
+  // What a saved configuration has of controllers of other machines: their options, which come
+  // before all devices, and themselves.
+  struct RemotePart {
+    using Save = std::function<void(google::protobuf::ListValue&)>;
+    Save options, controllers;
+  };
+  void save_with(RemotePart part) { remote_part_ = std::move(part); }
+  const RemotePart& remote_part() const { return remote_part_; }
+
   bool auto_examine() const { return auto_examine_; }
   void set_auto_examine(bool on) { auto_examine_ = on; }
   // Opens the pool that stands on the device, if one does and it is not open.
@@ -81,6 +92,7 @@ class SpdkDevices final : public storage::DeviceRegistry::Observer {
   std::vector<StackedDefinition> definitions_;  // in the order in which they were made
   std::set<std::string, std::less<>> created_;  // by create(), still there
   core::Event changed_;
+  RemotePart remote_part_;
   bool auto_examine_ = true;
 };
 

@@ -5,7 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <optional>
+#include <set>
 
 #include "core/sim_env.h"
 #include "services/spdk_framework.h"
@@ -33,7 +36,7 @@ class SpdkNvmeTest : public testing::Test {
     ASSERT_TRUE(run(serve(&far_, far_env_.address())));
   }
   void TearDown() override {
-    world_.run(engine_.stop());
+    world_.run(stop(&service_, &engine_));
     world_.run(far_.shutdown());
   }
   static core::Task<Result<void>> serve(nvme::Target* target, std::string address) {
@@ -45,6 +48,15 @@ class SpdkNvmeTest : public testing::Test {
         std::make_shared<storage::MemoryDevice>("far", Uuid::from_name("far"), 512, 8192)));
     co_return {};
   }
+  static core::Task<void> stop(SpdkNvmeService* service, Engine* engine) {
+    service->leave();
+    co_await engine->stop();
+    co_await service->join();
+  }
+  static core::Task<Result<void>> listen(nvme::Target* target, core::Address address) {
+    CO_TRY(target->listen(address));
+    co_return {};
+  }
   template <class T>
   static core::Task<void> keep(core::Task<T> task, std::optional<T>* into) {
     into->emplace(co_await std::move(task));
@@ -54,6 +66,54 @@ class SpdkNvmeTest : public testing::Test {
     std::optional<T> result;
     world_.run(keep(std::move(task), &result));
     return *std::move(result);
+  }
+
+  // The names of devices that have come from elsewhere.
+  std::set<std::string> remote_names() {
+    std::set<std::string> names;
+    for (const auto& device : engine_.remotes().list()) names.insert(device->name());
+    return names;
+  }
+  static core::Task<void> let_pass(core::Nanos duration) {
+    (void)co_await core::sleep_for(duration);
+  }
+  static core::Task<void> cut_off(core::SimWorld* world, std::string a, std::string b) {
+    world->network().partition(a, b);
+    world->network().reset(a, b);
+    co_return;
+  }
+  static core::Task<void> heal(core::SimWorld* world) {
+    world->network().heal_all();
+    co_return;
+  }
+  // One more subsystem at the far target.
+  static core::Task<Result<void>> make_far(nvme::Target* target, std::string nqn) {
+    CO_TRY_SET(const auto subsystem, target->add({.nqn = nqn}));
+    CO_TRY(subsystem->add_namespace(
+        std::make_shared<storage::MemoryDevice>(nqn, Uuid::from_name(nqn), 512, 8192)));
+    co_return {};
+  }
+  void add_far(const std::string& nqn) { ASSERT_TRUE(run(make_far(&far_, nqn))); }
+  static core::Task<Result<void>> refer(nvme::Target* target, nvme::Referral referral) {
+    co_return target->add_referral(std::move(referral));
+  }
+  static core::Task<Result<void>> remove_far(nvme::Target* target, std::string nqn) {
+    EXPECT_TRUE(co_await target->remove(nqn));
+    co_return {};
+  }
+  spdk::BdevNvmeStartDiscoveryRequest discovery(const char* port = "8420") {
+    spdk::BdevNvmeStartDiscoveryRequest request;
+    request.set_name("Far");
+    request.set_trtype("TCP");
+    request.set_adrfam("ipv4");
+    request.set_traddr(far_env_.address());
+    request.set_trsvcid(port);
+    request.set_wait_for_attach(true);
+    return request;
+  }
+  template <class T>
+  static int errno_of(const Result<T>& result) {
+    return result ? 0 : std::abs(result.error().sys_errno);  // of calls: below zero
   }
 
   // "Nvme0n1" over two paths.
@@ -126,6 +186,153 @@ TEST_F(SpdkNvmeTest, APolicyFromTheStart) {
   attach(options);
   EXPECT_EQ(policy().choice, Choice::kInTurn);
   EXPECT_EQ(policy().commands, 4U);
+}
+
+TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
+  ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"});
+  ASSERT_EQ(engine_.remotes().list().size(), 1U);
+  EXPECT_EQ(engine_.remotes().list().front()->paths().size(), 2U) << "both ports are named";
+  // What comes and goes there, comes and goes here; with a new number.
+  add_far("nqn.x:second");
+  world_.run(let_pass(core::kSecond));
+  EXPECT_EQ(remote_names(), (std::set<std::string>{"Far0n1", "Far1n1"}));
+  ASSERT_TRUE(run(remove_far(&far_, "nqn.x:second")));
+  world_.run(let_pass(core::kSecond));
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"});
+  add_far("nqn.x:second");
+  world_.run(let_pass(core::kSecond));
+  EXPECT_EQ(remote_names(), (std::set<std::string>{"Far0n1", "Far2n1"}));
+
+  ASSERT_TRUE(run(refer(&far_, {"10.9.9.9", 8009})));
+  world_.run(let_pass(core::kSecond));
+  const auto info = run(service_.get_discovery_info(call_, Empty()));
+  ASSERT_TRUE(info && info->services_size() == 1);
+  EXPECT_EQ(info->services(0).name(), "Far");
+  EXPECT_EQ(info->services(0).trid().subnqn(), nvme::kDiscoveryNqn);
+  ASSERT_EQ(info->services(0).referrals_size(), 2);
+  EXPECT_EQ(info->services(0).referrals(0).trid().trsvcid(), "8420");
+  EXPECT_EQ(info->services(0).referrals(1).trid().traddr(), "10.9.9.9");
+
+  // Saved as one call, without the controllers that it makes.
+  const std::string saved = saved_devices(devices_).DebugString();
+  EXPECT_NE(saved.find("bdev_nvme_start_discovery"), std::string::npos);
+  EXPECT_EQ(saved.find("bdev_nvme_attach_controller"), std::string::npos) << saved;
+
+  EXPECT_EQ(errno_of(run(service_.start_discovery(call_, discovery()))), EEXIST);
+  EXPECT_EQ(errno_of(run(service_.start_discovery(call_, discovery("4421")))), EEXIST);
+  spdk::BdevNvmeSelector which;
+  which.set_name("Nobody");
+  EXPECT_EQ(errno_of(run(service_.stop_discovery(call_, which))), ENOENT);
+  which.set_name("Far");
+  EXPECT_TRUE(run(service_.stop_discovery(call_, which)));
+  EXPECT_EQ(remote_names(), std::set<std::string>());
+  EXPECT_TRUE(run(service_.start_discovery(call_, discovery())));
+}
+
+TEST_F(SpdkNvmeTest, DiscoveryOutlivesItsService) {
+  ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
+  // The connections break, and meanwhile something else is there.
+  world_.run(cut_off(&world_, env_.address(), far_env_.address()));
+  add_far("nqn.x:second");
+  world_.run(let_pass(5 * core::kSecond));
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"}) << "nothing is taken away";
+  world_.run(heal(&world_));
+  world_.run(let_pass(60 * core::kSecond));
+  EXPECT_EQ(remote_names(), (std::set<std::string>{"Far0n1", "Far1n1"}));
+}
+
+TEST_F(SpdkNvmeTest, DiscoveryThatIsNotThereYet) {
+  auto request = discovery("9999");
+  request.set_attach_timeout_ms(1500);
+  EXPECT_EQ(errno_of(run(service_.start_discovery(call_, request))), ETIMEDOUT);
+  world_.run(let_pass(20 * core::kSecond));
+  EXPECT_TRUE(run(service_.get_discovery_info(call_, Empty()))->services().empty());
+  // Without waiting it goes on trying.
+  request.clear_attach_timeout_ms();
+  request.clear_wait_for_attach();
+  EXPECT_TRUE(run(service_.start_discovery(call_, request)));
+  world_.run(let_pass(5 * core::kSecond));
+  EXPECT_EQ(remote_names(), std::set<std::string>());
+  ASSERT_TRUE(run(listen(&far_, core::Address::tcp(far_env_.address(), 9999))));
+  world_.run(let_pass(30 * core::kSecond));
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"});
+  request.set_name("Other");
+  request.set_trtype("rdma");
+  EXPECT_EQ(errno_of(run(service_.start_discovery(call_, request))), ENODEV);
+  request.set_trtype("tcp");
+  request.set_trsvcid("8420");
+  request.set_ctrlr_loss_timeout_sec(5);
+  EXPECT_EQ(errno_of(run(service_.start_discovery(call_, request))), EINVAL) << "no delay";
+}
+
+TEST_F(SpdkNvmeTest, InjectedErrors) {
+  attach();
+  const auto device = engine_.remotes().list().front();
+  spdk::BdevNvmeErrorInjection request;
+  request.set_name("Nvme0");
+  request.set_cmd_type("io");
+  request.set_opc(nvme::opcode::kWrite);
+  request.set_do_not_submit(true);
+  request.set_err_count(2);
+  request.set_sct(2);
+  request.set_sc(0x80);
+  const std::vector<std::uint8_t> data(512, 7);
+  ASSERT_TRUE(run(service_.add_fault(call_, request)));
+  EXPECT_EQ(errno_of(run(device->write(0, data))), EIO);
+  EXPECT_EQ(errno_of(run(device->write(0, data))), EIO);
+  EXPECT_EQ(errno_of(run(device->write(0, data))), 0);
+  ASSERT_TRUE(run(service_.add_fault(call_, request)));
+  ASSERT_TRUE(run(service_.remove_fault(call_, request)));
+  EXPECT_EQ(errno_of(run(device->write(0, data))), 0);
+  request.set_cmd_type("both");
+  EXPECT_FALSE(run(service_.add_fault(call_, request)));
+  request.set_cmd_type("admin");
+  request.set_opc(256);
+  EXPECT_EQ(errno_of(run(service_.add_fault(call_, request))), EINVAL);
+  request.set_opc(6);
+  request.set_name("Nvme9");
+  EXPECT_EQ(errno_of(run(service_.add_fault(call_, request))), ENODEV);
+  EXPECT_EQ(errno_of(run(service_.remove_fault(call_, request))), ENODEV);
+}
+
+TEST_F(SpdkNvmeTest, OptionsOfNewControllers) {
+  spdk::BdevNvmeOptions options;
+  options.set_action_on_timeout("abort");
+  options.set_timeout_us(7'000'000);
+  options.set_transport_retry_count(9);
+  options.set_keep_alive_timeout_ms(20'000);
+  options.set_disable_auto_failback(true);
+  options.mutable_multipath_opts()->set_policy("active_active");
+  options.mutable_multipath_opts()->set_selector("queue_depth");
+  options.add_dhchap_digests("sha256");
+  ASSERT_TRUE(run(service_.set_options(call_, options)));
+  attach();
+  const nvme::HostOptions& made = engine_.remotes().list().front()->paths().front()->options();
+  EXPECT_EQ(made.timeout_action, nvme::TimeoutAction::kAbort);
+  EXPECT_EQ(made.io_timeout, 7 * core::kSecond);
+  EXPECT_EQ(made.admin_timeout, 7 * core::kSecond) << "as I/O, when nothing else is said";
+  EXPECT_EQ(made.retries, 9U);
+  EXPECT_EQ(made.keep_alive_ms, 20'000U);
+  EXPECT_EQ(policy().choice, Choice::kLeastBusy);
+  EXPECT_FALSE(policy().failback);
+  EXPECT_EQ(errno_of(run(service_.set_options(call_, options))), EPERM);
+  const std::string saved = saved_devices(devices_).DebugString();
+  EXPECT_LT(saved.find("bdev_nvme_set_options"), saved.find("bdev_nvme_attach_controller"));
+  EXPECT_NE(saved.find("disable_auto_failback"), std::string::npos) << saved;
+}
+
+TEST_F(SpdkNvmeTest, OptionsThatWouldDoNothing) {
+  const auto refused = [&](void (*set)(spdk::BdevNvmeOptions&)) {
+    spdk::BdevNvmeOptions options;
+    set(options);
+    return errno_of(run(service_.set_options(call_, options)));
+  };
+  EXPECT_EQ(refused([](auto& o) { o.set_nvme_error_stat(true); }), EOPNOTSUPP);
+  EXPECT_EQ(refused([](auto& o) { o.set_io_path_stat(true); }), EOPNOTSUPP);
+  EXPECT_EQ(refused([](auto& o) { o.set_transport_ack_timeout(5); }), EOPNOTSUPP);
+  EXPECT_EQ(refused([](auto& o) { o.set_nvme_error_stat(false); }), 0);
+  EXPECT_EQ(refused([](auto& o) { o.set_nvme_ioq_poll_period_us(100); }), 0);
 }
 
 TEST_F(SpdkNvmeTest, CallsWithNothingToDo) {

@@ -52,8 +52,10 @@ void read_old_sizes(const spdk::NvmfCreateSubsystemRequest& request,
   }
 }
 
-Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystemRequest& request) {
+Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystemRequest& request,
+                                                 const Shares& shares) {
   nvme::SubsystemOptions options;
+  options.retry_delays = shares.retry_delays();
   options.nqn = request.nqn();
   options.serial = request.has_serial_number() ? request.serial_number() : std::string(20, '0');
   options.model = request.has_model_number() ? request.model_number() : "SPDK bdev Controller";
@@ -93,6 +95,9 @@ void describe_namespace(const nvme::Namespace& space, bool ana, spdk::NvmfNamesp
   out.set_uuid(space.uuid.text());
   if (ana) out.set_anagrpid(space.ana_group);
   if (space.reservations->durable()) out.set_ptpl_file(space.reservations->path());
+  if (space.auto_visible) return;
+  out.set_no_auto_visible(true);
+  for (const auto& host : space.hosts) out.mutable_hosts()->add_values()->set_string_value(host);
 }
 
 // "a0b1…", exactly `Size` bytes.
@@ -129,9 +134,7 @@ Result<nvme::NamespaceOptions> namespace_options(const rpc::Call& call,
     if (!bytes) return rpc::json_error(Code::kInvalidArgument, kInvalidParams, "Invalid eui64");
     options.eui64 = *bytes;
   }
-  if (request.no_auto_visible()) {
-    return nvmf_invalid("namespaces are visible to all hosts of their subsystem");
-  }
+  options.auto_visible = !request.no_auto_visible();
   return options;
 }
 
@@ -260,7 +263,7 @@ S::Answer<Empty> S::create_subsystem(rpc::Call& call,
   if (!name.empty() && name != kTarget) {
     co_return rpc::json_error(Code::kNotFound, kInternalError, "Unable to find target " + name);
   }
-  CO_TRY_SET(auto options, subsystem_options(request));
+  CO_TRY_SET(auto options, subsystem_options(request, shares()));
   const auto created = shares().subsystems().create(std::move(options));
   if (created) co_return Empty();
   co_return rpc::json_error(created.error().code, kInternalError,
@@ -415,6 +418,11 @@ Result<void> bind_spdk_nvmf(rpc::Directory& directory, SpdkNvmfService& service)
   TRY(bind("AddReferral", &S::add_referral));
   TRY(bind("RemoveReferral", &S::remove_referral));
   TRY(bind("GetReferrals", &S::get_referrals));
+  TRY(bind("NsAddHost", &S::ns_add_host));
+  TRY(bind("NsRemoveHost", &S::ns_remove_host));
+  TRY(bind("SetMaxSubsystems", &S::set_max_subsystems));
+  TRY(bind("SetConfig", &S::set_config));
+  TRY(bind("SetCrdt", &S::set_crdt));
   return bind("GetTargets", &S::get_targets);
 }
 

@@ -43,6 +43,12 @@ class SpdkNvmfService {
   Answer<Empty> remove_referral(rpc::Call&, const spdk::NvmfRemoveReferralRequest& request);
   Answer<spdk::NvmfReferrals> get_referrals(rpc::Call&, const spdk::NvmfTargetRequest& request);
   Answer<spdk::NvmfTargets> get_targets(rpc::Call&, const Empty&);
+  // --- spdk_nvmf_settings.cc
+  Answer<Empty> ns_add_host(rpc::Call&, const spdk::NvmfNsHostRequest& request);
+  Answer<Empty> ns_remove_host(rpc::Call&, const spdk::NvmfNsHostRequest& request);
+  Answer<Empty> set_max_subsystems(rpc::Call&, const spdk::NvmfMaxSubsystemsRequest& request);
+  Answer<Empty> set_config(rpc::Call&, const spdk::NvmfConfigRequest& request);
+  Answer<Empty> set_crdt(rpc::Call&, const spdk::NvmfCrdtRequest& request);
 
  private:
   using Subsystem = storage::nvme::Subsystem;
@@ -55,6 +61,8 @@ class SpdkNvmfService {
   Result<std::uint16_t> listener_of(const Subsystem& subsystem,
                                     const spdk::NvmfListenAddressParam& address);
 
+  Result<void> mask(const rpc::Call& call, const spdk::NvmfNsHostRequest& request, bool visible);
+
   SpdkDevices& devices_;
   bool transport_made_ = false;
 };
@@ -63,6 +71,12 @@ Result<void> bind_spdk_nvmf(rpc::Directory& directory, SpdkNvmfService& service)
 
 // What was made by hand, as the calls that make it again (jsonrpc section B.8).
 google::protobuf::ListValue saved_subsystems(Shares& shares);
+
+// Appends a call of that name and answers its parameters.
+using SavedFields = google::protobuf::Map<std::string, google::protobuf::Value>;
+SavedFields& add_saved_call(google::protobuf::ListValue& list, const char* method);
+// What of the whole target is not as it is without being told.
+void save_settings(Shares& shares, google::protobuf::ListValue& list);
 
 // --- parameters, shared by the files of this service ---
 // "TCP", IPv4 or IPv6, a numeric address and a port; else -32602 "Invalid parameters".

@@ -291,13 +291,8 @@ S::Answer<spdk::NvmfReferrals> S::get_referrals(rpc::Call&,
 
 namespace {
 
-using Fields = google::protobuf::Map<std::string, google::protobuf::Value>;
-
-Fields& add_call(google::protobuf::ListValue& list, const char* method) {
-  auto& call = *list.add_values()->mutable_struct_value()->mutable_fields();
-  call["method"].set_string_value(method);
-  return *call["params"].mutable_struct_value()->mutable_fields();
-}
+using Fields = SavedFields;
+constexpr auto add_call = &add_saved_call;
 
 void put_address(Fields& params, const char* member, const spdk::NvmfListenAddress& address) {
   auto& fields = *params[member].mutable_struct_value()->mutable_fields();
@@ -336,6 +331,14 @@ void save_namespace(const nvme::Subsystem& subsystem, const nvme::Namespace& spa
   if (space.reservations->durable()) {
     fields["ptpl_file"].set_string_value(space.reservations->path());
   }
+  if (space.auto_visible) return;
+  fields["no_auto_visible"].set_bool_value(true);
+  for (const auto& host : space.hosts) {
+    Fields& shown = add_call(list, "nvmf_ns_add_host");
+    shown["nqn"].set_string_value(subsystem.nqn());
+    shown["nsid"].set_number_value(space.id);
+    shown["host"].set_string_value(host);
+  }
 }
 
 void save_listeners(nvme::Target& target, const nvme::Subsystem& subsystem,
@@ -355,6 +358,7 @@ google::protobuf::ListValue saved_subsystems(Shares& shares) {
   google::protobuf::ListValue list;
   const auto subsystems = shares.subsystems().list();
   nvme::Target& target = shares.target();
+  save_settings(shares, list);
   if (subsystems.empty() && target.referrals().empty()) return list;
   add_call(list, "nvmf_create_transport")["trtype"].set_string_value("TCP");
   for (const auto& each : subsystems) save_subsystem(*each, list);

@@ -348,5 +348,63 @@ TEST_F(SpdkNvmf, WhatIsSavedMakesItAgain) {
   EXPECT_EQ(json("nvmf_get_subsystems", nqn()), before);
 }
 
+TEST_F(SpdkNvmf, ANamespaceForChosenHosts) {
+  const std::string host = R"(,"nsid":1,"host":")" + nvme::testing::kHostNqn + "\"";
+  EXPECT_EQ(json("nvmf_create_subsystem", nqn(R"(,"allow_any_host":true)")), "true");
+  EXPECT_EQ(json("nvmf_subsystem_add_listener", nqn("," + address())), "true");
+  EXPECT_EQ(json("nvmf_subsystem_add_ns",
+                 nqn(R"(,"namespace":{"bdev_name":"N1","no_auto_visible":true})")),
+            "1");
+  RawHost &admin = new_host(), &io = new_host();
+  EXPECT_TRUE(connect(admin).ok());
+  world_.run(open_queue(&env_, &io, admin.controller));
+  EXPECT_EQ(read(io), nvme::status::kInvalidNamespace);
+  EXPECT_EQ(json("nvmf_ns_add_host", nqn(host)), "true");
+  EXPECT_EQ(json("nvmf_ns_add_host", nqn(host)), "true");
+  EXPECT_TRUE(read(io).ok());
+  EXPECT_TRUE(has(json("nvmf_get_subsystems", nqn()),
+                  R"("no_auto_visible":true,"hosts":[")" + nvme::testing::kHostNqn + "\"]"));
+  const std::string saved = json("framework_get_config", R"({"name":"nvmf"})");
+  EXPECT_TRUE(has(saved, "nvmf_ns_add_host") && has(saved, R"("no_auto_visible":true)")) << saved;
+  EXPECT_EQ(json("nvmf_ns_remove_host", nqn(host)), "true");
+  EXPECT_EQ(read(io), nvme::status::kInvalidNamespace);
+  const std::string invalid = "-32602 Invalid parameters";
+  EXPECT_EQ(json("nvmf_ns_add_host", nqn(R"(,"nsid":2,"host":"nqn.x:h")")), invalid);
+  EXPECT_EQ(json("nvmf_ns_add_host", nqn(R"(,"nsid":1,"host":"nobody")")), invalid);
+  EXPECT_EQ(json("nvmf_ns_add_host", nqn(host, "nqn.x:other")), invalid);
+}
+
+TEST_F(SpdkNvmf, SettingsOfTheTarget) {
+  EXPECT_EQ(json("nvmf_set_crdt", R"({"crdt1":5,"crdt3":7})"), "true");
+  EXPECT_TRUE(json("nvmf_set_crdt", R"({"crdt1":65536})").starts_with("-32602"));
+  EXPECT_EQ(json("nvmf_set_max_subsystems", R"({"max_subsystems":1})"), "true");
+  EXPECT_TRUE(json("nvmf_set_max_subsystems", R"({"max_subsystems":0})").starts_with("-32602"));
+  EXPECT_EQ(json("nvmf_set_config", R"({"discovery_filters":["address","transport"]})"), "true");
+  EXPECT_EQ(json("nvmf_set_config", R"({"discovery_filter":"match_any"})"), "true");
+  EXPECT_EQ(json("nvmf_set_config", R"({"discovery_filter":"transport,svcid"})"), "true");
+  EXPECT_TRUE(json("nvmf_set_config", R"({"discovery_filter":"colour"})").starts_with("-32602"));
+  EXPECT_TRUE(json("nvmf_set_config", R"({"dup_host_policy":"restrict_per_listener"})")
+                  .starts_with("-32602"));
+  EXPECT_TRUE(
+      json("nvmf_set_config", R"({"admin_cmd_passthru":{"sanitize":true}})").starts_with("-95"));
+  // What SPDK's own saved configuration says of a target that nobody changed.
+  EXPECT_EQ(json("nvmf_set_config",
+                 R"({"discovery_filters":["svcid"],"admin_cmd_passthru":{"identify_ctrlr":false},)"
+                 R"("dhchap_digests":["sha256"],"dhchap_dhgroups":["null"],)"
+                 R"("dup_host_policy":"allow"})"),
+            "true");
+  make();
+  EXPECT_EQ(node_->engine.shares().target().find(kNqn)->options().retry_delays,
+            (std::array<std::uint16_t, 3>{5, 0, 7}));
+  EXPECT_TRUE(
+      json("nvmf_create_subsystem", nqn("", "nqn.2019-05.io.openebs:more")).starts_with("-32603"));
+  const std::string saved = json("framework_get_config", R"({"name":"nvmf"})");
+  EXPECT_TRUE(
+      saved.starts_with(R"([{"method":"nvmf_set_config","params":{"discovery_filters":["svcid"]}},)"
+                        R"({"method":"nvmf_set_max_subsystems","params":{"max_subsystems":1}},)"
+                        R"({"method":"nvmf_set_crdt","params":{)"))
+      << saved;
+}
+
 }  // namespace
 }  // namespace capstan::services

@@ -293,7 +293,9 @@ core::Task<void> Daemon::stop() {
   co_await scope_.join();
   co_await jsonrpc_.release();
   co_await stores_.stop();
+  spdk_.leave();
   co_await engine_.stop();
+  co_await spdk_.join();
 }
 
 }  // namespace capstan::apps

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "core/os_socket.h"
 #include "storage/nvme/away.h"
 #include "storage/nvme/limits.h"
 
@@ -66,6 +67,7 @@ core::Task<void> Connection::run_away() {
   core::name_task("nvme connection");
   co_await receive();
   co_await wind_up();
+  core::leave_core(*stream_);
 }
 
 core::Task<void> Connection::leave() {
@@ -183,6 +185,7 @@ core::Task<bool> Connection::about_to_move() {
 }
 
 void Connection::move(Away& away) {
+  core::leave_core(*stream_);
   moving_ = false;
   away_ = &away;
   core_ = away.core();
@@ -253,8 +256,8 @@ core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
     release(*request);
   } else if (!admit(*request)) {
     refuse(*request, status::kCommandIdConflict);
-  } else if (request->bad_digest) {
-    refuse(*request, status::kTransientTransport);
+  } else if (request->bad_digest && queue_ == 0) {
+    complete(*request, status::kTransientTransport);
   } else {
     dispatch(*request);
   }
@@ -300,7 +303,7 @@ core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
   --receiving_;
   if (request.state == Request::State::kDraining) {
     release(request);
-  } else if (request.bad_digest) {
+  } else if (request.bad_digest && !request.partner) {
     refuse(request, status::kTransientTransport);
   } else {
     start(request);
@@ -353,6 +356,7 @@ void Connection::release(Request& request) {
   request.length = request.received = 0;
   request.dword0 = request.dword1 = 0;
   request.bad_digest = request.aborted = false;
+  request.partner = nullptr;
   spare_.push_back(&request);
 }
 
@@ -366,7 +370,7 @@ bool Connection::abort_here(std::uint16_t command, Status answer) {
   const auto found = std::ranges::find(active_ids_, command);
   if (found == active_ids_.end()) return false;
   Request& request = *active_[static_cast<std::size_t>(found - active_ids_.begin())];
-  if (request.lent) return false;
+  if (request.lent || request.partner) return false;  // a pair that is whole runs to its end
   switch (request.state) {
     case Request::State::kHeld:
       controller_->drop_held(request);

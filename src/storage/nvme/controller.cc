@@ -257,6 +257,11 @@ void Controller::complain(const char* event, const Error& error) {
       {{"subsystem", subsystem_->nqn()}, {"host", association_.host}, {"error", error.text()}});
 }
 
+const Namespace* Controller::find_namespace(std::uint32_t nsid) const {
+  const Namespace* space = subsystem_->find_namespace(nsid);
+  return space && space->visible_to(association_.host) ? space : nullptr;
+}
+
 Status Controller::path_status(const Namespace& space) const {
   if (!subsystem_->options().ana) return status::kSuccess;
   return ana_status(subsystem_->ana_states().state(association_.port, space.ana_group));

@@ -53,6 +53,8 @@ class Controller : public std::enable_shared_from_this<Controller> {
   std::uint16_t id() const { return association_.controller; }
   const std::string& host() const { return association_.host; }
   const Association& association() const { return association_; }
+  // Null: not there, or not for this host to see.
+  const Namespace* find_namespace(std::uint32_t nsid) const;
   Subsystem& subsystem() const { return *subsystem_; }
   std::uint32_t keep_alive_ms() const { return association_.keep_alive_ms; }
   bool enabled() const { return (cc_ & 1) != 0 && (csts_ & 1) != 0; }

@@ -87,7 +87,7 @@ Status Controller::identify_io(Request& request, std::uint8_t structure) {
       if (nsid >= kBroadcastNamespace - 1) return status::kInvalidNamespace;
       if (structure == cns::kIoActive && command_set != 0) return status::kInvalidField;
       for (const auto& [active, space] : subsystem_->namespaces()) {
-        if (active <= nsid) continue;
+        if (active <= nsid || !space.visible_to(host())) continue;
         store_le(to, active);
         to += sizeof active;
       }
@@ -113,7 +113,7 @@ Status Controller::identify_namespace(Request& request, std::uint8_t structure) 
   if (nsid == 0 || nsid > subsystem_->options().max_namespaces) {
     return status::kInvalidNamespace;
   }
-  const Namespace* space = subsystem_->find_namespace(nsid);
+  const Namespace* space = find_namespace(nsid);
   std::uint8_t* to = request.payload().data();
   if (structure == cns::kDescriptors) {
     if (!space) return status::kInvalidField;
@@ -199,7 +199,7 @@ std::optional<LogPage> Controller::make_log(std::uint8_t page, std::uint8_t spec
       if (!ana) return std::nullopt;
       read_event(Event::kAna, keep);
       return store_ana_log(subsystem_->ana_states().all_changes(),
-                           subsystem_->ana_groups(association_.port),
+                           subsystem_->ana_groups(association_.port, host()),
                            (specific & kAnaGroupsOnly) != 0);
     case log_page::kReservation: return take_notification(keep);
     default: return std::nullopt;
@@ -232,7 +232,7 @@ Status Controller::set_features(Request& request) {
 
 Status Controller::set_reservation_mask(std::uint32_t nsid, std::uint32_t value) {
   if (nsid != kBroadcastNamespace) {
-    if (!subsystem_->find_namespace(nsid)) return status::kInvalidNamespace;
+    if (!find_namespace(nsid)) return status::kInvalidNamespace;
     notification_masks_[nsid] = value & kNoticeMask;
     return status::kSuccess;
   }
@@ -255,7 +255,7 @@ core::Task<Status> Controller::run_slowly(Request& request) {
   if (command.opcode() == opcode::kAbort) co_return co_await abort(request);
   if ((command.dword(10) & kSave) != 0) co_return status::kFeatureNotSaveable;
   if (subsystem_->discovery()) co_return status::kInvalidField;
-  const Namespace* space = subsystem_->find_namespace(command.nsid());
+  const Namespace* space = find_namespace(command.nsid());
   if (!space) co_return status::kInvalidNamespace;
   const auto reservations = space->reservations;
   if (!reservations->durable()) co_return status::kInvalidField;
@@ -313,7 +313,7 @@ Status Controller::get_features(Request& request) {
 
 Status Controller::get_reservation_feature(Request& request, std::uint8_t id) const {
   const std::uint32_t nsid = request.command.nsid();
-  const Namespace* space = subsystem_->find_namespace(nsid);
+  const Namespace* space = find_namespace(nsid);
   if (!space) return status::kInvalidNamespace;
   if (id == feature::kReservationMask) {
     const auto mask = notification_masks_.find(nsid);

@@ -82,6 +82,7 @@ void store_identify_controller(std::uint8_t* to, const ControllerIdentity& ident
   store_le(to + 516, identity.namespaces);
   // Compare, Write Zeroes, reservations, and Dataset Management when it has an effect.
   store_le<std::uint16_t>(to + 520, identity.unmap ? 0x002D : 0x0029);
+  store_le<std::uint16_t>(to + 522, 1);  // Compare and Write may be fused
   to[525] = identity.flush_matters ? 5 : 4;
   store_le(to + 540, identity.namespaces);
   store_le<std::uint32_t>(to + 1792, (kCommandBytes + limits::kInCapsuleBytes) / 16);

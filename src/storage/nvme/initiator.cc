@@ -107,7 +107,12 @@ core::Task<Result<std::vector<DiscoveryRecord>>> discover(Initiator& initiator,
   options.subsystem = kDiscoveryNqn;
   options.keep_alive_ms = 0;
   options.ctrl_loss = 0;
-  CO_TRY_SET(const auto controller, co_await initiator.connect(std::move(options)));
+  CO_TRY_SET(auto controller, co_await initiator.connect(std::move(options)));
+  co_return co_await read_discovery_log(std::move(controller));
+}
+
+core::Task<Result<std::vector<DiscoveryRecord>>> read_discovery_log(
+    std::shared_ptr<HostController> controller) {
   for (unsigned tries = 0; tries < limits::kHostDiscoveryTries; ++tries) {
     CO_TRY_SET(auto records, co_await read_once(*controller));
     if (records) co_return *std::move(records);

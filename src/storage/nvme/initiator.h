@@ -43,8 +43,12 @@ class Initiator {
   core::Scope scope_;
 };
 
+// What a discovery controller tells this host; read again when it changes meanwhile.
+core::Task<Result<std::vector<DiscoveryRecord>>> read_discovery_log(
+    std::shared_ptr<HostController> controller);
+
 // What the discovery service at `options.address` tells this host. The subsystem of the options
-// does not matter. A log that changes while it is read is read again.
+// does not matter.
 core::Task<Result<std::vector<DiscoveryRecord>>> discover(Initiator& initiator,
                                                           HostOptions options);
 

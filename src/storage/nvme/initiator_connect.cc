@@ -92,6 +92,7 @@ core::Task<Result<std::unique_ptr<HostQueue>>> HostController::open_queue(std::u
     settings.entries =
         static_cast<std::uint16_t>(std::min<std::uint32_t>(settings.entries, entries));
   }
+  settings.faults = &faults(id == 0);
   settings.timeout = id == 0 ? options_.admin_timeout : options_.io_timeout;
   CO_TRY_SET(auto queue, co_await HostQueue::open(env_, options_.address, settings, *this, token));
   auto connected = co_await connect_queue(*queue, id, token);

@@ -121,6 +121,8 @@ class HostController final : private HostQueue::Owner {
                                                          std::uint32_t bytes, bool retain = false);
   // Looks at all namespaces again.
   core::Task<Result<void>> rescan();
+  // Errors to be injected into commands of the admin queue, or of the I/O queues.
+  HostFaults& faults(bool admin) { return admin ? admin_faults_ : io_faults_; }
   // An answer of this access state came in: the ANA log is read again.
   void refresh_access();
 
@@ -179,6 +181,7 @@ class HostController final : private HostQueue::Owner {
   std::uint32_t transfer_bytes_ = 0;
   std::map<std::uint32_t, HostNamespace> namespaces_;
   std::map<std::uint32_t, AnaState> groups_;
+  HostFaults admin_faults_, io_faults_;
   bool reading_access_ = false, access_stale_ = false;
 
   std::unique_ptr<HostQueue> admin_;

@@ -31,6 +31,25 @@ bool may_pass(const Status& status) {
          status.code == status::kNamespaceNotReady.code || status.code == 0x04;
 }
 
+// Makes `second`, which may have been used before, the second half of a pair.
+void join(HostCall& first, HostCall& second, std::uint32_t nsid) {
+  HostCall fresh;
+  fresh.command = second.command;
+  fresh.command.set(4, nsid);
+  fresh.out = second.out;
+  second = fresh;
+  first.second = &second;
+}
+
+// What became of a pair, with the answer that tells why, which is put into `first`.
+HostCall::Outcome outcome_of(HostCall& first, const HostCall& second, HostCall::Outcome outcome) {
+  const Status& compared = first.completion.status;
+  if (outcome != HostCall::Outcome::kAnswered) return outcome;
+  if (!compared.ok() && compared.code != status::kFusedFailed.code) return outcome;
+  first.completion = second.completion;
+  return second.outcome;
+}
+
 struct Meaning {
   Code code;
   int sys_errno;
@@ -129,6 +148,7 @@ void RemoteDevice::remove_path(const HostController& controller) {
   if (it == paths_.end()) return;
   (*it)->unlisten(*this);
   if (preferred_ == &controller) preferred_ = nullptr;
+  if (last_ == &controller) last_ = nullptr;
   paths_.erase(it);
   changed_.notify_all();
 }
@@ -205,7 +225,7 @@ HostController* RemoteDevice::pick() const {
     if (path->state() != HostController::State::kRunning || !usable(*path)) continue;
     const auto rank = rank_of(path->access(nsid_));
     if (!rank) continue;
-    const bool preferred = path.get() == preferred_;
+    const bool preferred = path.get() == (policy_.failback ? preferred_ : last_);
     if (!best || *rank < best_rank || (*rank == best_rank && preferred)) {
       best = path.get();
       best_rank = *rank;
@@ -217,6 +237,7 @@ HostController* RemoteDevice::pick() const {
 // The path of one command.
 HostController* RemoteDevice::next_path() {
   HostController* first = pick();
+  last_ = first ? first : last_;
   if (!first || policy_.choice == PathPolicy::Choice::kOne || paths_.size() == 1) return first;
   const auto rank = rank_of(first->access(nsid_));
   std::vector<HostController*> best;
@@ -290,7 +311,7 @@ std::unexpected<Error> RemoteDevice::failed(const Command& command, const Status
 }
 
 core::Task<Result<Completion>> RemoteDevice::run(Command command, ByteView out, MutableBytes in,
-                                                 bool repeat) {
+                                                 bool repeat, HostCall* second) {
   command.set(4, nsid_);
   core::Nanos since = 0;
   for (unsigned tries = 0;; ++tries) {
@@ -306,7 +327,9 @@ core::Task<Result<Completion>> RemoteDevice::run(Command command, ByteView out, 
     call.command = command;
     call.out = out;
     call.in = in;
-    const auto outcome = co_await queue->call(call);
+    if (second) join(call, *second, nsid_);
+    auto outcome = co_await queue->call(call);
+    if (second) outcome = outcome_of(call, *second, outcome);
     const unsigned retries = paths_.empty() ? 0 : paths_.front()->options().retries;
     if (outcome == HostCall::Outcome::kAnswered) {
       const Status& status = call.completion.status;

@@ -4,6 +4,8 @@
 // it may pass. When no path works it waits as long as one may come back (HostOptions: fast_io_fail,
 // ctrl_loss); then it fails with kUnavailable and EIO.
 //
+// A request of several commands that write is repeated as a whole when a path reconnected in
+// between: a target that was started anew may have lost what it had acknowledged of it.
 // A request that is repeated may have been done twice: reads, writes, flushes, unmaps and zeroes do
 // not mind. Reservation commands and compare are not repeated after a loss.
 // The paths show one namespace: same id, same UUID, same blocks. A path that shows another one (or
@@ -27,6 +29,8 @@ namespace capstan::storage::nvme {
 struct PathPolicy {
   enum class Choice : std::uint8_t { kOne, kInTurn, kLeastBusy } choice = Choice::kOne;
   std::uint32_t commands = 1;  // kInTurn: before it is the next one's turn
+  // kOne: back to an earlier path as soon as that is as good; else only when the present one fails.
+  bool failback = true;
 };
 
 class RemoteDevice final : public Device, private HostController::Listener {
@@ -56,6 +60,11 @@ class RemoteDevice final : public Device, private HostController::Listener {
 
   // Beyond Device. kAborted (EILSEQ): the content differs.
   core::Task<Result<void>> compare(std::uint64_t offset, ByteView with);
+  // Writes `data` if the blocks hold `expected`, which has as many bytes, and nothing comes
+  // between. Not repeated once it may have been done. kAborted (EILSEQ): they hold something else;
+  // kUnimplemented: the target does not fuse commands, or not so many bytes.
+  core::Task<Result<void>> compare_and_write(std::uint64_t offset, ByteView expected,
+                                             ByteView data);
   // `opcode`: kReservationRegister, kReservationAcquire or kReservationRelease. A conflict is
   // kFailedPrecondition (EBUSY).
   core::Task<Result<void>> reserve(std::uint8_t opcode, ReservationCommand reservation);
@@ -67,7 +76,7 @@ class RemoteDevice final : public Device, private HostController::Listener {
   Result<void> add_path(std::shared_ptr<HostController> controller);
   void remove_path(const HostController& controller);
   // The path that I/O takes while it is as good as any other; null: any.
-  void prefer(const HostController* controller) { preferred_ = controller; }
+  void prefer(const HostController* controller) { preferred_ = last_ = controller; }
   void set_policy(PathPolicy policy) { policy_ = policy; }
   const PathPolicy& policy() const { return policy_; }
   const HostController* current() const;              // null: none works
@@ -86,7 +95,10 @@ class RemoteDevice final : public Device, private HostController::Listener {
   HostController* next_path();
   core::Task<Result<void>> wait_for_path(core::Nanos since);
   std::unexpected<Error> no_path() const;
-  core::Task<Result<Completion>> run(Command command, ByteView out, MutableBytes in, bool repeat);
+  std::uint64_t reconnects() const;  // of all paths
+  // `second`: the other half of a fused pair, with its command and data; lives until this returns.
+  core::Task<Result<Completion>> run(Command command, ByteView out, MutableBytes in, bool repeat,
+                                     HostCall* second = nullptr);
   core::Task<Result<void>> transfer(std::uint8_t opcode, std::uint64_t offset, ByteView out,
                                     MutableBytes in);
   core::Task<void> split_worker(Split* split);
@@ -107,6 +119,7 @@ class RemoteDevice final : public Device, private HostController::Listener {
   std::uint64_t zeroes_blocks_ = 0, unmap_blocks_ = 0;  // likewise
   std::vector<std::shared_ptr<HostController>> paths_;
   const HostController* preferred_ = nullptr;
+  const HostController* last_ = nullptr;  // that a command took; compared, never followed
   PathPolicy policy_;
   std::size_t turn_ = 0;         // of kInTurn, among the best paths
   std::uint32_t turn_left_ = 0;  // commands

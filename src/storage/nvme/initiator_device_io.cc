@@ -51,15 +51,24 @@ core::Task<void> RemoteDevice::split_worker(Split* split) {
 
 core::Task<Result<void>> RemoteDevice::transfer(std::uint8_t code, std::uint64_t offset,
                                                 ByteView out, MutableBytes in) {
-  Split split{code, offset, out, in, std::max(out.size(), in.size()), 0, std::nullopt};
-  const std::size_t pieces = (split.size + transfer_bytes_ - 1) / transfer_bytes_;
-  core::Scope workers;
-  for (std::size_t i = 0; i < std::min(pieces, limits::kHostSplitInFlight); ++i) {
-    workers.spawn(split_worker(&split));
+  while (true) {
+    const std::uint64_t life = reconnects();
+    Split split{code, offset, out, in, std::max(out.size(), in.size()), 0, std::nullopt};
+    const std::size_t pieces = (split.size + transfer_bytes_ - 1) / transfer_bytes_;
+    core::Scope workers;
+    for (std::size_t i = 0; i < std::min(pieces, limits::kHostSplitInFlight); ++i) {
+      workers.spawn(split_worker(&split));
+    }
+    co_await workers.join();
+    if (split.error) co_return std::unexpected(*std::move(split.error));
+    if (code != opcode::kWrite || life == reconnects()) co_return {};
   }
-  co_await workers.join();
-  if (split.error) co_return std::unexpected(*std::move(split.error));
-  co_return {};
+}
+
+std::uint64_t RemoteDevice::reconnects() const {
+  std::uint64_t sum = 0;
+  for (const auto& path : paths_) sum += path->reconnects();
+  return sum;
 }
 
 core::Task<Result<void>> RemoteDevice::read(std::uint64_t offset, MutableBytes into) {
@@ -104,6 +113,29 @@ core::Task<Result<void>> RemoteDevice::compare(std::uint64_t offset, ByteView wi
   co_return co_await transfer(opcode::kCompare, offset, with, {});
 }
 
+core::Task<Result<void>> RemoteDevice::compare_and_write(std::uint64_t offset, ByteView expected,
+                                                         ByteView data) {
+  CAPSTAN_ASSERT(expected.size() == data.size());
+  CO_TRY(check_range(offset, data.size()));
+  if (data.empty()) co_return {};
+  const bool fused = std::ranges::all_of(paths_, [](const auto& path) {
+    return path->data().fused_compare && path->options().queue_entries > 2;
+  });
+  if (!fused || data.size() > transfer_bytes_) {
+    co_return fail(Code::kUnimplemented,
+                   "device '" + name_ + "' cannot compare and write " +
+                       std::to_string(data.size()) + " bytes at once",
+                   EOPNOTSUPP);
+  }
+  const std::uint64_t first = offset >> block_shift_, blocks = data.size() >> block_shift_;
+  HostCall second;
+  second.command = block_command(opcode::kWrite, first, blocks);
+  second.out = data;
+  CO_TRY(
+      co_await run(block_command(opcode::kCompare, first, blocks), expected, {}, false, &second));
+  co_return {};
+}
+
 core::Task<Result<void>> RemoteDevice::flush() {
   CO_TRY(check_range(0, 0));
   if (!cache_) co_return {};
@@ -118,6 +150,7 @@ core::Task<Result<void>> RemoteDevice::ranged(std::uint8_t code, std::uint64_t o
                                               std::uint64_t length) {
   std::uint64_t first = offset >> block_shift_, left = length >> block_shift_;
   const bool unmap = code == opcode::kDatasetManagement;
+  const std::uint64_t life = reconnects();
   while (left != 0) {
     const std::uint64_t step = std::min(left, unmap ? unmap_blocks_ : zeroes_blocks_);
     if (unmap) {
@@ -137,6 +170,8 @@ core::Task<Result<void>> RemoteDevice::ranged(std::uint8_t code, std::uint64_t o
     }
     first += step;
     left -= step;
+    if (left != 0 || unmap || life == reconnects()) continue;
+    co_return co_await ranged(code, offset, length);
   }
   co_return {};
 }

@@ -95,6 +95,7 @@ void HostQueue::end(std::string reason) {
   ended_ = true;
   reason_ = std::move(reason);
   timer_.disarm();
+  scope_.cancel();
   output_.abandon();
   stream_->cancel();
 }
@@ -114,6 +115,7 @@ core::Task<void> HostQueue::run() {
     reason_ = "the target broke the protocol: " + fatal_text(fatal);
     ended_ = true;
     timer_.disarm();
+    scope_.cancel();
     output_.abandon();
     core::Timer patience([this] { stream_->cancel(); });
     patience.arm_at(*core::Reactor::current(),
@@ -188,6 +190,7 @@ Checked<void> HostQueue::receive_completion(const Completion& completion) {
     return violation(FatalStatus::kOutOfRange);
   }
   call->completion = completion;
+  if (call->forced) call->completion.status = *call->forced;
   finish(*call, call->damaged ? HostCall::Outcome::kDamaged : HostCall::Outcome::kAnswered);
   return {};
 }

@@ -19,6 +19,7 @@
 
 #include "core/env.h"
 #include "core/scope.h"
+#include "storage/nvme/initiator_faults.h"
 #include "storage/nvme/initiator_output.h"
 #include "storage/nvme/input.h"
 #include "storage/nvme/nvme_codec.h"
@@ -33,6 +34,9 @@ struct HostCall {
   ByteView out;            // to the controller
   MutableBytes in;         // to the host; a success has filled all of it
   bool unlimited = false;  // waits for its answer as long as the connection lasts
+  // The second half of a fused pair, which leaves right behind this one. Only this one is given to
+  // call(), which returns when both are over.
+  HostCall* second = nullptr;
   // The answer.
   Outcome outcome = Outcome::kPending;
   Completion completion;
@@ -44,7 +48,9 @@ struct HostCall {
   friend class HostQueue;
   std::uint32_t received = 0, solicited = 0;  // bytes
   std::uint32_t r2ts = 0, lent = 0;           // lent: chunks in the output
-  bool in_capsule = false, damaged = false, over = false;
+  bool in_capsule = false, damaged = false, over = false, settled = false;
+  HostCall* first = nullptr;     // of whose pair this is the second half
+  std::optional<Status> forced;  // in place of the target's
   core::Nanos deadline = 0;
   core::Suspended waiter;
 };
@@ -56,6 +62,7 @@ class HostQueue {
     std::uint16_t entries = 0;           // of the submission queue; one less may be in flight
     std::uint32_t in_capsule_bytes = 0;  // data up to this travels within a command
     core::Nanos timeout = 0;             // of one command
+    HostFaults* faults = nullptr;        // to be injected; outlives the queue
   };
   // What its owner hears of it. Both may end the queue, not destroy it.
   class Owner {
@@ -111,12 +118,16 @@ class HostQueue {
   void make_slots();
   bool submit(HostCall& call);  // true: it is over already
   void send(HostCall& call);
+  std::size_t slots_of(const HostCall& call) const { return call.second ? 2 : 1; }
+  bool inject(HostCall& call);
+  core::Task<void> answer_late(std::uint16_t id, core::Nanos delay);
   void send_data(HostCall& call, const R2t& r2t);
   void finish(HostCall& call, HostCall::Outcome outcome);
   void resume(HostCall& call);
   HostCall* find(std::uint16_t id) const;
   void arm(core::Nanos deadline);
   void check_timeouts();
+  static void lose(HostCall& call);
   void lose_all();
 
   std::unique_ptr<core::Stream> stream_;

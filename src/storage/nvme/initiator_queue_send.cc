@@ -33,11 +33,11 @@ HostCall* HostQueue::find(std::uint16_t id) const {
 }
 
 bool HostQueue::submit(HostCall& call) {
-  if (ended_) {
-    call.outcome = HostCall::Outcome::kLost;
+  if (ended_ || slots_.size() < slots_of(call)) {
+    lose(call);
     return true;
   }
-  if (free_.empty() || !waiting_.empty()) {
+  if (free_.size() < slots_of(call) || !waiting_.empty()) {
     waiting_.push_back(&call);
   } else {
     send(call);
@@ -57,11 +57,17 @@ void HostQueue::send(HostCall& call) {
   call.in_capsule = call.command.is_fabrics() || call.out.size() <= settings_.in_capsule_bytes;
 
   Command& command = call.command;
-  command.set<std::uint8_t>(1, 0x40);
+  const std::uint8_t fused = call.second ? kFusedFirst : call.first ? kFusedSecond : 0;
+  command.set<std::uint8_t>(1, 0x40 | fused);
   command.set(2, call.id);
   const std::size_t carried = call.in_capsule ? call.out.size() : 0;
   command.set(32, static_cast<std::uint32_t>(std::max(call.out.size(), call.in.size())));
   command.set(39, carried != 0 ? kSglInCapsule : kSglTransport);
+  if (!call.unlimited && settings_.timeout != 0) {
+    call.deadline = core::Reactor::current()->now() + settings_.timeout;
+    if (!timer_.armed()) arm(call.deadline);
+  }
+  if (!inject(call)) return;
   const bool digest = carried != 0 && settings_.digests.data;
   const std::size_t header = carried != 0
                                  ? data_offset(kCapsuleCmdBytes, settings_.digests, alignment_)
@@ -71,9 +77,30 @@ void HostQueue::send(HostCall& call) {
                     alignment_);
   std::copy_n(call.out.data(), carried, to + header);
   if (digest) store_le(to + header + carried, crc32c(call.out));
-  if (call.unlimited || settings_.timeout == 0) return;
-  call.deadline = core::Reactor::current()->now() + settings_.timeout;
-  if (!timer_.armed()) arm(call.deadline);
+  if (call.second) {
+    call.second->first = &call;
+    send(*call.second);
+  }
+}
+
+// False: the command is not to be sent.
+bool HostQueue::inject(HostCall& call) {
+  if (!settings_.faults || call.second || call.first) return true;
+  const auto fault = settings_.faults->take(call.command.opcode());
+  if (!fault) return true;
+  call.forced = fault->status;
+  if (!fault->submit) scope_.spawn(answer_late(call.id, fault->delay));
+  return fault->submit;
+}
+
+// The answer to a command that was not sent, unless the queue ends before.
+core::Task<void> HostQueue::answer_late(std::uint16_t id, core::Nanos delay) {
+  const bool whole = (co_await core::sleep_for(delay, scope_.token())).has_value();
+  HostCall* call = find(id);
+  if (!whole || !call) co_return;
+  call->completion.command = id;
+  call->completion.status = *call->forced;
+  finish(*call, HostCall::Outcome::kAnswered);
 }
 
 void HostQueue::send_data(HostCall& call, const R2t& r2t) {
@@ -104,14 +131,27 @@ void HostQueue::finish(HostCall& call, HostCall::Outcome outcome) {
   call.outcome = outcome;
   call.over = true;
   if (call.lent == 0) resume(call);
-  if (ended_ || waiting_.empty()) return;
-  HostCall* next = waiting_.front();
-  waiting_.pop_front();
-  send(*next);
+  while (!ended_ && !waiting_.empty() && free_.size() >= slots_of(*waiting_.front())) {
+    HostCall* next = waiting_.front();
+    waiting_.pop_front();
+    send(*next);
+  }
 }
 
 void HostQueue::resume(HostCall& call) {
-  core::Reactor::current()->make_ready(call.waiter);
+  call.settled = true;
+  const HostCall& whole = call.first ? *call.first : call;
+  if (!whole.settled || (whole.second && !whole.second->settled)) return;
+  core::Reactor::current()->make_ready(whole.waiter);
+}
+
+// A call that was not sent.
+void HostQueue::lose(HostCall& call) {
+  for (HostCall* half : {&call, call.second}) {
+    if (!half) continue;
+    half->outcome = HostCall::Outcome::kLost;
+    half->settled = true;
+  }
 }
 
 void HostQueue::lose_all() {
@@ -119,7 +159,7 @@ void HostQueue::lose_all() {
     if (slot.call) finish(*slot.call, HostCall::Outcome::kLost);
   }
   for (HostCall* call : std::exchange(waiting_, {})) {
-    call->outcome = HostCall::Outcome::kLost;
+    lose(*call);
     resume(*call);
   }
 }

@@ -82,6 +82,17 @@ core::Task<Status> deallocate(std::shared_ptr<Device> device, std::vector<DsmRan
   co_return status::kSuccess;
 }
 
+core::Task<Status> load_reservations(Controller& controller, const Command& command) {
+  const Namespace* space = controller.find_namespace(command.nsid());
+  if (!space || space->reservations->loaded()) co_return status::kSuccess;
+  const auto reservations = space->reservations;
+  if (const auto loaded = co_await reservations->load(); !loaded) {
+    controller.complain("reservation_not_read", loaded.error());
+    co_return status::kNamespaceNotReady;
+  }
+  co_return status::kSuccess;
+}
+
 }  // namespace
 
 bool changes_data(const Command& command) {
@@ -91,10 +102,9 @@ bool changes_data(const Command& command) {
 
 Status check_io(const Controller& controller, const Command& command, IoNeeds& needs) {
   needs = {};
-  const Namespace* space = controller.subsystem().find_namespace(command.nsid());
+  const Namespace* space = controller.find_namespace(command.nsid());
   if (!space) return status::kInvalidNamespace;
   if (const Status path = controller.path_status(*space); !path.ok()) return path;
-  if (command.fused() != 0) return status::kInvalidField;
   if (is_reservation(command)) return check_reservation(command, needs);
   const auto& reservations = space->reservations->state();
   if (reservations.held() &&
@@ -118,16 +128,44 @@ Status check_io(const Controller& controller, const Command& command, IoNeeds& n
   }
 }
 
+FusedStatus check_fused(const Controller& controller, const Command& first, const Command& second) {
+  const bool pair = first.opcode() == opcode::kCompare && second.opcode() == opcode::kWrite &&
+                    first.nsid() == second.nsid() && first.first_block() == second.first_block() &&
+                    first.blocks() == second.blocks();
+  if (!pair) return {status::kInvalidField, status::kInvalidField};
+  IoNeeds needs;
+  if (const Status bad = check_io(controller, first, needs); !bad.ok()) {
+    return {bad, status::kFusedFailed};
+  }
+  const Status bad = check_io(controller, second, needs);
+  return {bad.ok() ? status::kSuccess : status::kFusedFailed, bad};
+}
+
+core::Task<FusedStatus> run_fused(Controller& controller, Request& first, Request& second) {
+  const Status ready = co_await load_reservations(controller, first.command);
+  if (!ready.ok()) co_return {ready, status::kFusedFailed};
+  const auto checked = check_fused(controller, first.command, second.command);
+  if (!checked.compare.ok() || !checked.write.ok()) co_return checked;
+  const auto device = controller.find_namespace(first.command.nsid())->device;
+  const std::uint64_t size = device->block_size(), offset = first.command.first_block() * size;
+  const std::size_t bytes = first.command.blocks() * size;
+  if (bytes > first.length || bytes > second.length) {
+    co_return {status::kDataLengthInvalid, status::kDataLengthInvalid};
+  }
+  const Status compared = co_await compare(device, offset, first.payload().first(bytes));
+  if (!compared.ok()) co_return {compared, status::kFusedFailed};
+  Health& health = controller.subsystem().health();
+  ++health.writes;
+  health.written_bytes += bytes;
+  const bool durable = (second.command.dword(12) & kForceUnitAccess) != 0;
+  co_return {compared, co_await write(device, offset, second.payload().first(bytes), durable)};
+}
+
 core::Task<Status> run_io(Controller& controller, Request& request) {
   const Command& command = request.command;
   Subsystem& subsystem = controller.subsystem();
-  const Namespace* space = subsystem.find_namespace(command.nsid());
-  if (space && !space->reservations->loaded()) {
-    const auto reservations = space->reservations;
-    if (const auto loaded = co_await reservations->load(); !loaded) {
-      controller.complain("reservation_not_read", loaded.error());
-      co_return status::kNamespaceNotReady;
-    }
+  if (const Status ready = co_await load_reservations(controller, command); !ready.ok()) {
+    co_return ready;
   }
   // A reservation command waits for the others of its kind, but not for I/O of its own host.
   core::SharedMutex::Guard running;
@@ -137,7 +175,7 @@ core::Task<Status> run_io(Controller& controller, Request& request) {
   if (const Status checked = check_io(controller, command, needs); !checked.ok()) co_return checked;
   if (needs.to_controller > request.length) co_return status::kDataLengthInvalid;
   if (is_reservation(command)) co_return co_await run_reservation(controller, request);
-  const auto device = subsystem.find_namespace(command.nsid())->device;
+  const auto device = controller.find_namespace(command.nsid())->device;
   const std::uint64_t size = device->block_size(), offset = command.first_block() * size;
   const bool durable = (command.dword(12) & kForceUnitAccess) != 0;
   Health& health = subsystem.health();

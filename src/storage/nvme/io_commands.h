@@ -25,6 +25,15 @@ Status check_io(const Controller& controller, const Command& command, IoNeeds& n
 // data for the host is put there. `controller` and `request` live until this returns.
 core::Task<Status> run_io(Controller& controller, Request& request);
 
+// Compare and Write as one, which nothing of the subsystem runs beside: its gate is held alone. The
+// answers of both.
+struct FusedStatus {
+  Status compare, write;
+};
+// Whether two fused commands belong together and may run; everything that needs no data.
+FusedStatus check_fused(const Controller& controller, const Command& first, const Command& second);
+core::Task<FusedStatus> run_fused(Controller& controller, Request& first, Request& second);
+
 // Whether it may leave other data on the device than was there.
 bool changes_data(const Command& command);
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "storage/nvme/io_commands.h"
 #include "storage/nvme/limits.h"
 
 namespace capstan::storage::nvme {
@@ -12,6 +11,8 @@ IoWork::IoWork(Budget& whole, Front& front)
     : front_(&front), budget_(whole, limits::kConnectionBufferBytes) {}
 
 void IoWork::take(Request& request) {
+  if ((fused_first_ || request.command.fused() != 0) && fuse(request)) return;
+  if (request.bad_digest) return front_->complete(request, status::kTransientTransport);
   if (request.command.is_fabrics()) return front_->complete(request, status::kInvalidOpcode);
   IoNeeds needs;
   const Status checked = check_io(*controller_, request.command, needs);
@@ -24,6 +25,7 @@ void IoWork::take(Request& request) {
 }
 
 void IoWork::run(Request& request) {
+  if (request.partner) return gather(request);
   request.state = Request::State::kRunning;
   scope_.spawn(run_command(&request, 0));
 }
@@ -31,6 +33,7 @@ void IoWork::run(Request& request) {
 void IoWork::lose() {
   if (std::exchange(lost_, true)) return;
   budget_.room().notify_all();  // who waits is dropped
+  lose_halves();
   if (!controller_) return;
   Subsystem& subsystem = controller_->subsystem();
   subsystem.leave_behind(controller_->association().host_id, changing_);
@@ -75,9 +78,14 @@ core::Task<bool> IoWork::wait_for_memory(Request* request, std::uint32_t bytes) 
 }
 
 bool IoWork::abort(std::uint16_t command) {
+  if (fused_first_ && fused_first_->command.id() == command) {
+    // A second half that comes yet finds it missing.
+    front_->complete(*std::exchange(fused_first_, nullptr), status::kAborted);
+    return true;
+  }
   const auto found = std::ranges::find_if(
       hungry_, [command](const Request* each) { return each->command.id() == command; });
-  if (found == hungry_.end()) return false;
+  if (found == hungry_.end() || (*found)->partner) return false;  // a whole pair runs to its end
   (*found)->aborted = true;
   budget_.room().notify_all();
   return true;

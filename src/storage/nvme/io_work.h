@@ -6,6 +6,7 @@
 //
 // Commands run side by side and complete in any order. When the connection is lost, what waits is
 // dropped and what runs goes on to its end; what changes data is left behind (subsystem.h).
+// Fused pairs (io_work_fused.cc) are found here, in the order in which commands were received.
 // Lifetimes: join() before the end; controller and requests outlive that. Thread-safety: one core,
 // the devices'.
 #pragma once
@@ -16,6 +17,7 @@
 #include "core/scope.h"
 #include "storage/nvme/budget.h"
 #include "storage/nvme/controller.h"
+#include "storage/nvme/io_commands.h"
 #include "storage/nvme/request.h"
 
 namespace capstan::storage::nvme {
@@ -37,13 +39,14 @@ class IoWork {
   // Once Connect has made the connection a queue pair.
   void connected(std::shared_ptr<Controller> controller) { controller_ = std::move(controller); }
 
-  // A command of an I/O queue, with the data that came along; completes or asks.
+  // A command of an I/O queue, with the data that came along; completes or asks. All of a queue
+  // come by here but those whose id is taken.
   void take(Request& request);
   // The same once its data is there.
   void run(Request& request);
   // Memory for data from the host of any command, then asks for it.
   void solicit(Request& request, std::uint32_t bytes);
-  // False when no command of that id waits for memory.
+  // False when no command of that id waits for memory or for the second half of its pair.
   bool abort(std::uint16_t command);
 
   // The host cannot know any more what becomes of its commands.
@@ -57,13 +60,22 @@ class IoWork {
   void begin_waiting(Request& request);
   core::Task<bool> wait_for_memory(Request* request, std::uint32_t bytes);
   core::Task<void> run_command(Request* request, std::uint32_t to_host);
+  // True: the command was half of a fused pair, or was meant to be.
+  bool fuse(Request& request);
+  void pair(Request& first, Request& second);
+  void gather(Request& half);
+  core::Task<void> run_pair(Request* first, Request* second);
+  core::Task<FusedStatus> run_alone(Request& first, Request& second);
+  void lose_halves();
 
   Front* front_;
   Budget budget_;
   core::Mutex memory_turn_;       // one command at a time waits for memory
   std::vector<Request*> hungry_;  // that wait for memory or for their turn to
   std::shared_ptr<Controller> controller_;
-  std::size_t changing_ = 0;  // commands that run and may change data
+  Request* fused_first_ = nullptr;  // waits for the second half of its pair
+  std::vector<Request*> gathered_;  // halves that wait for the data of the other half
+  std::size_t changing_ = 0;        // commands that run and may change data
   bool lost_ = false;
   core::Scope scope_;
 };

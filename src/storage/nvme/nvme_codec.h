@@ -78,6 +78,8 @@ inline constexpr Status kCommandIdConflict{0, 0x03, true};
 inline constexpr Status kDataTransferError{0, 0x04};
 inline constexpr Status kInternalError{0, 0x06};
 inline constexpr Status kAborted{0, 0x07};
+inline constexpr Status kFusedFailed{0, 0x09};   // the other half of the pair has
+inline constexpr Status kFusedMissing{0, 0x0A};  // the other half of the pair
 inline constexpr Status kInvalidNamespace{0, 0x0B, true};
 inline constexpr Status kCommandSequence{0, 0x0C};
 inline constexpr Status kDataLengthInvalid{0, 0x0F, true};
@@ -125,7 +127,7 @@ struct Command {
     store_le(bytes.data() + offset, value);
   }
   std::uint8_t opcode() const { return bytes[0]; }
-  std::uint8_t fused() const { return bytes[1] & 3; }
+  std::uint8_t fused() const { return bytes[1] & 3; }  // kFusedFirst, kFusedSecond or 0
   std::uint16_t id() const { return get<std::uint16_t>(2); }
   std::uint32_t nsid() const { return get<std::uint32_t>(4); }
   std::uint8_t fabrics_type() const { return bytes[4]; }  // when opcode() is kFabrics
@@ -141,11 +143,12 @@ struct Command {
     return static_cast<Direction>((is_fabrics() ? fabrics_type() : opcode()) & 3);
   }
 };
-inline constexpr std::uint8_t kSglInCapsule = 0x01;          // data block, offset
-inline constexpr std::uint8_t kSglTransport = 0x5A;          // moved by R2T or C2HData
-inline constexpr std::uint32_t kForceUnitAccess = 1U << 30;  // CDW12
-inline constexpr std::uint32_t kDeallocate = 1U << 25;       // CDW12 of Write Zeroes
-inline constexpr std::uint32_t kDsmDeallocate = 1U << 2;     // CDW11
+inline constexpr std::uint8_t kFusedFirst = 1, kFusedSecond = 2;  // FUSE
+inline constexpr std::uint8_t kSglInCapsule = 0x01;               // data block, offset
+inline constexpr std::uint8_t kSglTransport = 0x5A;               // moved by R2T or C2HData
+inline constexpr std::uint32_t kForceUnitAccess = 1U << 30;       // CDW12
+inline constexpr std::uint32_t kDeallocate = 1U << 25;            // CDW12 of Write Zeroes
+inline constexpr std::uint32_t kDsmDeallocate = 1U << 2;          // CDW11
 
 struct Completion {
   std::uint32_t dword0 = 0, dword1 = 0;

@@ -92,6 +92,7 @@ ControllerData load_controller_data(const std::uint8_t* from) {
   data.queue_entry_bytes = from[512];
   data.namespaces = load_le<std::uint32_t>(from + 516);
   data.commands = load_le<std::uint16_t>(from + 520);
+  data.fused_compare = (from[522] & 1) != 0;
   data.cache = from[525];
   data.sgl = load_le<std::uint32_t>(from + 536);
   data.subsystem = load_text(from + 768, kNqnBytes);

@@ -24,6 +24,7 @@ struct ControllerData {
   std::uint16_t id = 0;
   std::uint32_t version = 0, events = 0, attributes = 0;  // VER, OAES, CTRATT
   std::uint8_t type = 0;                                  // 1 I/O, 2 discovery, 0 not said
+  bool fused_compare = false;                             // FUSES: Compare and Write
   std::array<std::uint16_t, 3> retry_delays{};            // CRDT1 to 3, in 100 ms
   std::uint8_t async_events = 0;                          // AERL, zero-based
   std::uint16_t keep_alive_unit = 0;                      // KAS, in 100 ms

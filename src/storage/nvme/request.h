@@ -38,6 +38,9 @@ struct Request {
   std::uint32_t received = 0;            // of `length`, by H2CData
   std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
   Budget::Share share;
+  // The other half of a fused pair, once both have come. For the devices' core to follow, while
+  // both are there: a half that was lost is used for something else.
+  Request* partner = nullptr;
 
   MutableBytes payload() { return data.bytes().subspan(data_at, length); }
   // Memory for `bytes` of data, with room for headers in front and behind when that saves a copy.

@@ -77,9 +77,10 @@ void Subsystem::ana_changed(std::optional<std::uint16_t> port) {
   }
 }
 
-std::vector<AnaGroup> Subsystem::ana_groups(std::uint16_t port) const {
+std::vector<AnaGroup> Subsystem::ana_groups(std::uint16_t port, const std::string& host) const {
   std::map<std::uint32_t, AnaGroup> groups;
   for (const auto& [id, space] : namespaces_) {
+    if (!space.visible_to(host)) continue;
     const std::uint32_t group = space.ana_group;
     const auto [at, added] = groups.try_emplace(group);
     if (added) at->second = {group, ana_.state(port, group), ana_.changes(port, group), {}};
@@ -120,6 +121,7 @@ Result<std::uint32_t> Subsystem::add_namespace(std::shared_ptr<Device> device,
   space.nguid = wanted.nguid.value_or(device->uuid());
   space.eui64 = wanted.eui64;
   space.ana_group = wanted.ana_group == 0 ? id : wanted.ana_group;
+  space.auto_visible = wanted.auto_visible;
   space.device = std::move(device);
   space.reservations = std::make_shared<ReservationSet>(std::move(wanted.reservations));
   CAPSTAN_ASSERT(put_back(std::move(space)));
@@ -128,16 +130,18 @@ Result<std::uint32_t> Subsystem::add_namespace(std::shared_ptr<Device> device,
 
 bool Subsystem::put_back(Namespace space) {
   const std::uint32_t id = space.id;
-  if (!namespaces_.try_emplace(id, std::move(space)).second) return false;
+  const auto [at, added] = namespaces_.try_emplace(id, std::move(space));
+  if (!added) return false;
   ana_.count_change();
-  namespace_changed(id);
+  namespace_changed(at->second);
   return true;
 }
 
 bool Subsystem::remove_namespace(std::uint32_t id) {
-  if (namespaces_.erase(id) == 0) return false;
+  const auto removed = namespaces_.extract(id);
+  if (removed.empty()) return false;
   ana_.count_change();
-  namespace_changed(id);
+  namespace_changed(removed.mapped());
   return true;
 }
 
@@ -146,13 +150,13 @@ bool Subsystem::set_ana_group(std::uint32_t id, std::uint32_t group) {
   if (found == namespaces_.end() || group == 0 || group > options_.max_namespaces) return false;
   if (std::exchange(found->second.ana_group, group) == group) return true;
   ana_.count_change();
-  namespace_changed(id);
+  namespace_changed(found->second);
   ana_changed(std::nullopt);
   return true;
 }
 
 void Subsystem::namespace_resized(std::uint32_t id) {
-  if (find_namespace(id)) namespace_changed(id);
+  if (const Namespace* space = find_namespace(id)) namespace_changed(*space);
 }
 
 const Namespace* Subsystem::find_namespace(std::uint32_t id) const {
@@ -160,8 +164,50 @@ const Namespace* Subsystem::find_namespace(std::uint32_t id) const {
   return found == namespaces_.end() ? nullptr : &found->second;
 }
 
-void Subsystem::namespace_changed(std::uint32_t id) {
-  for (const auto& controller : current()) controller->namespace_changed(id);
+void Subsystem::namespace_changed(const Namespace& space) {
+  for (const auto& controller : current()) {
+    if (space.visible_to(controller->host())) controller->namespace_changed(space.id);
+  }
+}
+
+Result<Namespace*> Subsystem::masked_namespace(std::uint32_t id) {
+  const auto found = namespaces_.find(id);
+  const std::string what = "namespace " + std::to_string(id) + " of " + nqn();
+  if (found == namespaces_.end()) {
+    return fail(Code::kNotFound, what + " is not there", ENOENT);
+  }
+  if (found->second.auto_visible) {
+    return fail(Code::kFailedPrecondition,
+                what + " is seen by all hosts; add it with no_auto_visible to choose them", EPERM);
+  }
+  return &found->second;
+}
+
+Result<void> Subsystem::show_namespace(std::uint32_t id, const std::string& host) {
+  TRY_SET(Namespace * space, masked_namespace(id));
+  if (!valid_nqn(host)) {
+    return fail(Code::kInvalidArgument, "the host '" + host + "' is not an NQN", EINVAL);
+  }
+  if (space->hosts.size() >= limits::kAllowedHosts && !space->hosts.contains(host)) {
+    return fail(Code::kResourceExhausted, "namespace " + std::to_string(id) + " of " + nqn() +
+                                              " is seen by " + std::to_string(space->hosts.size()) +
+                                              " hosts, the most there can be");
+  }
+  if (space->hosts.insert(host).second) tell_host(id, host);
+  return {};
+}
+
+Result<void> Subsystem::hide_namespace(std::uint32_t id, const std::string& host) {
+  TRY_SET(Namespace * space, masked_namespace(id));
+  if (space->hosts.erase(host) != 0) tell_host(id, host);
+  return {};
+}
+
+void Subsystem::tell_host(std::uint32_t id, const std::string& host) {
+  ana_.count_change();
+  for (const auto& controller : current()) {
+    if (controller->host() == host) controller->namespace_changed(id);
+  }
 }
 
 // --- hosts ---------------------------------------------------------------------------------------

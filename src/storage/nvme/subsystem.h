@@ -36,6 +36,7 @@ struct NamespaceOptions {
   std::array<std::uint8_t, 8> eui64 = {};     // all zeros: none
   std::uint32_t ana_group = 0;                // 0: as the id
   ReservationFile reservations = {};
+  bool auto_visible = true;  // false: only hosts of Subsystem::show_namespace() see it
 };
 
 struct Namespace {
@@ -45,6 +46,9 @@ struct Namespace {
   std::array<std::uint8_t, 8> eui64{};
   std::uint32_t ana_group = 0;
   std::shared_ptr<ReservationSet> reservations;
+  bool auto_visible = true;
+  std::set<std::string, std::less<>> hosts;  // that see it, when not all do
+  bool visible_to(const std::string& host) const { return auto_visible || hosts.contains(host); }
 };
 
 struct SubsystemOptions {
@@ -88,8 +92,8 @@ class Subsystem {
   void set_ana_state(std::optional<std::uint16_t> port, std::optional<std::uint32_t> group,
                      AnaState state);
   const AnaStates& ana_states() const { return ana_; }
-  // The groups that have namespaces, as that listener shows them.
-  std::vector<AnaGroup> ana_groups(std::uint16_t port) const;
+  // The groups that have namespaces, as that listener shows them to that host.
+  std::vector<AnaGroup> ana_groups(std::uint16_t port, const std::string& host) const;
 
   // --- namespaces ---
   // kAlreadyExists, kResourceExhausted, kOutOfRange.
@@ -105,6 +109,11 @@ class Subsystem {
   bool set_ana_group(std::uint32_t id, std::uint32_t group);
   const Namespace* find_namespace(std::uint32_t id) const;
   const std::map<std::uint32_t, Namespace>& namespaces() const { return namespaces_; }
+  // Lets one host see a namespace that not all see, or hides it again; the host is told. To do it
+  // twice is no error. kNotFound; kFailedPrecondition when all hosts see it; kInvalidArgument for a
+  // name that is no NQN; kResourceExhausted.
+  Result<void> show_namespace(std::uint32_t id, const std::string& host);
+  Result<void> hide_namespace(std::uint32_t id, const std::string& host);
 
   // --- hosts ---
   bool allows(const std::string& host) const;
@@ -154,7 +163,10 @@ class Subsystem {
 
  private:
   explicit Subsystem(SubsystemOptions options) : options_(std::move(options)) {}
-  void namespace_changed(std::uint32_t id);
+  Result<Namespace*> masked_namespace(std::uint32_t id);
+  // To those who see it.
+  void namespace_changed(const Namespace& space);
+  void tell_host(std::uint32_t id, const std::string& host);
   void ana_changed(std::optional<std::uint16_t> port);
   void visible_change() const {
     if (observer_) observer_();

@@ -165,7 +165,7 @@ Result<std::shared_ptr<Subsystem>> Target::add(SubsystemOptions options) {
     return fail(Code::kAlreadyExists, "the target has a subsystem " + options.nqn + " already",
                 EEXIST);
   }
-  if (subsystems_.size() >= limits::kSubsystems) {
+  if (subsystems_.size() >= subsystems_max_) {
     return fail(Code::kResourceExhausted, "the target has " + std::to_string(subsystems_.size()) +
                                               " subsystems, the most there can be");
   }
@@ -174,6 +174,10 @@ Result<std::shared_ptr<Subsystem>> Target::add(SubsystemOptions options) {
   subsystems_.emplace(subsystem->nqn(), subsystem);
   visible_change();
   return subsystem;
+}
+
+void Target::set_subsystems_max(std::size_t most) {
+  subsystems_max_ = std::min(most, limits::kSubsystems);
 }
 
 core::Task<bool> Target::remove(std::string nqn) {
@@ -195,6 +199,11 @@ std::shared_ptr<Subsystem> Target::find(const std::string& nqn) const {
 
 // --- discovery -----------------------------------------------------------------------------------
 
+void Target::set_discovery_filter(DiscoveryFilter filter) {
+  if (filter == std::exchange(filter_, filter)) return;
+  visible_change();
+}
+
 void Target::visible_change() {
   ++generation_;
   // Telling one may end another.
@@ -204,17 +213,25 @@ void Target::visible_change() {
 }
 
 LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const {
-  static_cast<void>(port);  // every listener tells of all
   std::vector<DiscoveryRecord> records;
+  const auto entry = ports_.find(port);  // gone when its listener is closing
+  const auto told = [&](const Port& at) {
+    if (entry == ports_.end()) return true;
+    const core::Address &here = entry->second->address, &there = at.address;
+    return (!filter_.same_address || here.host == there.host) &&
+           (!filter_.same_service || here.port == there.port);
+  };
   const auto record = [&](const Port& at, const Subsystem& subsystem) {
     records.push_back(
         {subsystem.nqn(), at.advertised, at.address.port, at.number, subsystem.discovery(), false});
   };
-  for (const auto& [number, at] : ports_) record(*at, *discovery_);
+  for (const auto& [number, at] : ports_) {
+    if (told(*at)) record(*at, *discovery_);
+  }
   for (const auto& [nqn, subsystem] : subsystems_) {
     if (!subsystem->allows(host)) continue;
     for (const auto& [number, at] : ports_) {
-      if (subsystem->on_port(number)) record(*at, *subsystem);
+      if (subsystem->on_port(number) && told(*at)) record(*at, *subsystem);
     }
   }
   for (const auto& each : referrals_) {

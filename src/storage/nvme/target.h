@@ -41,6 +41,13 @@ struct Referral {
   bool operator==(const Referral&) const = default;
 };
 
+// Which listeners the discovery log names besides all of them: those with the address, with the
+// port, of the one that the host came in by.
+struct DiscoveryFilter {
+  bool same_address = false, same_service = false;
+  bool operator==(const DiscoveryFilter&) const = default;
+};
+
 class Target final : private DiscoverySource {
  public:
   // `buffer_bytes`: memory for the data of running commands. `io_cores`: other cores for the
@@ -72,7 +79,13 @@ class Target final : private DiscoverySource {
     return subsystems_;
   }
 
+  // How many there may be, at most limits::kSubsystems; those that are there stay.
+  void set_subsystems_max(std::size_t most);
+  std::size_t subsystems_max() const { return subsystems_max_; }
+
   Subsystem& discovery() { return *discovery_; }
+  void set_discovery_filter(DiscoveryFilter filter);
+  const DiscoveryFilter& discovery_filter() const { return filter_; }
 
   // kAlreadyExists, kResourceExhausted; false when there is no such referral.
   Result<void> add_referral(Referral referral);
@@ -117,6 +130,8 @@ class Target final : private DiscoverySource {
   std::map<std::string, std::shared_ptr<Subsystem>> subsystems_;
   std::shared_ptr<Subsystem> discovery_;
   std::vector<Referral> referrals_;
+  DiscoveryFilter filter_;
+  std::size_t subsystems_max_ = limits::kSubsystems;
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;
   core::Event connection_gone_;
