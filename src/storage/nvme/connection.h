@@ -69,11 +69,21 @@ class Connection final : public Queue {
   core::Task<Checked<void>> read_loop();
   core::Task<Checked<void>> receive_pdu(CommonHeader common);
   Checked<void> receive_ic();
-  core::Task<Checked<void>> receive_command(CommonHeader common);
+  // A command and how many bytes of data come with it.
+  struct Capsule {
+    Request* request;
+    std::uint32_t bytes;
+  };
+  Checked<Capsule> begin_command(CommonHeader common);
+  // Data that lies in the read buffer already is borrowed from there; false when some is missing.
+  bool borrow_payload(Capsule capsule);
+  core::Task<bool> receive_payload(Capsule capsule);
+  void take_command(Request& request);
   core::Task<Checked<void>> receive_data(CommonHeader common);
   Checked<Request*> check_h2c(const DataHeader& data, std::uint32_t bytes) const;
   // Data of a PDU and its digest; false when the connection ended before.
   core::Task<bool> read_payload(MutableBytes into, bool& bad_digest);
+  void check_digest(ByteView data, const std::uint8_t* digest, bool& bad_digest);
   core::Task<void> terminate(Fatal fatal);
 
   Request* take_request();
@@ -83,6 +93,9 @@ class Connection final : public Queue {
   void dispatch(Request& request);
   void dispatch_io(Request& request);
   void start(Request& request);
+  // A read or write of memory that need not wait for anything; false: it has to be spawned.
+  bool run_at_once(Request& request);
+  bool read_at_once(Request& request, Device& device, std::uint64_t offset, std::uint32_t bytes);
   // Memory for data from the host, then an R2T for it.
   void solicit(Request& request, std::uint32_t bytes);
   core::Task<void> solicit_later(Request* request, std::uint32_t bytes);
@@ -100,8 +113,17 @@ class Connection final : public Queue {
   // The host cannot know any more what becomes of its commands.
   void lose();
 
+  // How data and its completion lie in memory: header, data, digest, completion; sizes in bytes.
+  struct DataFrame {
+    std::size_t header, data, trailer, response;
+    std::size_t total() const { return header + data + trailer + response; }
+  };
   void respond(Request& request, Status status);
-  void send_with_data(Request& request, const Completion& completion, bool success_flag);
+  Completion completion_of(const Request& request, Status status);
+  DataFrame frame_of(const Request& request, std::uint32_t bytes) const;
+  // Everything of the frame that stands around its data.
+  void close_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion);
+  void send_with_data(Request& request, const Completion& completion);
   std::uint16_t next_head(bool connect);
   void arm_stall();
   void check_stall();
@@ -132,6 +154,7 @@ class Connection final : public Queue {
   std::size_t receiving_ = 0;              // requests that wait for data of the host
   std::size_t changing_ = 0;               // that run and may change data
   const Request* filling_ = nullptr;       // the one whose data is being read right now
+  std::size_t worked_ = 0;                 // bytes moved on the spot since answers could leave
   core::Timer deadline_, stall_;
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;
   core::Scope scope_;

@@ -111,6 +111,7 @@ void HostQueue::finish(HostCall& call, HostCall::Outcome outcome) {
 }
 
 void HostQueue::resume(HostCall& call) {
+  resumed_ = true;
   core::Reactor::current()->make_ready(call.waiter);
 }
 
