@@ -9,8 +9,8 @@ namespace capstan::core {
 // 40 ms later. For peers that send one request in several writes with Nagle's algorithm on: their
 // later writes wait for the acknowledgement of the first. Does nothing on other streams.
 void acknowledge_at_once(Stream& stream);
-// The stream is going to be used, or closed, on another core than this one, which has used it. While
-// nobody reads or writes.
+// The stream is going to be used, or closed, on another core than this one, which has used it.
+// While nobody reads or writes.
 void leave_core(Stream& stream);
 
 }  // namespace capstan::core
