@@ -1,10 +1,12 @@
 // Why this file exists: the NVMe/TCP target and initiator beside bare TCP in one run: the same
 // bytes there and back on the same kind of sockets between the same two cores. What the protocol
-// adds is the ratio. Core 0 is the host, core 1 the target; devices are memory and a pool in a
-// file. With --io-core 1 core 2 runs the connections of the I/O queues, and the target's CPU time
-// is told for the devices' core and for that one.
+// adds is the ratio. Core 0 is the host, core 1 the target; devices are memory, the same with
+// digests, and a pool in a file. Ends with the targets and whether they were met. With --io-core 1
+// core 2 runs the connections of the I/O queues, and the target's CPU time is told for the
+// devices' core and for that one.
 //
-//   nvme_bench [--seconds N] [--file PATH] [--poll-us N] [--digests 0|1] [--io-core 0|1]
+//   nvme_bench [--seconds N] [--file PATH] [--poll-us N] [--only memory|digests|file]
+//              [--io-core 0|1]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +15,7 @@
 
 #include "apps/capstan_nvme/bench.h"
 #include "core/uring_env.h"
+#include "nvme_bench_floor.h"
 #include "storage/device/file_device.h"
 #include "storage/device/memory_device.h"
 #include "storage/nvme/initiator.h"
@@ -26,15 +29,17 @@ namespace {
 using core::Nanos;
 using core::Task;
 
-constexpr std::uint64_t kDeviceBytes = 256ULL << 20;
-constexpr std::size_t kCommand = 72, kResponse = 24, kHeader = 24, kBlock = 4096;
-constexpr std::size_t kLong = 128U << 10;
+using bench::kBlockBytes, bench::kDeviceBytes, bench::kLongBytes, bench::kLongDepth;
+
+constexpr std::size_t kCommand = 72, kResponse = 24, kHeader = 24;  // bytes of PDUs
+constexpr std::uint64_t kDepth = 32;                                // of random requests
 
 struct Settings {
   Nanos duration = 3 * core::kSecond;
   std::string file = "/var/tmp/capstan-nvme-bench.img";
   int poll_us = 20;
-  bool digests = false, io_core = false;
+  std::string only;  // one of the three devices
+  bool io_core = false;
 };
 
 void require(bool good, const std::string& what) {
@@ -52,101 +57,6 @@ class NoLog final : public core::LogSink {
  public:
   void write(const core::LogRecord&) override {}
 };
-
-// --- bare TCP ------------------------------------------------------------------------------------
-
-Task<bool> read_all(core::Stream& stream, MutableBytes into) {
-  while (!into.empty()) {
-    const auto got = co_await stream.read(into);
-    if (!got || *got == 0) co_return false;
-    into = into.subspan(*got);
-  }
-  co_return true;
-}
-
-// What a peer on core 1 does with one connection: answers `asked` bytes with `answered`; asked 0:
-// sends for ever; answered 0: takes for ever.
-struct BarePeer {
-  std::size_t asked = 0, answered = 0;
-  std::unique_ptr<core::StreamListener> listener;
-};
-Task<void> serve_bare(BarePeer* peer) {
-  const auto stream = co_await peer->listener->accept();
-  if (!stream) co_return;
-  std::vector<std::uint8_t> in(peer->asked == 0 ? kLong : peer->asked), out(peer->answered);
-  while (true) {
-    if (peer->asked != 0 && !co_await read_all(**stream, in)) co_return;
-    if (!out.empty() && !co_await (*stream)->write(out)) co_return;
-  }
-}
-Task<Result<std::uint16_t>> listen_bare(core::Env* env, BarePeer* peer) {
-  CO_TRY_SET(peer->listener, env->network().listen(core::Address::tcp("127.0.0.1", 0)));
-  co_return peer->listener->local().port;
-}
-Task<Result<void>> run_bare(BarePeer* peer) {
-  co_await serve_bare(peer);
-  peer->listener.reset();
-  co_return {};
-}
-Task<void> bare_peer(core::Env* env, BarePeer* peer) {
-  static_cast<void>(
-      co_await core::on<Result<void>>(env->reactor(1), [peer] { return run_bare(peer); }));
-}
-
-// Mean time of one exchange in nanoseconds.
-Task<double> ping_pong(core::Env* env, Nanos duration, std::size_t out, std::size_t in) {
-  BarePeer peer{out, in, {}};
-  const std::uint16_t port =
-      required(co_await core::on<Result<std::uint16_t>>(
-                   env->reactor(1), [env, &peer] { return listen_bare(env, &peer); }),
-               "listen");
-  core::Scope scope;
-  scope.spawn(bare_peer(env, &peer));
-  auto stream = required(co_await env->network().connect(core::Address::tcp("127.0.0.1", port), {}),
-                         "connect");
-  std::vector<std::uint8_t> sent(out), received(in);
-  core::Reactor& reactor = *core::Reactor::current();
-  const Nanos start = reactor.read_clock();
-  std::uint64_t rounds = 0;
-  while (reactor.read_clock() - start < duration) {
-    require((co_await stream->write(sent)).has_value(), "write");
-    require(co_await read_all(*stream, received), "read");
-    ++rounds;
-  }
-  const Nanos elapsed = reactor.read_clock() - start;
-  stream.reset();
-  co_await scope.join();
-  co_return static_cast<double>(elapsed) / static_cast<double>(rounds);
-}
-
-// Bytes a second from core 1 to core 0, or the other way round.
-Task<double> stream_bytes(core::Env* env, Nanos duration, bool to_host) {
-  BarePeer peer{to_host ? 0 : kLong, to_host ? kLong : 0, {}};
-  const std::uint16_t port =
-      required(co_await core::on<Result<std::uint16_t>>(
-                   env->reactor(1), [env, &peer] { return listen_bare(env, &peer); }),
-               "listen");
-  core::Scope scope;
-  scope.spawn(bare_peer(env, &peer));
-  auto stream = required(co_await env->network().connect(core::Address::tcp("127.0.0.1", port), {}),
-                         "connect");
-  std::vector<std::uint8_t> buffer(kLong);
-  core::Reactor& reactor = *core::Reactor::current();
-  const Nanos start = reactor.read_clock();
-  std::uint64_t bytes = 0;
-  while (reactor.read_clock() - start < duration) {
-    if (to_host) {
-      require(co_await read_all(*stream, buffer), "read");
-    } else {
-      require((co_await stream->write(buffer)).has_value(), "write");
-    }
-    bytes += kLong;
-  }
-  const Nanos elapsed = reactor.read_clock() - start;
-  stream.reset();
-  co_await scope.join();
-  co_return static_cast<double>(bytes) * 1e9 / static_cast<double>(elapsed);
-}
 
 // --- NVMe ----------------------------------------------------------------------------------------
 
@@ -245,65 +155,154 @@ Task<TargetCpu> cpu_of_target(core::Env* env) {
   if (env->cores() > 2) out.connections = *co_await of(2);
   co_return out;
 }
-// "1.23" or, with a core for the connections, "0.45 + 1.23"; microseconds of one request.
-std::string cpu_text(const TargetCpu& used, std::uint64_t requests, bool io_core) {
-  const auto each = [requests](std::uint64_t nanos) {
-    return static_cast<double>(nanos) / 1000 / static_cast<double>(requests);
+// What one request takes of the target's core and how busy that is; of both with one for the
+// connections.
+std::string cpu_text(const TargetCpu& used, double requests, double rate, bool io_core) {
+  const auto of_core = [&](std::uint64_t nanos) {
+    const double each = static_cast<double>(nanos) / 1000 / requests;
+    char text[64];
+    std::snprintf(text, sizeof text, "%.2f us (%.0f %% busy)", each, each * rate / 1e4);
+    return std::string(text);
   };
-  char text[64];
-  if (io_core) {
-    std::snprintf(text, sizeof text, "%.2f + %.2f", each(used.devices), each(used.connections));
-  } else {
-    std::snprintf(text, sizeof text, "%.2f", each(used.devices));
-  }
-  return text;
+  if (!io_core) return of_core(used.devices);
+  return of_core(used.devices) + " + " + of_core(used.connections);
 }
 
-struct Bare {
-  double read_ns = 0, write_ns = 0, down = 0, up = 0;
+// Targets as they were met; printed at the end.
+class Verdict {
+ public:
+  void add(std::string what, double value, bool good, std::string target) {
+    char text[160];
+    std::snprintf(text, sizeof text, "%-58s %10.2f  %-12s %s", what.c_str(), value, target.c_str(),
+                  good ? "met" : "MISSED");
+    lines_.emplace_back(text);
+  }
+  void at_most(std::string what, double value, double limit, const char* text) {
+    add(std::move(what), value, value <= limit, text);
+  }
+  void at_least(std::string what, double value, double limit, const char* text) {
+    add(std::move(what), value, value >= limit, text);
+  }
+  void print() const {
+    std::printf("targets:\n");
+    for (const std::string& line : lines_) std::printf("  %s\n", line.c_str());
+  }
+
+ private:
+  std::vector<std::string> lines_;
 };
 
-Task<void> measure(core::Env* env, storage::Device* device, Nanos duration, const char* name,
-                   Bare bare) {
-  const auto run = [&](const char* pattern, std::uint64_t bytes, std::uint64_t depth) {
-    return apps::run_device_bench(*env, *device, {pattern, bytes, depth, duration});
-  };
-  for (const char* pattern : {"randread", "randwrite"}) {
-    const bool read = std::strcmp(pattern, "randread") == 0;
-    const auto one = required(co_await run(pattern, kBlock, 1), pattern);
-    const double floor = read ? bare.read_ns : bare.write_ns;
-    std::printf("%-7s %-9s 4 KiB QD1    %8.1f us mean, %6.1f p50, %6.1f p99; %.2f x bare TCP\n",
-                name, pattern, static_cast<double>(one.mean) / 1000,
-                static_cast<double>(one.p50) / 1000, static_cast<double>(one.p99) / 1000,
-                static_cast<double>(one.mean) / floor);
-    const std::uint64_t host_before = thread_cpu();
-    const TargetCpu target_before = co_await cpu_of_target(env);
-    const auto many = required(co_await run(pattern, kBlock, 32), pattern);
-    const double host_us =
-        static_cast<double>(thread_cpu() - host_before) / 1000 / static_cast<double>(many.requests);
-    const TargetCpu used = co_await cpu_of_target(env) - target_before;
-    std::printf(
-        "%-7s %-9s 4 KiB QD32   %8.0f a second, %6.1f us p50, %6.1f p99; CPU of one: host "
-        "%.2f us, target %s us\n",
-        name, pattern, many.per_second(), static_cast<double>(many.p50) / 1000,
-        static_cast<double>(many.p99) / 1000, host_us,
-        cpu_text(used, many.requests, env->cores() > 2).c_str());
+struct Floor {
+  double read_ns = 0, write_ns = 0;
+  struct Stream {
+    double one_buffer = 0, device = 0;  // bytes a second
+  } down, up;
+};
+
+struct Bench {
+  core::Env* env;
+  Nanos duration;
+  Floor floor;
+  Verdict verdict;
+};
+
+Task<void> measure_single(Bench* bench, storage::Device* device, std::string name, bool read) {
+  const char* pattern = read ? "randread" : "randwrite";
+  const auto one = required(co_await apps::run_device_bench(
+                                *bench->env, *device, {pattern, kBlockBytes, 1, bench->duration}),
+                            pattern);
+  const double ratio =
+      static_cast<double>(one.mean) / (read ? bench->floor.read_ns : bench->floor.write_ns);
+  std::printf("%-7s %-9s 4 KiB QD1    %8.1f us mean, %6.1f p50, %6.1f p99; %.2f x bare TCP\n",
+              name.c_str(), pattern, static_cast<double>(one.mean) / 1000,
+              static_cast<double>(one.p50) / 1000, static_cast<double>(one.p99) / 1000, ratio);
+  if (name == "memory") {
+    bench->verdict.at_most(std::string(pattern) + " QD1, mean against the bare exchange", ratio, 2,
+                           "<= 2");
   }
-  for (const char* pattern : {"read", "write"}) {
-    const bool read = std::strcmp(pattern, "read") == 0;
-    const TargetCpu before = co_await cpu_of_target(env);
-    const auto long_ones = required(co_await run(pattern, kLong, 8), pattern);
-    const TargetCpu used = co_await cpu_of_target(env) - before;
-    const double rate = long_ones.per_second() * kLong;
-    std::printf("%-7s %-9s 128 KiB QD8  %8.0f MiB/s; %.2f x bare TCP; CPU of one: target %s us\n",
-                name, pattern, rate / (1 << 20), rate / (read ? bare.down : bare.up),
-                cpu_text(used, long_ones.requests, env->cores() > 2).c_str());
+}
+
+Task<void> measure_many(Bench* bench, storage::Device* device, std::string name, bool read) {
+  const char* pattern = read ? "randread" : "randwrite";
+  const std::uint64_t host_before = thread_cpu();
+  const TargetCpu target_before = co_await cpu_of_target(bench->env);
+  const auto many =
+      required(co_await apps::run_device_bench(*bench->env, *device,
+                                               {pattern, kBlockBytes, kDepth, bench->duration}),
+               pattern);
+  const double rate = many.per_second(), requests = static_cast<double>(many.requests);
+  const double host_us = static_cast<double>(thread_cpu() - host_before) / 1000 / requests;
+  const TargetCpu used = co_await cpu_of_target(bench->env) - target_before;
+  std::printf(
+      "%-7s %-9s 4 KiB QD32   %8.0f a second, %6.1f us p50, %6.1f p99; CPU of one: host "
+      "%.2f us (%.0f %% busy), target %s\n",
+      name.c_str(), pattern, rate, static_cast<double>(many.p50) / 1000,
+      static_cast<double>(many.p99) / 1000, host_us, host_us * rate / 1e4,
+      cpu_text(used, requests, rate, bench->env->cores() > 2).c_str());
+  if (name == "memory" && read) {
+    bench->verdict.at_least("randread QD32, a second", rate, 300'000, ">= 300 000");
+    bench->verdict.at_least("the same beside SPDK polling", rate, 421'000, "> 421 000");
   }
+}
+
+Task<void> measure_long(Bench* bench, storage::Device* device, std::string name, bool read) {
+  const char* pattern = read ? "read" : "write";
+  const TargetCpu before = co_await cpu_of_target(bench->env);
+  const auto result =
+      required(co_await apps::run_device_bench(*bench->env, *device,
+                                               {pattern, kLongBytes, kLongDepth, bench->duration}),
+               pattern);
+  const TargetCpu used = co_await cpu_of_target(bench->env) - before;
+  const double rate = result.per_second() * static_cast<double>(kLongBytes);
+  const Floor::Stream& floor = read ? bench->floor.down : bench->floor.up;
+  std::printf(
+      "%-7s %-9s 128 KiB QD8  %8.0f MiB/s; %.2f x bare TCP through as much memory, %.2f x bare TCP "
+      "from one buffer into one; CPU of one: target %s\n",
+      name.c_str(), pattern, rate / (1 << 20), rate / floor.device, rate / floor.one_buffer,
+      cpu_text(used, static_cast<double>(result.requests), result.per_second(),
+               bench->env->cores() > 2)
+          .c_str());
+  if (name != "memory") co_return;
+  const std::string what = "sequential " + std::string(pattern) + " against the bare stream, ";
+  bench->verdict.at_least(what + "as much memory", rate / floor.device, 0.8, ">= 0.80");
+  bench->verdict.at_least(what + "one buffer", rate / floor.one_buffer, 0.8, ">= 0.80");
+}
+
+Task<void> measure(Bench* bench, storage::Device* device, std::string name) {
+  for (const bool read : {true, false}) {
+    co_await measure_single(bench, device, name, read);
+    co_await measure_many(bench, device, name, read);
+  }
+  for (const bool read : {true, false}) co_await measure_long(bench, device, name, read);
+  std::fflush(stdout);
+}
+
+Task<void> measure_floor(Bench* bench) {
+  core::Env* env = bench->env;
+  Floor& floor = bench->floor;
+  floor.read_ns = co_await bench::exchange_nanos(env, bench->duration, kCommand,
+                                                 kHeader + kBlockBytes + kResponse);
+  floor.write_ns =
+      co_await bench::exchange_nanos(env, bench->duration, kCommand + kBlockBytes, kResponse);
+  for (const bool down : {true, false}) {
+    Floor::Stream& stream = down ? floor.down : floor.up;
+    stream.one_buffer =
+        co_await bench::stream_rate(env, bench->duration, down, bench::Memory::kOneBuffer);
+    stream.device = co_await bench::stream_rate(env, bench->duration, down, bench::Memory::kDevice);
+  }
+  const auto mib = [](double bytes) { return bytes / (1 << 20); };
+  std::printf("bare TCP: read exchange %.1f us, write exchange %.1f us\n", floor.read_ns / 1000,
+              floor.write_ns / 1000);
+  std::printf(
+      "bare TCP in writes of 128 KiB, from one buffer into one: %.0f MiB/s to the host, "
+      "%.0f from it; through as much memory as NVMe: %.0f to the host, %.0f from it\n",
+      mib(floor.down.one_buffer), mib(floor.up.one_buffer), mib(floor.down.device),
+      mib(floor.up.device));
   std::fflush(stdout);
 }
 
 // What ten shared devices with two I/O queues each cost while nobody uses them.
-Task<void> measure_idle(core::Env* env, storage::nvme::Initiator* initiator,
+Task<void> measure_idle(Bench* bench, storage::nvme::Initiator* initiator,
                         storage::nvme::HostOptions options) {
   std::vector<std::shared_ptr<storage::nvme::HostController>> controllers;
   options.io_queues = 2;
@@ -313,55 +312,49 @@ Task<void> measure_idle(core::Env* env, storage::nvme::Initiator* initiator,
   }
   static_cast<void>(co_await core::sleep_for(core::kSecond));
   const std::uint64_t host_before = thread_cpu();
-  const TargetCpu target_before = co_await cpu_of_target(env);
+  const TargetCpu target_before = co_await cpu_of_target(bench->env);
   static_cast<void>(co_await core::sleep_for(kIdleNanos));
   const auto percent = [](std::uint64_t nanos) {
     return 100 * static_cast<double>(nanos) / static_cast<double>(kIdleNanos);
   };
   const double host = percent(thread_cpu() - host_before);
-  const TargetCpu used = co_await cpu_of_target(env) - target_before;
+  const TargetCpu used = co_await cpu_of_target(bench->env) - target_before;
   const double target = percent(used.devices + used.connections);
   std::printf("idle, 10 devices, 20 I/O queues: host %.3f %% of a core, target %.3f %%\n", host,
               target);
+  bench->verdict.at_most("idle with 20 I/O queues, % of a core, target", target, 1, "< 1");
 }
 
 Task<void> whole(core::Env* env, Settings settings) {
-  Bare bare;
-  bare.read_ns = co_await ping_pong(env, settings.duration, kCommand, kHeader + kBlock + kResponse);
-  bare.write_ns = co_await ping_pong(env, settings.duration, kCommand + kBlock, kResponse);
-  bare.down = co_await stream_bytes(env, settings.duration, true);
-  bare.up = co_await stream_bytes(env, settings.duration, false);
-  std::printf(
-      "bare TCP: read exchange %.1f us, write exchange %.1f us, %.0f MiB/s to the host, "
-      "%.0f MiB/s from it\n",
-      bare.read_ns / 1000, bare.write_ns / 1000, bare.down / (1 << 20), bare.up / (1 << 20));
+  Bench bench{env, settings.duration, {}, {}};
+  co_await measure_floor(&bench);
   TargetSide side;
   required(co_await core::on<Result<void>>(
                env->reactor(1),
                [env, &side, file = settings.file] { return start_target(env, &side, file); }),
            "target");
   storage::nvme::Initiator initiator(*env, side.log);
-  for (const auto& [name, nqn] : {std::pair("memory", kMemoryNqn), std::pair("file", kFileNqn)}) {
-    storage::nvme::HostOptions options;
-    options.address = side.address;
-    options.subsystem = nqn;
-    options.host = "nqn.2019-05.io.openebs:bench";
-    options.flow_control = false;
-    options.digests = {settings.digests, settings.digests};
+  storage::nvme::HostOptions options;
+  options.address = side.address;
+  options.host = "nqn.2019-05.io.openebs:bench";
+  for (const std::string name : {"memory", "digests", "file"}) {
+    if (!settings.only.empty() && settings.only != name) continue;
+    auto mine = options;
+    mine.subsystem = name == "file" ? kFileNqn : kMemoryNqn;
+    mine.flow_control = false;
+    if (name == "digests") mine.digests = {true, true};
     auto device =
         required(storage::nvme::RemoteDevice::make(
-                     required(co_await initiator.connect(options), "connect"), 1, name, Uuid()),
+                     required(co_await initiator.connect(mine), "connect"), 1, name, Uuid()),
                  "device");
-    co_await measure(env, device.get(), settings.duration, name, bare);
+    co_await measure(&bench, device.get(), name);
   }
-  storage::nvme::HostOptions idle;
-  idle.address = side.address;
-  idle.host = "nqn.2019-05.io.openebs:bench";
-  co_await measure_idle(env, &initiator, idle);
+  if (settings.only.empty()) co_await measure_idle(&bench, &initiator, options);
   co_await initiator.shutdown();
   required(co_await core::on<Result<void>>(env->reactor(1), [&] { return stop_target(&side); }),
            "stop");
   static_cast<void>(co_await env->files().remove(settings.file));
+  bench.verdict.print();
 }
 
 int main(int argc, char** argv) {
@@ -372,7 +365,7 @@ int main(int argc, char** argv) {
       settings.duration = std::strtoull(argv[i + 1], nullptr, 10) * core::kSecond;
     if (flag == "--file") settings.file = argv[i + 1];
     if (flag == "--poll-us") settings.poll_us = std::atoi(argv[i + 1]);
-    if (flag == "--digests") settings.digests = std::atoi(argv[i + 1]) != 0;
+    if (flag == "--only") settings.only = argv[i + 1];
     if (flag == "--io-core") settings.io_core = std::atoi(argv[i + 1]) != 0;
   }
   auto env = core::UringEnv::create(

@@ -146,6 +146,8 @@ class SpdkNvme(unittest.TestCase):
     def test_settings_of_a_node_that_waits(self):
         node = Node()
         self.addCleanup(node.close)
+        # Before its start it answers on this socket and nowhere else.
+        node.answers = lambda: os.path.exists(socket_of(node))
         node.start('--wait-for-rpc')
         self.call(node, 'nvmf_set_max_subsystems', '-x', '3', max_subsystems=3)
         self.call(node, 'nvmf_set_crdt', '-t1', '5', '-t2', '6', '-t3', '7', crdt1=5, crdt2=6,

@@ -70,6 +70,12 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual core::Task<Result<std::vector<Extent>>> allocated(std::uint64_t offset,
                                                             std::uint64_t length);
 
+  // A device that is memory does these on the spot, without a coroutine, and counts them in
+  // stats(). False: not this time; read() or write() does it or says why not.
+  virtual bool in_memory() const { return false; }
+  virtual bool read_now(std::uint64_t /*offset*/, MutableBytes /*into*/) { return false; }
+  virtual bool write_now(std::uint64_t /*offset*/, ByteView /*from*/) { return false; }
+
   // --- claims: a device is claimed by its one exclusive user before use ---
   // Fails with kFailedPrecondition naming the owner when it is claimed already.
   Result<void> claim(std::string owner);

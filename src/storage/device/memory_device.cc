@@ -5,9 +5,9 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <new>
 
 #include "base/assert.h"
+#include "core/buffer.h"
 #include "storage/device/io_timer.h"
 
 namespace capstan::storage {
@@ -27,15 +27,19 @@ Part first_part(std::uint64_t offset, std::uint64_t length) {
 
 }  // namespace
 
+MemoryDevice::Chunk MemoryDevice::make_chunk() {
+  Chunk chunk(static_cast<std::uint8_t*>(std::aligned_alloc(core::kBufferAlignment, kChunkBytes)));
+  if (chunk) std::memset(chunk.get(), 0, kChunkBytes);
+  return chunk;
+}
+
 MemoryDevice::MemoryDevice(std::string name, Uuid uuid, std::uint32_t block_size,
                            std::uint64_t num_blocks)
     : name_(std::move(name)), uuid_(uuid), block_size_(block_size), num_blocks_(num_blocks) {
   CAPSTAN_ASSERT(std::has_single_bit(block_size) && block_size >= 512 && block_size <= kChunkBytes);
 }
 
-core::Task<Result<void>> MemoryDevice::read(std::uint64_t offset, MutableBytes into) {
-  CO_TRY(check_range(offset, into.size()));
-  if (into.empty()) co_return {};
+void MemoryDevice::load(std::uint64_t offset, MutableBytes into) {
   const IoTimer timer;
   const std::size_t length = into.size();
   while (!into.empty()) {
@@ -50,28 +54,46 @@ core::Task<Result<void>> MemoryDevice::read(std::uint64_t offset, MutableBytes i
     offset += part.length;
   }
   timer.done(stats().read, length);
-  co_return {};
 }
 
-core::Task<Result<void>> MemoryDevice::write(std::uint64_t offset, ByteView from) {
-  CO_TRY(check_range(offset, from.size()));
-  if (from.empty()) co_return {};
+bool MemoryDevice::store(std::uint64_t offset, ByteView from) {
   const IoTimer timer;
   const std::size_t length = from.size();
   while (!from.empty()) {
     const Part part = first_part(offset, from.size());
     Chunk& chunk = chunks_[part.chunk];
-    if (!chunk) chunk.reset(new (std::nothrow) std::uint8_t[kChunkBytes]());
-    if (!chunk) {
+    if (!chunk && !(chunk = make_chunk())) {
       chunks_.erase(part.chunk);
-      co_return fail(Code::kResourceExhausted, "device '" + name_ + "': out of memory", ENOMEM);
+      return false;
     }
     std::memcpy(chunk.get() + part.start, from.data(), part.length);
     from = from.subspan(part.length);
     offset += part.length;
   }
   timer.done(stats().write, length);
+  return true;
+}
+
+core::Task<Result<void>> MemoryDevice::read(std::uint64_t offset, MutableBytes into) {
+  CO_TRY(check_range(offset, into.size()));
+  if (!into.empty()) load(offset, into);
   co_return {};
+}
+
+core::Task<Result<void>> MemoryDevice::write(std::uint64_t offset, ByteView from) {
+  CO_TRY(check_range(offset, from.size()));
+  if (from.empty() || store(offset, from)) co_return {};
+  co_return fail(Code::kResourceExhausted, "device '" + name_ + "': out of memory", ENOMEM);
+}
+
+bool MemoryDevice::read_now(std::uint64_t offset, MutableBytes into) {
+  if (into.empty() || !check_range(offset, into.size())) return false;
+  load(offset, into);
+  return true;
+}
+
+bool MemoryDevice::write_now(std::uint64_t offset, ByteView from) {
+  return !from.empty() && check_range(offset, from.size()) && store(offset, from);
 }
 
 core::Task<Result<void>> MemoryDevice::flush() {

@@ -4,6 +4,7 @@
 // Thread-safety: the core that made it.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -27,6 +28,9 @@ class MemoryDevice final : public Device {
 
   core::Task<Result<void>> read(std::uint64_t offset, MutableBytes into) override;
   core::Task<Result<void>> write(std::uint64_t offset, ByteView from) override;
+  bool in_memory() const override { return true; }
+  bool read_now(std::uint64_t offset, MutableBytes into) override;
+  bool write_now(std::uint64_t offset, ByteView from) override;
   core::Task<Result<void>> flush() override;
   core::Task<Result<void>> unmap(std::uint64_t offset, std::uint64_t length) override;
   core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
@@ -43,7 +47,14 @@ class MemoryDevice final : public Device {
   std::uint64_t resident_bytes() const { return chunks_.size() * kChunkBytes; }
 
  private:
-  using Chunk = std::unique_ptr<std::uint8_t[]>;
+  struct Free {
+    void operator()(std::uint8_t* memory) const { std::free(memory); }
+  };
+  using Chunk = std::unique_ptr<std::uint8_t, Free>;
+  static Chunk make_chunk();  // zeros at an aligned address; null: out of memory
+  // The range was checked. False: out of memory, with the beginning written.
+  bool store(std::uint64_t offset, ByteView from);
+  void load(std::uint64_t offset, MutableBytes into);
   // Zeros the range: whole chunks are freed, parts are cleared.
   void clear(std::uint64_t offset, std::uint64_t length);
 

@@ -64,6 +64,32 @@ TEST_F(Memory, AllocatedListsDataOnly) {
   EXPECT_EQ(code_of(device->allocated(0, 2U << 20)), Code::kOutOfRange);
 }
 
+// On a reactor, whose clock times it.
+core::Task<bool> on_the_spot(std::shared_ptr<MemoryDevice> device) {
+  EXPECT_TRUE(device->in_memory());
+  const Bytes content = pattern(2 * kChunk + 1024, 3);
+  EXPECT_TRUE(device->write_now(kChunk - 512, content));
+  Bytes found(content.size(), 0xFF);
+  EXPECT_TRUE(co_await device->read(kChunk - 512, found));
+  EXPECT_EQ(found, content);
+  std::ranges::fill(found, 0xFF);
+  EXPECT_TRUE(device->read_now(kChunk - 512, found));
+  EXPECT_EQ(found, content);
+  EXPECT_TRUE(device->read_now(8 * kChunk, found));
+  EXPECT_TRUE(all_zero(found));
+  EXPECT_FALSE(device->read_now(100, found)) << "read() says why not";
+  EXPECT_FALSE(device->write_now((1U << 20) - 512, content));
+  device->retire();
+  EXPECT_FALSE(device->read_now(0, found));
+  EXPECT_FALSE(device->write_now(0, content));
+  EXPECT_EQ(device->stats().write.ops, 1U);
+  EXPECT_EQ(device->stats().read.ops, 3U);
+  co_return true;
+}
+TEST_F(Memory, OnTheSpotIsTheSame) {
+  EXPECT_TRUE(run(on_the_spot(make(1U << 20))));
+}
+
 TEST_F(Memory, ResizeKeepsContentAndNewBlocksAreZero) {
   const auto device = make(4 * kChunk);
   write(*device, 0, pattern(4 * kChunk, 9));

@@ -206,6 +206,68 @@ TEST(NvmeAway, ConnectionsBreakUnderIo) {
   on_cores(losses);
 }
 
+// Counts with nothing but fused pairs, in all of `bytes`, while connections are lost with halves in
+// every state: what was acknowledged happened once, what was not at most once.
+struct Count {
+  RemoteDevice* device;
+  std::uint64_t offset;
+  std::size_t bytes;
+  unsigned done = 0, unknown = 0;
+  std::uint32_t seen(const Bytes& content) const {
+    const auto value = load_le<std::uint32_t>(content.data());
+    EXPECT_EQ(content, filled(value));
+    return value;
+  }
+  Bytes filled(std::uint32_t value) const {
+    Bytes out(bytes);
+    for (std::size_t at = 0; at < bytes; at += sizeof value) store_le(out.data() + at, value);
+    return out;
+  }
+};
+core::Task<void> count_up(Count* count, bool* over) {
+  while (!*over) {
+    Bytes old(count->bytes);
+    EXPECT_TRUE(co_await count->device->read(count->offset, old));
+    const Bytes next = count->filled(count->seen(old) + 1);
+    const auto swapped = co_await count->device->compare_and_write(count->offset, old, next);
+    if (swapped) {
+      ++count->done;
+    } else if (swapped.error().code != Code::kAborted) {  // another one was faster
+      EXPECT_EQ(swapped.error().code, Code::kUnavailable) << swapped.error().text();
+      ++count->unknown;
+    }
+  }
+}
+core::Task<void> lost_pairs(TargetWorld& world) {
+  HostWorld host(world.env, world.log);
+  HostOptions options = options_of(world, 1);
+  options.retries = 1000;
+  options.fast_io_fail = 0;
+  EXPECT_TRUE(co_await host.open(options));
+  Count small{host.device.get(), 0, kBlock}, large{host.device.get(), kPart, 32 * kBlock};
+  bool over = false;
+  core::Scope scope;
+  for (unsigned k = 0; k < 4; ++k) {
+    scope.spawn(count_up(&small, &over));
+    scope.spawn(count_up(&large, &over));
+  }
+  scope.spawn(until(host.device.get(), 2, &over));
+  scope.spawn(breaker(&world, &host, 60, &over));
+  co_await scope.join();
+  for (const Count& count : {small, large}) {
+    Bytes end(count.bytes);
+    EXPECT_TRUE(co_await host.device->read(count.offset, end));
+    const std::uint32_t value = count.seen(end);
+    EXPECT_GE(value, count.done);
+    EXPECT_LE(value, count.done + count.unknown);
+    EXPECT_GT(count.done, 0U);
+  }
+  co_await host.close();
+}
+TEST(NvmeAway, FusedPairsAreLostWithTheirConnections) {
+  on_cores(lost_pairs);
+}
+
 // What fails because its subsystem goes is repeated no more; nothing hangs.
 core::Task<void> try_on(Device* device, unsigned number, bool* over) {
   const Bytes data = marked(number, 0, 16384);

@@ -148,6 +148,11 @@ core::Task<void> Connection::terminate(Fatal fatal) {
 
 core::Task<Checked<void>> Connection::read_loop() {
   while (!ended_) {
+    // Answers leave while the host waits for the others, and before we wait for the host.
+    if (output_.waiting() && (worked_ >= limits::kTurnBytes || !input_.has(kCommonBytes))) {
+      worked_ = 0;
+      co_await core::yield();
+    }
     while (output_.unsent() >= limits::kOutputPauseBytes && !output_.gone()) {
       co_await output_.room().wait();  // a host that does not read gets no more to read
     }
@@ -168,7 +173,14 @@ core::Task<Checked<void>> Connection::read_loop() {
     if (auto good = check_header_digest(common, ByteView(header_).first(*size), digests_); !good) {
       co_return good;
     }
-    if (auto received = co_await receive_pdu(common); !received) co_return received;
+    if (common.type != PduType::kCapsuleCmd) {
+      if (auto received = co_await receive_pdu(common); !received) co_return received;
+      continue;
+    }
+    const auto capsule = begin_command(common);
+    if (!capsule) co_return std::unexpected(capsule.error());
+    if (!borrow_payload(*capsule) && !co_await receive_payload(*capsule)) break;
+    take_command(*capsule->request);
   }
   co_return Checked<void>();
 }
@@ -200,7 +212,6 @@ void Connection::come_back() {
 core::Task<Checked<void>> Connection::receive_pdu(CommonHeader common) {
   switch (common.type) {
     case PduType::kIcReq: co_return receive_ic();
-    case PduType::kCapsuleCmd: co_return co_await receive_command(common);
     case PduType::kH2cData: co_return co_await receive_data(common);
     default: {  // H2CTermReq is all that is left
       const TermReq request = load_term_req(header_.data());
@@ -227,41 +238,64 @@ core::Task<bool> Connection::read_payload(MutableBytes into, bool& bad_digest) {
   if (!co_await input_.read(into)) co_return false;
   if (!digests_.data) co_return true;
   if (!input_.has(kDigestBytes) && !co_await input_.fill(kDigestBytes)) co_return false;
-  if (crc32c(into) != load_le<std::uint32_t>(input_.data())) {
-    bad_digest = true;
-    at_home([](Shared& shared) { ++shared.counters.bad_data_digests; });
-  }
+  check_digest(into, input_.data(), bad_digest);
   input_.consume(kDigestBytes);
   co_return true;
 }
 
-core::Task<Checked<void>> Connection::receive_command(CommonHeader common) {
-  const auto capsule = check_data(common, header_bytes_, digests_);
-  if (!capsule) co_return std::unexpected(capsule.error());
+void Connection::check_digest(ByteView data, const std::uint8_t* digest, bool& bad_digest) {
+  if (crc32c(data) == load_le<std::uint32_t>(digest)) return;
+  bad_digest = true;
+  at_home([](Shared& shared) { ++shared.counters.bad_data_digests; });
+}
+
+Checked<Connection::Capsule> Connection::begin_command(CommonHeader common) {
+  const auto bytes = check_data(common, header_bytes_, digests_);
+  if (!bytes) return std::unexpected(bytes.error());
   const Command command = Command::load(header_.data() + kCommonBytes);
-  if (auto checked = check_data_pointer(command, *capsule); !checked) co_return checked;
+  if (auto checked = check_data_pointer(command, *bytes); !checked) {
+    return std::unexpected(checked.error());
+  }
   Request* request = take_request();
-  if (!request) co_return bad(FatalStatus::kSequence, 0);  // more than the queue has entries
+  if (!request) return bad(FatalStatus::kSequence, 0);  // more than the queue has entries
   request->command = command;
   request->state = Request::State::kRunning;
   if (controller_ && !away_) controller_->touch();
-  if (*capsule != 0) {
-    request->allocate(*capsule);
-    if (!co_await read_payload(request->payload(), request->bad_digest)) {
-      release(*request);
-      co_return Checked<void>();
-    }
+  return Capsule{request, *bytes};
+}
+
+bool Connection::borrow_payload(Capsule capsule) {
+  const std::size_t trailer = capsule.bytes != 0 && digests_.data ? kDigestBytes : 0;
+  if (!input_.has(capsule.bytes + trailer)) return false;
+  Request& request = *capsule.request;
+  request.borrowed = ByteView(input_.data(), capsule.bytes);
+  request.length = capsule.bytes;
+  if (trailer != 0) {
+    check_digest(request.borrowed, input_.data() + capsule.bytes, request.bad_digest);
   }
+  input_.consume(capsule.bytes + trailer);
+  return true;
+}
+
+core::Task<bool> Connection::receive_payload(Capsule capsule) {
+  Request& request = *capsule.request;
+  request.allocate(capsule.bytes);
+  if (co_await read_payload(request.payload(), request.bad_digest)) co_return true;
+  release(request);
+  co_return false;
+}
+
+void Connection::take_command(Request& request) {
   if (ended_) {
-    release(*request);
-  } else if (!admit(*request)) {
-    refuse(*request, status::kCommandIdConflict);
-  } else if (request->bad_digest && queue_ == 0) {
-    complete(*request, status::kTransientTransport);
-  } else {
-    dispatch(*request);
+    release(request);
+  } else if (!admit(request)) {
+    refuse(request, status::kCommandIdConflict);
+  } else if (request.bad_digest && queue_ == 0) {
+    complete(request, status::kTransientTransport);
+  } else if (!run_at_once(request)) {
+    request.own_data();
+    dispatch(request);
   }
-  co_return Checked<void>();
 }
 
 Checked<Request*> Connection::check_h2c(const DataHeader& data, std::uint32_t bytes) const {
@@ -305,7 +339,7 @@ core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
     release(request);
   } else if (request.bad_digest && !request.partner) {
     refuse(request, status::kTransientTransport);
-  } else {
+  } else if (!run_at_once(request)) {
     start(request);
   }
   co_return Checked<void>();
@@ -353,6 +387,7 @@ void Connection::release(Request& request) {
   request.data_at = 0;
   request.share.reset();
   request.state = Request::State::kFree;
+  request.borrowed = {};
   request.length = request.received = 0;
   request.dword0 = request.dword1 = 0;
   request.bad_digest = request.aborted = false;

@@ -99,11 +99,21 @@ class Connection final : public Queue, private IoWork::Front {
   core::Task<Checked<void>> read_loop();
   core::Task<Checked<void>> receive_pdu(CommonHeader common);
   Checked<void> receive_ic();
-  core::Task<Checked<void>> receive_command(CommonHeader common);
+  // A command and how many bytes of data come with it.
+  struct Capsule {
+    Request* request;
+    std::uint32_t bytes;
+  };
+  Checked<Capsule> begin_command(CommonHeader common);
+  // Data that lies in the read buffer already is borrowed from there; false when some is missing.
+  bool borrow_payload(Capsule capsule);
+  core::Task<bool> receive_payload(Capsule capsule);
+  void take_command(Request& request);
   core::Task<Checked<void>> receive_data(CommonHeader common);
   Checked<Request*> check_h2c(const DataHeader& data, std::uint32_t bytes) const;
   // Data of a PDU and its digest; false when the connection ended before.
   core::Task<bool> read_payload(MutableBytes into, bool& bad_digest);
+  void check_digest(ByteView data, const std::uint8_t* digest, bool& bad_digest);
   core::Task<void> terminate(Fatal fatal);
 
   Request* take_request();
@@ -114,6 +124,9 @@ class Connection final : public Queue, private IoWork::Front {
   void start(Request& request);
   // Answers what has not run.
   void refuse(Request& request, Status status);
+  // A read or write of memory that need not wait for anything; false: it goes the usual way.
+  bool run_at_once(Request& request);
+  bool read_at_once(Request& request, Device& device, std::uint64_t offset, std::uint32_t bytes);
   core::Task<void> run_connect(Request* request);
   core::Task<Status> connect(Request& request);
   Status connect_admin(Request& request, const ConnectCommand& command, const ConnectData& data,
@@ -126,8 +139,17 @@ class Connection final : public Queue, private IoWork::Front {
   void lose();
   void at_home(std::move_only_function<void(Shared&)> work);
 
+  // How data and its completion lie in memory: header, data, digest, completion; sizes in bytes.
+  struct DataFrame {
+    std::size_t header, data, trailer, response;
+    std::size_t total() const { return header + data + trailer + response; }
+  };
   void respond(Request& request, Status status);
-  void send_with_data(Request& request, const Completion& completion, bool success_flag);
+  Completion completion_of(const Request& request, Status status);
+  DataFrame frame_of(const Request& request, std::uint32_t bytes) const;
+  // Everything of the frame that stands around its data.
+  void close_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion);
+  void send_with_data(Request& request, const Completion& completion);
   std::uint16_t next_head(bool connect);
   void arm_stall();
   void check_stall();
@@ -161,6 +183,7 @@ class Connection final : public Queue, private IoWork::Front {
   std::vector<std::uint16_t> active_ids_;  // of active_, together in memory
   std::size_t receiving_ = 0;              // requests that wait for data of the host
   const Request* filling_ = nullptr;       // the one whose data is being read right now
+  std::size_t worked_ = 0;                 // bytes moved on the spot since answers could leave
   core::Timer deadline_, stall_;
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;
   core::Scope scope_;

@@ -172,45 +172,58 @@ std::uint16_t Connection::next_head(bool connect) {
   return head_;
 }
 
-void Connection::respond(Request& request, Status status) {
+Completion Connection::completion_of(const Request& request, Status status) {
   if (!away_) {  // otherwise home has done so
     shared_.counters.answered(status);
     if (controller_) status.retry_delay = controller_->retry_delay(status);
   }
-  const Command& command = request.command;
-  Completion completion{request.dword0, request.dword1, next_head(is_connect(command)),
-                        command.id(), status};
   arm_stall();
-  if (status.ok() && command.direction() == Direction::kToHost && request.length != 0) {
-    const bool implied = success_is_implied_ && request.dword0 == 0 && request.dword1 == 0;
-    return send_with_data(request, completion, implied);
+  const Command& command = request.command;
+  return {request.dword0, request.dword1, next_head(is_connect(command)), command.id(), status};
+}
+
+void Connection::respond(Request& request, Status status) {
+  const Completion completion = completion_of(request, status);
+  if (status.ok() && request.command.direction() == Direction::kToHost && request.length != 0) {
+    return send_with_data(request, completion);
   }
   std::array<std::uint8_t, kCapsuleRespBytes + kDigestBytes> pdu;
   const std::size_t size = store_capsule_resp(pdu.data(), store_completion(completion), digests_);
   std::copy_n(pdu.data(), size, output_.append(size));
 }
 
-// C2HData and, unless success is implied by it, the completion: one piece of memory, one write.
-void Connection::send_with_data(Request& request, const Completion& completion, bool implied) {
-  const std::size_t header = data_offset(kDataHeaderBytes, digests_, host_alignment_);
-  const std::size_t trailer = digests_.data ? kDigestBytes : 0;
-  const std::size_t response =
-      implied ? 0 : kCapsuleRespBytes + (digests_.header ? kDigestBytes : 0);
-  const std::size_t total = header + request.length + trailer + response;
+// A success that says nothing else is implied by the data when the host does not count entries.
+Connection::DataFrame Connection::frame_of(const Request& request, std::uint32_t bytes) const {
+  const bool implied = success_is_implied_ && request.dword0 == 0 && request.dword1 == 0;
+  return {data_offset(kDataHeaderBytes, digests_, host_alignment_), bytes,
+          digests_.data ? kDigestBytes : 0,
+          implied ? 0 : kCapsuleRespBytes + (digests_.header ? kDigestBytes : 0)};
+}
+
+void Connection::close_frame(std::uint8_t* to, const DataFrame& frame,
+                             const Completion& completion) {
+  const auto flags =
+      static_cast<std::uint8_t>(pdu_flag::kLast | (frame.response == 0 ? pdu_flag::kSuccess : 0));
+  store_data(to, PduType::kC2hData,
+             {completion.command, 0, 0, static_cast<std::uint32_t>(frame.data)}, flags, digests_,
+             host_alignment_);
+  std::uint8_t* end = to + frame.header + frame.data;
+  if (frame.trailer != 0) store_le(end, crc32c(ByteView(to + frame.header, frame.data)));
+  if (frame.response == 0) return;
+  store_capsule_resp(end + frame.trailer, store_completion(completion), digests_);
+}
+
+// One piece of memory, one write.
+void Connection::send_with_data(Request& request, const Completion& completion) {
+  const DataFrame frame = frame_of(request, request.length);
   const MutableBytes payload = request.payload();
   const bool in_place = request.data_at != 0;
-  std::uint8_t* to = in_place ? payload.data() - header : output_.append(total);
-  const auto flags =
-      static_cast<std::uint8_t>(pdu_flag::kLast | (implied ? pdu_flag::kSuccess : 0));
-  store_data(to, PduType::kC2hData, {completion.command, 0, 0, request.length}, flags, digests_,
-             host_alignment_);
-  if (!in_place) std::ranges::copy(payload, to + header);
-  std::uint8_t* end = to + header + request.length;
-  if (digests_.data) store_le(end, crc32c(payload));
-  if (!implied) store_capsule_resp(end + trailer, store_completion(completion), digests_);
+  std::uint8_t* to = in_place ? payload.data() - frame.header : output_.append(frame.total());
+  if (!in_place) std::ranges::copy(payload, to + frame.header);
+  close_frame(to, frame, completion);
   if (!in_place) return;
-  const std::size_t begin = request.data_at - header;
-  output_.append(std::move(request.data), begin, begin + total, std::move(request.share));
+  const std::size_t begin = request.data_at - frame.header;
+  output_.append(std::move(request.data), begin, begin + frame.total(), std::move(request.share));
   request.data = core::Buffer();
 }
 

@@ -228,6 +228,40 @@ TEST(NvmeFused, AbortsAndLostConnections) {
   in_simulation(aborts);
 }
 
+// Memory, whose reads and writes are run where they are received: a half that waits hears of them,
+// and none passes a pair.
+core::Task<void> on_the_spot(TargetWorld& world) {
+  const auto memory = std::make_shared<MemoryDevice>("m1", Uuid::from_name("m1"), kBlock, kBlocks);
+  EXPECT_TRUE(world.subsystem->add_namespace(memory, {.id = 2}));
+  Fused host;
+  host.io.space = 2;
+  co_await open_both(world, host.admin, host.io);
+  const Bytes zeros(kBlock), one = pattern(kBlock, 1), two = pattern(kBlock, 2);
+  const auto lone = co_await host.send(host.half(opcode::kCompare, 0, 1), zeros);
+  Command read = host.io.io(opcode::kRead, 0, 1);
+  point(read, kSglTransport, kBlock);
+  co_await host.io.submit(read);
+  EXPECT_EQ(co_await host.answer(lone), status::kFusedMissing);
+  EXPECT_EQ((co_await host.io.finish()).data, zeros);
+  EXPECT_EQ(co_await host.answer(co_await host.send(host.half(opcode::kWrite, 0, 1), one)),
+            status::kFusedMissing);
+
+  co_await world.subsystem->pause();
+  const auto a = co_await host.send(host.half(opcode::kCompare, 0, 1), zeros);
+  const auto b = co_await host.send(host.half(opcode::kWrite, 0, 1), one);
+  const auto c = co_await host.send(host.io.io(opcode::kWrite, 0, 1), two);
+  co_await pause();
+  EXPECT_EQ(memory->stats().write.ops, 0U);
+  world.subsystem->resume();
+  EXPECT_TRUE((co_await host.answer(a)).ok());
+  EXPECT_TRUE((co_await host.answer(b)).ok());
+  EXPECT_TRUE((co_await host.answer(c)).ok());
+  EXPECT_EQ(co_await host.content(0, 1), two);
+}
+TEST(NvmeFused, AndWhatRunsOnTheSpot) {
+  in_simulation(on_the_spot);
+}
+
 // Hosts that count with nothing but compare-and-write, over a device that takes its time: no
 // increment is lost, whatever else goes on.
 class SlowDevice final : public StackedDevice {

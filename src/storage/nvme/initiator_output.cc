@@ -12,11 +12,9 @@ std::uint8_t* HostOutput::append(std::size_t bytes) {
       chunks_.back().joined.size() + bytes > limits::kOutputChunkBytes) {
     chunks_.emplace_back().joined = std::exchange(spare_, {});
   }
-  auto& joined = chunks_.back().joined;
-  joined.resize(joined.size() + bytes);
   copied_ += bytes;
   wake();
-  return joined.data() + joined.size() - bytes;
+  return chunks_.back().joined.extend(bytes);
 }
 
 void HostOutput::append(ByteView data, HostCall& call) {
@@ -39,7 +37,7 @@ core::Task<void> HostOutput::run() {
     }
     Chunk chunk = std::move(chunks_.front());
     chunks_.pop_front();
-    const auto written = co_await stream_.write(chunk.call ? chunk.borrowed : chunk.joined);
+    const auto written = co_await stream_.write(chunk.call ? chunk.borrowed : chunk.joined.view());
     copied_ -= chunk.joined.size();
     if (chunk.call) returned_(*chunk.call);
     if (!written) {

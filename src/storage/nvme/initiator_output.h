@@ -5,9 +5,9 @@
 
 #include <deque>
 #include <functional>
-#include <vector>
 
 #include "core/env.h"
+#include "storage/nvme/joined.h"
 
 namespace capstan::storage::nvme {
 
@@ -35,7 +35,7 @@ class HostOutput {
 
  private:
   struct Chunk {
-    std::vector<std::uint8_t> joined;
+    Joined joined;
     ByteView borrowed;
     HostCall* call = nullptr;
   };
@@ -53,7 +53,7 @@ class HostOutput {
   std::function<void(HostCall&)> returned_;
   std::function<void(const Error&)> failed_;
   std::deque<Chunk> chunks_;
-  std::vector<std::uint8_t> spare_;
+  Joined spare_;
   core::Suspended waiter_;
   std::size_t copied_ = 0;
   bool abandoned_ = false;

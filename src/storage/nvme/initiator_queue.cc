@@ -143,8 +143,12 @@ core::Task<void> HostQueue::say_goodbye(Fatal fatal) {
 
 core::Task<Checked<void>> HostQueue::receive() {
   while (true) {
-    if (!input_.has(kCommonBytes) && !co_await input_.fill(kCommonBytes)) {
-      co_return std::unexpected(kClosed);
+    if (!input_.has(kCommonBytes)) {
+      if (std::exchange(resumed_, false)) {
+        co_await core::yield();  // callers go on
+        co_await core::yield();  // and what they ask for leaves, before we look for more answers
+      }
+      if (!co_await input_.fill(kCommonBytes)) co_return std::unexpected(kClosed);
     }
     const CommonHeader common = load_common(input_.data());
     const auto size = check_common(common, Receiver::kHost, true, settings_.digests);
@@ -220,9 +224,9 @@ core::Task<bool> HostQueue::receive_payload(HostCall& call, MutableBytes into) {
   const MutableBytes rest = input_.take(into);
   if (!rest.empty() && !co_await input_.read(rest)) co_return false;
   if (!settings_.digests.data) co_return true;
-  std::array<std::uint8_t, kDigestBytes> digest;
-  if (!co_await input_.read(digest)) co_return false;
-  if (crc32c(into) != load_le<std::uint32_t>(digest.data())) call.damaged = true;
+  if (!input_.has(kDigestBytes) && !co_await input_.fill(kDigestBytes)) co_return false;
+  if (crc32c(into) != load_le<std::uint32_t>(input_.data())) call.damaged = true;
+  input_.consume(kDigestBytes);
   co_return true;
 }
 

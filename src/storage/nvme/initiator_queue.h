@@ -139,6 +139,7 @@ class HostQueue {
   std::uint32_t max_data_bytes_ = 0;                    // MAXH2CDATA
   std::array<std::uint8_t, kHeaderBytesMax> header_{};  // of the PDU being received
   bool ended_ = false, failed_ = false, running_ = false;
+  bool resumed_ = false;  // a caller, since the receiver last stood back
   std::string reason_;
 
   struct Slot {

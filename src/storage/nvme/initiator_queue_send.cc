@@ -142,6 +142,7 @@ void HostQueue::resume(HostCall& call) {
   call.settled = true;
   const HostCall& whole = call.first ? *call.first : call;
   if (!whole.settled || (whole.second && !whole.second->settled)) return;
+  resumed_ = true;
   core::Reactor::current()->make_ready(whole.waiter);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "core/env.h"
 #include "storage/nvme/limits.h"
@@ -30,9 +31,12 @@ class Input {
       end_ -= begin_;
       begin_ = 0;
     }
+    // Behind long data there may be more of it: what is read with its header is copied twice.
+    const std::size_t most =
+        std::exchange(behind_long_, false) ? limits::kHeaderReadBytes : limits::kReadBytes;
     while (end_ < bytes) {
       const auto got =
-          co_await stream_.read(MutableBytes(buffer_.get() + end_, limits::kReadBytes - end_));
+          co_await stream_.read(MutableBytes(buffer_.get() + end_, std::max(most, bytes) - end_));
       if (!got || *got == 0) co_return false;
       end_ += *got;
       received_ += *got;
@@ -49,8 +53,9 @@ class Input {
   // The next bytes of the connection, as many as `into` has.
   core::Task<bool> read(MutableBytes into) {
     into = take(into);
+    const bool direct = into.size() >= limits::kDirectReadBytes;
     while (!into.empty()) {
-      if (into.size() < limits::kDirectReadBytes) {
+      if (!direct) {
         if (!co_await fill(1)) co_return false;
         into = take(into);
         continue;
@@ -59,6 +64,7 @@ class Input {
       if (!got || *got == 0) co_return false;
       received_ += *got;
       into = into.subspan(*got);
+      behind_long_ = true;
     }
     co_return true;
   }
@@ -78,6 +84,7 @@ class Input {
   std::unique_ptr<std::uint8_t[]> buffer_;
   std::size_t begin_ = 0, end_ = 0;
   std::uint64_t received_ = 0;
+  bool behind_long_ = false;  // the last bytes went to their place unbuffered
 };
 
 }  // namespace capstan::storage::nvme

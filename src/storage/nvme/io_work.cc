@@ -42,13 +42,16 @@ void IoWork::lose() {
 
 // --- memory --------------------------------------------------------------------------------------
 
-void IoWork::solicit(Request& request, std::uint32_t bytes) {
-  if (memory_turn_.busy() || !budget_.try_take(bytes)) {
-    begin_waiting(request);
-    return scope_.spawn(solicit_later(&request, bytes));
-  }
+bool IoWork::take_memory(Request& request, std::uint32_t bytes) {
+  if (memory_turn_.busy() || !budget_.try_take(bytes)) return false;
   request.share = Budget::Share(budget_, bytes);
-  front_->ask(request, bytes);
+  return true;
+}
+
+void IoWork::solicit(Request& request, std::uint32_t bytes) {
+  if (take_memory(request, bytes)) return front_->ask(request, bytes);
+  begin_waiting(request);
+  scope_.spawn(solicit_later(&request, bytes));
 }
 
 core::Task<void> IoWork::solicit_later(Request* request, std::uint32_t bytes) {
@@ -96,9 +99,7 @@ bool IoWork::abort(std::uint16_t command) {
 core::Task<void> IoWork::run_command(Request* request, std::uint32_t to_host) {
   core::name_task("nvme command");
   if (to_host != 0) {
-    if (!memory_turn_.busy() && budget_.try_take(to_host)) {
-      request->share = Budget::Share(budget_, to_host);
-    } else {
+    if (!take_memory(*request, to_host)) {
       begin_waiting(*request);
       if (!co_await wait_for_memory(request, to_host)) co_return;
     }

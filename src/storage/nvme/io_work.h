@@ -44,6 +44,11 @@ class IoWork {
   void take(Request& request);
   // The same once its data is there.
   void run(Request& request);
+  // Whether a command that has just come may run without take(): none that came before it hears of
+  // it there, and the host will hear of its end.
+  bool free_to_run() const { return !lost_ && !fused_first_; }
+  // Memory for the data of a command, now or not at all.
+  bool take_memory(Request& request, std::uint32_t bytes);
   // Memory for data from the host of any command, then asks for it.
   void solicit(Request& request, std::uint32_t bytes);
   // False when no command of that id waits for memory or for the second half of its pair.

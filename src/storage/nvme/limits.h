@@ -35,12 +35,14 @@ inline constexpr std::size_t kReservationNotices = 64;  // unread ones, per cont
 inline constexpr std::size_t kReservationFileBytes = 64U << 10;
 inline constexpr std::size_t kReadBytes = 32U << 10;        // read buffer of a connection
 inline constexpr std::size_t kDirectReadBytes = 16U << 10;  // more goes to its place unbuffered
+inline constexpr std::size_t kHeaderReadBytes = 256;        // what is read behind such data
 inline constexpr std::size_t kBufferBytes = 256U << 20;     // data of all running commands
 inline constexpr std::size_t kConnectionBufferBytes = 4U << 20;  // of these, for one connection
 inline constexpr std::size_t kOutputPauseBytes = 1U << 20;       // unread answers, then no reading
 inline constexpr std::size_t kOutputJoinBytes = 16U << 10;  // answers up to this leave together
 inline constexpr std::size_t kOutputChunkBytes = 128U << 10;
-inline constexpr std::uint32_t kEarlyCommands = 32;  // before Connect said how many
+inline constexpr std::size_t kTurnBytes = 32U << 10;  // moved, then the answers gathered leave
+inline constexpr std::uint32_t kEarlyCommands = 32;   // before Connect said how many
 
 // --- times --------------------------------------------------------------------------------------
 inline constexpr std::uint64_t kHandshakeNanos = 30'000'000'000;     // until ICReq

@@ -68,6 +68,7 @@ class RawHost {
   Digests digests;
   std::uint8_t alignment = 0;
   std::uint16_t next_id = 1, controller = 0;
+  std::uint32_t space = 1;  // namespace of io()
   HostId host_id = kHostId;
   std::string host_nqn = kHostNqn;
 
@@ -267,7 +268,7 @@ class RawHost {
 
   // --- I/O ---
   Command io(std::uint8_t code, std::uint64_t first, std::uint32_t blocks) {
-    Command command = make_command(code, next_id++, 1);
+    Command command = make_command(code, next_id++, space);
     command.set(40, first);
     command.set(48, blocks - 1);
     return command;

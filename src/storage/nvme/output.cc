@@ -12,11 +12,18 @@ std::uint8_t* Output::append(std::size_t bytes) {
       chunks_.back().joined.size() + bytes > limits::kOutputChunkBytes) {
     chunks_.emplace_back().joined = std::exchange(spare_, {});
   }
-  auto& joined = chunks_.back().joined;
-  joined.resize(joined.size() + bytes);
   unsent_ += bytes;
   if (!wake_.is_set()) wake_.set();
-  return joined.data() + joined.size() - bytes;
+  return chunks_.back().joined.extend(bytes);
+}
+
+void Output::take_back(std::size_t bytes) {
+  Joined& joined = chunks_.back().joined;
+  joined.shrink(bytes);
+  unsent_ -= bytes;
+  if (!joined.empty()) return;
+  spare_ = std::move(joined);
+  chunks_.pop_back();
 }
 
 void Output::append(core::Buffer buffer, std::size_t begin, std::size_t end, Budget::Share share) {

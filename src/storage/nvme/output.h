@@ -5,12 +5,12 @@
 #pragma once
 
 #include <deque>
-#include <vector>
 
 #include "core/buffer.h"
 #include "core/env.h"
 #include "core/sync.h"
 #include "storage/nvme/budget.h"
+#include "storage/nvme/joined.h"
 
 namespace capstan::storage::nvme {
 
@@ -20,10 +20,14 @@ class Output {
 
   // Room for `bytes`, to be filled at once.
   std::uint8_t* append(std::size_t bytes);
+  // Undoes the last append(bytes), at once.
+  void take_back(std::size_t bytes);
   // [begin, end) of the buffer; `share` is given back when it has left.
   void append(core::Buffer buffer, std::size_t begin, std::size_t end, Budget::Share share);
   // Nothing leaves any more: do not append.
   bool gone() const { return abandoned_; }
+  // Something lies here that is not being written yet.
+  bool waiting() const { return !chunks_.empty(); }
   std::size_t unsent() const { return unsent_; }
   std::uint64_t sent() const { return sent_; }
   core::Event& room() { return room_; }
@@ -43,18 +47,18 @@ class Output {
 
  private:
   struct Chunk {
-    std::vector<std::uint8_t> joined;
+    Joined joined;
     core::Buffer buffer;
     std::size_t begin = 0, end = 0;
     Budget::Share share;
     ByteView view() const {
-      return joined.empty() ? buffer.view().subspan(begin, end - begin) : ByteView(joined);
+      return joined.empty() ? buffer.view().subspan(begin, end - begin) : joined.view();
     }
   };
 
   core::Stream& stream_;
   std::deque<Chunk> chunks_;
-  std::vector<std::uint8_t> spare_;
+  Joined spare_;
   std::size_t unsent_ = 0;
   std::uint64_t sent_ = 0;
   bool closing_ = false, abandoned_ = false;

@@ -2,6 +2,7 @@
 #include "storage/nvme/request.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "storage/nvme/limits.h"
 
@@ -15,6 +16,13 @@ void Request::allocate(std::uint32_t bytes) {
   length = bytes;
   const std::size_t size = long_one ? data_at + bytes + core::kBufferAlignment : bytes;
   if (data.size() != size) data = core::Buffer(size);
+}
+
+void Request::own_data() {
+  if (borrowed.empty()) return;
+  const ByteView content = std::exchange(borrowed, {});
+  allocate(static_cast<std::uint32_t>(content.size()));
+  std::ranges::copy(content, payload().begin());
 }
 
 void Request::reply(std::uint32_t bytes, ByteView content) {

@@ -34,6 +34,7 @@ struct Request {
   bool aborted = false;     // while kWaiting
   core::Buffer data;        // of either direction
   std::size_t data_at = 0;  // where data begins in it; headers go in front
+  ByteView borrowed;        // data still in the read buffer, until own_data()
   std::uint32_t length = 0;              // of the data
   std::uint32_t received = 0;            // of `length`, by H2CData
   std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
@@ -42,6 +43,10 @@ struct Request {
   // both are there: a half that was lost is used for something else.
   Request* partner = nullptr;
 
+  // Where data of the host lies, borrowed or not.
+  ByteView content() { return borrowed.empty() ? payload() : borrowed; }
+  // What is borrowed, in memory of its own.
+  void own_data();
   MutableBytes payload() { return data.bytes().subspan(data_at, length); }
   // Memory for `bytes` of data, with room for headers in front and behind when that saves a copy.
   void allocate(std::uint32_t bytes);

@@ -67,6 +67,110 @@ TEST(NvmeIo, DataOfEverySizeOnRealSockets) {
   for_real(aligned);
 }
 
+// Namespace 2 is the memory below the device of namespace 1: what is done on the spot in one is
+// seen by the commands of the other.
+core::Task<void> on_the_spot(TargetWorld& world, Digests digests, std::uint8_t attributes,
+                             std::uint8_t alignment) {
+  EXPECT_TRUE(world.subsystem->add_namespace(world.memory, 2));
+  RawHost admin, io;
+  admin.digests = io.digests = digests;
+  admin.alignment = io.alignment = alignment;
+  co_await admin.open_admin(world.env, world.address, {0, 0, 31, attributes, 0});
+  co_await io.open_io(world.env, world.address, admin.controller, 1, attributes);
+  std::uint64_t written = 0, read = 0;
+  for (const std::uint32_t blocks : {1U, 8U, 16U, 17U, 32U, 33U, 255U, 256U}) {
+    const Bytes data = pattern(blocks * kBlock, static_cast<std::uint8_t>(blocks));
+    const std::uint64_t first = blocks * 7;
+    for (const std::uint32_t slice : {limits::kIoBytes, 4096U}) {
+      io.space = 2;
+      EXPECT_TRUE((co_await io.write(first, data, slice)).completion.status.ok());
+      written += data.size();
+      io.space = 1;
+      EXPECT_EQ((co_await io.read(first, blocks)).data, data);
+    }
+    if (data.size() <= limits::kInCapsuleBytes) {
+      io.space = 2;
+      const auto again = co_await io.write_in_capsule(first + 4000, data);
+      EXPECT_TRUE(again.completion.status.ok());
+      written += data.size();
+      io.space = 1;
+      EXPECT_EQ((co_await io.read(first + 4000, blocks)).data, data);
+    }
+    io.space = 2;
+    const auto answer = co_await io.read(first, blocks);
+    read += data.size();
+    EXPECT_EQ(answer.data, data);
+    EXPECT_EQ(answer.implied, (attributes & 4) != 0);
+    EXPECT_TRUE(answer.completion.status.ok());
+    EXPECT_TRUE(all_zero((co_await io.read(8000, blocks)).data));
+    read += data.size();
+  }
+  EXPECT_EQ(world.device->operations(IoKind::kWrite), 0U);
+  EXPECT_EQ(world.memory->stats().write.bytes, written);
+  const Health& health = world.subsystem->health();
+  EXPECT_EQ(health.written_bytes, written);
+  EXPECT_EQ(health.read_bytes, read + written);  // all that was written was read over the other
+}
+core::Task<void> on_the_spot_plain(TargetWorld& world) {
+  return on_the_spot(world, {}, 0, 0);
+}
+core::Task<void> on_the_spot_with_digests(TargetWorld& world) {
+  return on_the_spot(world, {true, true}, 4, 31);
+}
+TEST(NvmeIo, MemoryIsReadAndWrittenOnTheSpot) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    in_simulation(on_the_spot_plain, seed);
+    in_simulation(on_the_spot_with_digests, seed);
+  }
+  for_real(on_the_spot_plain);
+  for_real(on_the_spot_with_digests);
+}
+
+// What holds a command back, or refuses it, does so for memory as well.
+core::Task<void> not_on_the_spot(TargetWorld& world) {
+  EXPECT_TRUE(world.subsystem->add_namespace(world.memory, 2));
+  RawHost admin, io;
+  admin.digests = io.digests = {true, true};
+  co_await open_both(world, admin, io);
+  io.space = 2;
+  Command capsule = io.io(opcode::kWrite, 0, 8);
+  point(capsule, kSglInCapsule, 4096);
+  co_await io.submit(capsule, pattern(4096, 7), true);
+  EXPECT_EQ((co_await io.finish()).completion.status, status::kTransientTransport);
+  EXPECT_EQ(world.target.counters().bad_data_digests, 1U);
+  EXPECT_EQ((co_await io.write_in_capsule(kBlocks, pattern(4096, 1))).completion.status,
+            status::kLbaOutOfRange);
+  EXPECT_EQ(world.memory->stats().write.ops, 0U);
+  Command force = io.io(opcode::kWrite, 0, 8);
+  force.set<std::uint32_t>(48, 7 | kForceUnitAccess);
+  EXPECT_TRUE((co_await io.call(force, pattern(4096, 3))).completion.status.ok());
+  EXPECT_EQ((co_await io.read(0, 8)).data, pattern(4096, 3));
+
+  co_await world.subsystem->pause();
+  Command read = io.io(opcode::kRead, 0, 8);
+  point(read, kSglTransport, 4096);
+  co_await io.submit(read);
+  Command write = io.io(opcode::kWrite, 8, 8);
+  point(write, kSglInCapsule, 4096);
+  co_await io.submit(write, pattern(4096, 4));
+  co_await pause(core::kSecond);
+  EXPECT_EQ(world.memory->stats().read.ops, 1U);
+  EXPECT_EQ(world.memory->stats().write.ops, 1U);
+  world.subsystem->resume();
+  EXPECT_EQ((co_await io.finish()).data, pattern(4096, 3));
+  EXPECT_TRUE((co_await io.finish()).completion.status.ok());
+  EXPECT_EQ((co_await io.read(8, 8)).data, pattern(4096, 4)) << "kept while it waited";
+
+  world.memory->retire();
+  EXPECT_EQ((co_await io.read(0, 8)).completion.status, status::kNamespaceNotReady);
+  EXPECT_EQ((co_await io.read(0, 256)).completion.status, status::kNamespaceNotReady);
+  EXPECT_EQ((co_await io.write_in_capsule(0, pattern(4096, 5))).completion.status,
+            status::kNamespaceNotReady);
+}
+TEST(NvmeIo, MemoryHeldBackOrRefusedIsNotTouched) {
+  in_simulation(not_on_the_spot);
+}
+
 core::Task<void> queue_heads(TargetWorld& world) {
   RawHost admin, io;
   co_await open_both(world, admin, io);
