@@ -16,8 +16,8 @@ struct UringOptions {
   int poll_us = 20;  // see UringReactor::create
   Reactor::StallObserver on_stall;
   // Core i, with the threads that the kernel gives its ring, runs on CPU cpus[i] alone; empty: all
-  // run where the system puts them. The system must have them (core/os_thread.h). Kernels before 6.2
-  // keep their own threads to the memory node of that CPU only.
+  // run where the system puts them. The system must have them (core/os_thread.h). Kernels
+  // before 6.2 keep their own threads to the memory node of that CPU only.
   std::vector<unsigned> cpus = {};
 };
 
