@@ -1,6 +1,7 @@
 // Why this file exists: the other half of pool_ops.h: growth, export, destroy, shutdown, and the
 // upkeep of volumes while a pool is open (io-engine-behaviour sections 7.5 and 8.4).
 #include <algorithm>
+#include <set>
 
 #include "services/errors.h"
 #include "services/pool_ops.h"
@@ -195,13 +196,32 @@ core::Task<Result<GrownPool>> grow_pool(Engine& engine, std::string name,
 
 core::Task<Result<DeviceHold>> hold_device(Engine& engine, std::string device_name,
                                            core::CancelToken token) {
-  std::string pool;
-  for (const auto& [name, loaded] : engine.pools()) {
-    if (loaded.pool->device()->name() == device_name) pool = name;
-  }
+  std::vector<std::string> names;
+  names.push_back(std::move(device_name));
+  CO_TRY_SET(auto held, co_await hold_devices(engine, std::move(names), std::move(token)));
   DeviceHold hold;
-  CO_TRY_SET(hold.pool, co_await engine.pool_calls().lock(std::move(pool), token));
-  CO_TRY_SET(hold.device, co_await engine.device_calls().lock(std::move(device_name), token));
+  if (!held.pools.empty()) hold.pool = std::move(held.pools.front());
+  hold.device = std::move(held.devices.front());
+  co_return hold;
+}
+
+// All pools before all devices, each in the order of their names, as everybody takes them.
+core::Task<Result<DevicesHold>> hold_devices(Engine& engine, std::vector<std::string> device_names,
+                                             core::CancelToken token) {
+  const std::set<std::string> devices(device_names.begin(), device_names.end());
+  std::vector<std::string> pools;
+  for (const auto& [name, loaded] : engine.pools()) {
+    if (devices.contains(loaded.pool->device()->name())) pools.push_back(name);
+  }
+  DevicesHold hold;
+  for (std::string& name : pools) {
+    CO_TRY_SET(auto guard, co_await engine.pool_calls().lock(std::move(name), token));
+    hold.pools.push_back(std::move(guard));
+  }
+  for (const std::string& name : devices) {
+    CO_TRY_SET(auto guard, co_await engine.device_calls().lock(name, token));
+    hold.devices.push_back(std::move(guard));
+  }
   co_return hold;
 }
 
@@ -229,13 +249,22 @@ core::Task<void> close_one(Engine& engine, std::string name) {
 }
 }  // namespace
 
-// Side by side: none waits for the disk of another one.
+// Side by side: none waits for the disk of another one. Those that stand on replicas go before the
+// pools of these.
 core::Task<void> close_pools(Engine& engine) {
-  std::vector<std::string> names;
-  for (const auto& [name, loaded] : engine.pools()) names.push_back(name);
-  core::Scope scope;
-  for (auto& name : names) scope.spawn(close_one(engine, std::move(name)));
-  co_await scope.join();
+  while (!engine.pools().empty()) {
+    std::set<const storage::Device*> below;
+    for (const auto& [name, loaded] : engine.pools()) below.insert(loaded.pool->device().get());
+    std::vector<std::string> names;
+    for (const auto& [name, loaded] : engine.pools()) {
+      const auto carries = [&](const auto& replica) { return below.contains(replica.get()); };
+      if (std::ranges::none_of(loaded.pool->replicas(), carries)) names.push_back(name);
+    }
+    CAPSTAN_ASSERT(!names.empty());  // no pool stands on itself
+    core::Scope scope;
+    for (auto& name : names) scope.spawn(close_one(engine, std::move(name)));
+    co_await scope.join();
+  }
 }
 
 core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uuid uuid) {

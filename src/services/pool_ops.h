@@ -61,6 +61,12 @@ struct DeviceHold {
 };
 core::Task<Result<DeviceHold>> hold_device(Engine& engine, std::string device_name,
                                            core::CancelToken token);
+// The same for several devices, by their names.
+struct DevicesHold {
+  std::vector<CallLocks::Guard> pools, devices;
+};
+core::Task<Result<DevicesHold>> hold_devices(Engine& engine, std::vector<std::string> device_names,
+                                             core::CancelToken token);
 // The device of that name, which the caller holds, is about to be destroyed: a pool on it is closed
 // and stays recorded as unavailable. Fine when there is none.
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name);

@@ -92,7 +92,7 @@ Result<std::shared_ptr<storage::Device>> SpdkDevices::find_made_by(std::string_v
 
 core::Task<Result<void>> SpdkDevices::remove(std::string name, std::string scheme) {
   CO_TRY_SET(auto device, find_made_by(name, scheme));
-  CO_TRY_SET(const auto hold, co_await hold_device(engine_, device->name(), {}));
+  CO_TRY_SET(const auto hold, co_await hold_devices(engine_, with_stacked(device->name()), {}));
   CO_TRY_SET(device, find_made_by(name, scheme));  // it may have gone meanwhile
   name = device->name();
   const std::string uri = engine_.devices().entry(name)->uri;
@@ -104,14 +104,23 @@ core::Task<Result<void>> SpdkDevices::remove(std::string name, std::string schem
   co_return {};
 }
 
-core::Task<Result<void>> SpdkDevices::close_pools_above(std::string name) {
-  std::vector<std::string> above;
-  const auto device = engine_.devices().find(name);
-  for (const auto& definition : definitions_) {
-    if (device && stands_on(definition, *device)) above.push_back(definition.name);
+std::vector<std::string> SpdkDevices::with_stacked(const std::string& name) const {
+  std::vector<std::string> names;
+  if (const auto device = engine_.devices().find(name)) {
+    for (const auto& definition : definitions_) {
+      if (!stands_on(definition, *device)) continue;
+      for (auto& above : with_stacked(definition.name)) names.push_back(std::move(above));
+    }
   }
-  for (const auto& stacked : above) CO_TRY(co_await close_pools_above(stacked));
-  co_return co_await close_pool_on(engine_, std::move(name));
+  names.push_back(name);
+  return names;
+}
+
+core::Task<Result<void>> SpdkDevices::close_pools_above(std::string name) {
+  for (auto& device : with_stacked(name)) {
+    CO_TRY(co_await close_pool_on(engine_, std::move(device)));
+  }
+  co_return {};
 }
 
 core::Task<void> SpdkDevices::examine(std::shared_ptr<storage::Device> device) {
@@ -196,7 +205,7 @@ void SpdkDevices::detach(const StackedDefinition& definition) {
 }
 
 core::Task<Result<void>> SpdkDevices::undefine(std::string name, Kind kind) {
-  CO_TRY_SET(const auto hold, co_await hold_device(engine_, name, {}));
+  CO_TRY_SET(const auto hold, co_await hold_devices(engine_, with_stacked(name), {}));
   const auto* found = definition(name);
   if (!found || found->kind != kind) co_return no_device(name);
   CO_TRY(co_await close_pools_above(name));

@@ -85,6 +85,8 @@ class SpdkDevices final : public storage::DeviceRegistry::Observer {
   Result<void> attach(const StackedDefinition& definition,
                       const std::shared_ptr<storage::Device>& below);
   void detach(const StackedDefinition& definition);
+  // Devices that stand on that one, the highest first, and it.
+  std::vector<std::string> with_stacked(const std::string& name) const;
   core::Task<Result<void>> close_pools_above(std::string name);
   bool adopts(const std::string& name, const std::string& uri);
 

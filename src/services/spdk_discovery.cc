@@ -58,7 +58,7 @@ core::Task<void> SpdkDiscovery::run() {
     if (!stopping_ && !dirty_) co_await rest(complete);
   }
   for (const Found& found : detach_ ? std::exchange(found_, {}) : std::vector<Found>()) {
-    co_await detach(found);
+    (void)co_await detach(found);
   }
   if (service_) service_->unlisten(*this);
   service_.reset();
@@ -111,16 +111,20 @@ core::Task<bool> SpdkDiscovery::follow(std::vector<nvme::DiscoveryRecord> record
   std::vector<Found> gone;
   std::ranges::copy_if(found_, std::back_inserter(gone), [&](const auto& f) { return !named(f); });
   std::erase_if(found_, [&](const Found& found) { return !named(found); });
-  for (const Found& found : gone) co_await detach(found);
   bool complete = true;
+  for (const Found& found : gone) {
+    if (co_await detach(found)) continue;
+    found_.push_back(found);  // is tried again
+    complete = false;
+  }
   for (const auto& record : records) {
     const auto there = [&](const Found& found) { return found.is(record); };
     if (stopping_) co_return false;
     if (std::ranges::none_of(found_, there)) complete &= co_await attach(record);
   }
   std::erase_if(names_, [&](const auto& entry) {
-    return std::ranges::none_of(
-        records, [&](const auto& record) { return record.subsystem == entry.first; });
+    const auto named_by = [&](const auto& each) { return each.subsystem == entry.first; };
+    return std::ranges::none_of(records, named_by) && std::ranges::none_of(found_, named_by);
   });
   co_return complete;
 }
@@ -134,7 +138,10 @@ nvme::HostOptions SpdkDiscovery::path_options(const Found& found) const {
 
 core::Task<bool> SpdkDiscovery::attach(nvme::DiscoveryRecord record) {
   const auto [name, added] = names_.try_emplace(record.subsystem);
-  if (added) name->second = name_ + std::to_string(next_++);
+  // Controllers that others attached, and those of other discoveries, keep their names.
+  while (added && (name->second.empty() || controllers_.has_controller(name->second))) {
+    name->second = name_ + std::to_string(next_++);
+  }
   Found found{record.subsystem, name->second, core::Address::tcp(record.host, record.service)};
   const auto done = co_await controllers_.attach_found(found.controller, path_options(found));
   if (!done) {
@@ -145,8 +152,11 @@ core::Task<bool> SpdkDiscovery::attach(nvme::DiscoveryRecord record) {
   co_return true;
 }
 
-core::Task<void> SpdkDiscovery::detach(Found found) {
-  co_await controllers_.detach_found(found.controller, path_options(found));
+// False: it could not be.
+core::Task<bool> SpdkDiscovery::detach(Found found) {
+  const auto done = co_await controllers_.detach_found(found.controller, path_options(found));
+  if (!done) warn("discovered_not_detached", found.subsystem, done.error());
+  co_return done.has_value();
 }
 
 core::Task<Result<void>> SpdkDiscovery::wait(core::Nanos patience, core::CancelToken token) {

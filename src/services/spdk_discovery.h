@@ -26,8 +26,10 @@ class SpdkDiscovery final : private storage::nvme::HostController::Listener {
   class Controllers {
    public:
     virtual ~Controllers() = default;
+    virtual bool has_controller(const std::string& name) const = 0;
     virtual core::Task<Result<void>> attach_found(std::string controller, HostOptions path) = 0;
-    virtual core::Task<void> detach_found(std::string controller, HostOptions path) = 0;
+    // An error: it is still there.
+    virtual core::Task<Result<void>> detach_found(std::string controller, HostOptions path) = 0;
   };
 
   // `options`: of the controllers that are attached; its address is that of the service.
@@ -60,7 +62,7 @@ class SpdkDiscovery final : private storage::nvme::HostController::Listener {
   core::Task<bool> look();
   core::Task<bool> follow(std::vector<storage::nvme::DiscoveryRecord> records);
   core::Task<bool> attach(storage::nvme::DiscoveryRecord record);
-  core::Task<void> detach(Found found);
+  core::Task<bool> detach(Found found);
   core::Task<void> rest(bool complete);
   HostOptions path_options(const Found& found) const;
   void warn(const char* event, const std::string& subsystem, const Error& error);

@@ -120,6 +120,10 @@ core::Task<Result<void>> S::add_path(std::string name, nvme::HostOptions options
   if (controller && controller->has_path(options)) {
     co_return rpc::json_errno(EALREADY, "just attached");
   }
+  // What was checked before connecting may not hold any more; discovery did not check.
+  if (controller && controller->paths.front()->options().subsystem != options.subsystem) {
+    co_return rpc::json_errno(EINVAL, "controller '" + name + "' is of another subsystem");
+  }
   if (!controller) {
     controllers_.push_back(std::make_unique<Controller>(devices_, name));
     controller = controllers_.back().get();
@@ -143,8 +147,9 @@ S::Answer<Empty> S::detach(rpc::Call& call, const spdk::BdevNvmeDetachRequest& r
 }
 
 core::Task<Result<void>> S::detach_paths(std::string name, core::CancelToken token, Fits fits) {
+  // Not its devices' locks, which come after those of pools.
   CO_TRY_SET(const auto guard,
-             co_await devices_.engine().device_calls().lock(name, std::move(token)));
+             co_await devices_.engine().device_calls().lock("controller " + name, token));
   Controller* controller = find(name);
   if (!controller) co_return no_controller(name);
   std::vector<const nvme::HostController*> chosen;
@@ -158,6 +163,8 @@ core::Task<Result<void>> S::detach_paths(std::string name, core::CancelToken tok
   }
   std::vector<std::string> above;
   for (const auto& [nsid, device] : controller->made) above.push_back(device->name());
+  // Until the devices are retired, nobody opens a pool on one of them.
+  CO_TRY_SET(const auto held, co_await hold_devices(devices_.engine(), above, std::move(token)));
   for (const std::string& device : above) {
     CO_TRY(co_await close_pool_on(devices_.engine(), device));
     if (const auto there = devices_.engine().devices().find(device)) {

@@ -75,9 +75,11 @@ class SpdkNvmeService final : private SpdkDiscovery::Controllers {
   using Fits = std::function<bool(const storage::nvme::HostOptions& path)>;
   // ENODEV when there is no such path.
   core::Task<Result<void>> detach_paths(std::string name, core::CancelToken token, Fits fits);
+  bool has_controller(const std::string& name) const override;
   core::Task<Result<void>> attach_found(std::string controller,
                                         storage::nvme::HostOptions path) override;
-  core::Task<void> detach_found(std::string controller, storage::nvme::HostOptions path) override;
+  core::Task<Result<void>> detach_found(std::string controller,
+                                        storage::nvme::HostOptions path) override;
   storage::nvme::HostController* fault_path(const spdk::BdevNvmeErrorInjection& request);
   void save_options(google::protobuf::ListValue& list) const;
   void save_controllers(google::protobuf::ListValue& list) const;

@@ -213,6 +213,10 @@ std::shared_ptr<SpdkDiscovery> S::find_discovery(std::string_view name) {
   return it == discoveries_.end() ? nullptr : it->service;
 }
 
+bool S::has_controller(const std::string& name) const {
+  return std::ranges::any_of(controllers_, [&](const auto& each) { return each->name == name; });
+}
+
 core::Task<Result<void>> S::attach_found(std::string controller, nvme::HostOptions path) {
   const Controller* there = find(controller);
   if (there && there->has_path(path)) co_return {};
@@ -226,13 +230,12 @@ core::Task<Result<void>> S::attach_found(std::string controller, nvme::HostOptio
   co_return {};
 }
 
-core::Task<void> S::detach_found(std::string controller, nvme::HostOptions path) {
-  const auto done = co_await detach_paths(controller, {}, [path](const nvme::HostOptions& other) {
+core::Task<Result<void>> S::detach_found(std::string controller, nvme::HostOptions path) {
+  auto done = co_await detach_paths(controller, {}, [path](const nvme::HostOptions& other) {
     return other.address.text() == path.address.text() && other.subsystem == path.subsystem;
   });
-  if (done || done.error().sys_errno == -ENODEV) co_return;  // somebody else may have been faster
-  devices_.engine().log().warn("discovered_not_detached",
-                               {{"controller", controller}, {"error", done.error().text()}});
+  if (!done && done.error().sys_errno == -ENODEV) co_return {};  // somebody else may be faster
+  co_return done;
 }
 
 core::Task<void> S::keep(std::shared_ptr<SpdkDiscovery> discovery) {

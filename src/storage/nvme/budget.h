@@ -37,6 +37,11 @@ class Budget {
     left_ -= wanted;
     return true;
   }
+  // Whether there is room or not: for what must not wait while it holds a share already.
+  void take(std::size_t bytes) {
+    if (parent_) parent_->left_ -= static_cast<std::ptrdiff_t>(bytes);
+    left_ -= static_cast<std::ptrdiff_t>(bytes);
+  }
   void give(std::size_t bytes) {
     left_ += static_cast<std::ptrdiff_t>(bytes);
     if (parent_) parent_->left_ += static_cast<std::ptrdiff_t>(bytes);

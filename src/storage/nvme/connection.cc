@@ -190,6 +190,8 @@ core::Task<Checked<void>> Connection::read_loop() {
 core::Task<bool> Connection::about_to_move() {
   while (connecting_) co_await connect_over_.wait();
   if (!controller_ || queue_ == 0) co_return false;
+  // Hosts wait for Connect's answer; other commands' memory belongs to this core.
+  if (!active_.empty()) stop("it sent other commands beside Connect");
   while (output_.unsent() != 0 && !output_.gone()) co_await output_.room().wait();
   stall_.disarm();
   moving_ = !ended_ && !output_.gone();
@@ -303,7 +305,7 @@ Checked<Request*> Connection::check_h2c(const DataHeader& data, std::uint32_t by
   if (data.tag == 0 || data.tag > requests_.size()) return bad(FatalStatus::kSequence, 0);
   Request* request = requests_[data.tag - 1U].get();
   using enum Request::State;
-  if (request->state != kReceiving && request->state != kDraining) {
+  if (request->lent || (request->state != kReceiving && request->state != kDraining)) {
     return bad(FatalStatus::kInvalidHeader, 10);
   }
   if (request->command.id() != data.command) return bad(FatalStatus::kSequence, 0);

@@ -68,6 +68,8 @@ class IoWork {
   // True: the command was half of a fused pair, or was meant to be.
   bool fuse(Request& request);
   void pair(Request& first, Request& second);
+  core::Task<void> solicit_pair(Request* first, Request* second, std::uint32_t of_first,
+                                std::uint32_t of_second);
   void gather(Request& half);
   core::Task<void> run_pair(Request* first, Request* second);
   core::Task<FusedStatus> run_alone(Request& first, Request& second);

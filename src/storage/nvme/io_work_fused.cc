@@ -40,11 +40,28 @@ void IoWork::pair(Request& first, Request& second) {
   first.partner = &second;
   second.partner = &first;
   first.state = second.state = Request::State::kRunning;
-  for (Request* half : {&first, &second}) {
-    IoNeeds needs;
-    CAPSTAN_ASSERT(check_io(*controller_, half->command, needs).ok());
-    half->length == 0 ? solicit(*half, needs.to_controller) : gather(*half);
+  IoNeeds of_first, of_second;
+  CAPSTAN_ASSERT(check_io(*controller_, first.command, of_first).ok());
+  CAPSTAN_ASSERT(check_io(*controller_, second.command, of_second).ok());
+  if (first.length == 0 && second.length == 0) {
+    return scope_.spawn(
+        solicit_pair(&first, &second, of_first.to_controller, of_second.to_controller));
   }
+  first.length == 0 ? solicit(first, of_first.to_controller) : gather(first);
+  second.length == 0 ? solicit(second, of_second.to_controller) : gather(second);
+}
+
+// One wait for both halves: who holds memory while he waits for more keeps others from theirs.
+core::Task<void> IoWork::solicit_pair(Request* first, Request* second, std::uint32_t of_first,
+                                      std::uint32_t of_second) {
+  core::name_task("nvme fused commands");
+  if (!take_memory(*first, of_first) && !co_await wait_for_memory(first, of_first)) {
+    co_return front_->complete(*second, status::kAborted);
+  }
+  budget_.take(of_second);
+  second->share = Budget::Share(budget_, of_second);
+  front_->ask(*first, of_first);
+  front_->ask(*second, of_second);
 }
 
 // The data of one half is complete.
