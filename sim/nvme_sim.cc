@@ -151,6 +151,7 @@ core::Task<void> NvmeSim::generation(unsigned number, bool last) {
     const std::uint64_t ios = random.between(1, random.chance(30) ? 60 : 1500);
     wanted == End::kKill ? env_->kill_after(ios) : env_->cut_power_after(ios);
   }
+  looked_ = false;
   const bool started = co_await start();
   if (started) co_await live(random.between(100, 4000) * core::kMillisecond);
   if (last) {
@@ -160,7 +161,8 @@ core::Task<void> NvmeSim::generation(unsigned number, bool last) {
   if (!failure_.empty()) co_return;
   const bool in_order = wanted == End::kOrder && env_->powered();
   if (!in_order && env_->powered()) wanted == End::kKill ? env_->kill() : env_->power_cut();
-  end_ = wanted;
+  // What a power cut took is known once all has been looked at: a kill before that changes nothing.
+  if (end_ != End::kPower || looked_) end_ = wanted;
   note(in_order ? "restarts in order" : wanted == End::kKill ? "is killed" : "power is off");
   ++(in_order ? result_.restarts : wanted == End::kKill ? result_.kills : result_.cuts);
   // What was on its way when the power failed has arrived, or never will.
@@ -233,6 +235,7 @@ core::Task<bool> NvmeSim::check_survivors() {
   for (Request* request : requests_) {
     if (request->changes) begin_again(*request);
   }
+  looked_ = true;
   co_return true;
 }
 

@@ -128,7 +128,8 @@ class NvmeSim {
   std::unique_ptr<storage::nvme::Target> target_;
   bool pool_made_ = false;
   unsigned life_ = 0;      // counts starts
-  End end_ = End::kPower;  // of the generation before
+  End end_ = End::kPower;  // of the generation before, or of the last that was looked at since
+  bool looked_ = false;    // at all that has survived it
 
   std::list<Host> hosts_;
   core::Scope workers_;
