@@ -147,6 +147,8 @@ struct Listed {
 
 core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
                                                         const v1::CreatePoolRequest& request) {
+  const auto condition = condition_of(engine_, call, request.name());
+  CO_TRY(condition());  // and again once it is this call's turn
   CO_TRY_SET(auto arguments, arguments_of(request));
   if (request.has_cluster_size()) arguments.cluster_size_bytes = request.cluster_size();
   if (request.has_md_args() && request.md_args().has_md_resv_ratio()) {
@@ -154,10 +156,8 @@ core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
   }
   arguments.force = call.metadata.get(kForceKey) == "true";
   arguments.token = call.token;
-  co_return co_await carry_on(
-      engine_,
-      open_pool(engine_, std::move(arguments), true, condition_of(engine_, call, request.name())),
-      call.token, "create pool '" + request.name() + "'");
+  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments), true, condition),
+                              call.token, "create pool '" + request.name() + "'");
 }
 
 core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call& call,
