@@ -12,7 +12,6 @@ inline constexpr char kEcho[] = "grpc.testing.TestService/UnaryCall";
 inline constexpr char kStream[] = "grpc.testing.TestService/StreamingOutputCall";
 inline constexpr char kListPools[] = "mayastor.v1.PoolRpc/ListPools";
 
-[[noreturn]] void give_up(const std::string& why);
 // "HOST:PORT" or "unix:PATH".
 core::Address address_of(const std::string& text);
 std::string file_text(const std::string& path);

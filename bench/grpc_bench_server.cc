@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "bench/bench_node.h"
 #include "bench/grpc_bench.h"
 #include "bench/some_pools.h"
 #include "core/os_heap.h"
@@ -84,11 +85,6 @@ core::Address address_of(const std::string& text) {
   const auto colon = text.rfind(':');
   return core::Address::tcp(text.substr(0, colon),
                             static_cast<std::uint16_t>(std::stoi(text.substr(colon + 1))));
-}
-
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "%s\n", why.c_str());
-  std::exit(EXIT_FAILURE);
 }
 
 int serve_on(const std::string& address, const std::string& certificates) {
