@@ -165,7 +165,8 @@ void place_reactors(const Settings& settings, std::vector<unsigned> wanted,
                     const Surroundings& surroundings, NodeConfig& config) {
   config.cpus_allowed = surroundings.cpus;
   const bool list = settings.given("core-list");
-  if (settings.given("reactors") || (!list && !settings.given("core-mask"))) return;
+  const bool mask = settings.at("core-mask").source != Source::kDefault;
+  if (settings.given("reactors") || (!list && !mask)) return;
   for (const unsigned cpu : wanted) {
     if (std::ranges::find(surroundings.cpus, cpu) != surroundings.cpus.end()) continue;
     config.warnings.push_back(
