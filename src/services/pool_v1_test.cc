@@ -62,6 +62,10 @@ class PoolV1Test : public ServicesTest {
     CO_TRY(co_await file->write(0, bytes));
     co_return co_await file->sync_data();
   }
+  // How often the node's log has the event.
+  std::ptrdiff_t seen(const std::string& event) {
+    return std::ranges::count(node_->sink.events, event);
+  }
   // The detail of a part of the node's health; empty when there is none.
   std::string trouble(const std::string& part) {
     for (const auto& one : health().parts()) {
@@ -469,6 +473,38 @@ TEST_F(PoolV1Test, ADiskWhosePoolVanishedIsNotFormatted) {
   call_.metadata.request = {{"capstan-force", "true"}};
   EXPECT_TRUE(create(request())) << "the user insists";
   EXPECT_TRUE(health().healthy());
+}
+
+// The lower one, whose name comes first, could not take the last writes of the upper one once it is
+// closed.
+TEST_F(PoolV1Test, APoolOnAReplicaIsClosedBeforeThePoolOfThat) {
+  ASSERT_TRUE(create_pool("a", "aio:///disk0"));
+  ASSERT_TRUE(create_replica("ra", "a", 64 * kMiB, false));
+  ASSERT_TRUE(create_pool("b", "bdev:///ra"));
+  ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
+  world_.run(node_->engine.stop());
+  EXPECT_TRUE(node_->engine.pools().empty());
+  EXPECT_EQ(seen("pool_closed_uncleanly"), 0);
+  node_.reset();
+  start();
+  EXPECT_EQ(seen("pool_recovered"), 0);
+  EXPECT_TRUE(health().healthy());
+  EXPECT_TRUE(node_->engine.find_pool("a"));
+  EXPECT_TRUE(node_->engine.find_pool("b"));
+  EXPECT_TRUE(node_->engine.devices().find("b/rb"));
+}
+
+TEST_F(PoolV1Test, TheSameWithADeviceBetween) {
+  ASSERT_TRUE(create_pool("a", "aio:///disk0"));
+  ASSERT_TRUE(create_replica("ra", "a", 64 * kMiB, false));
+  spdk::ErrorCreateRequest between;
+  between.set_base_name("ra");
+  ASSERT_TRUE(call<Empty>("spdk.BdevModules/ErrorCreate", between));
+  ASSERT_TRUE(create_pool("b", "bdev:///EE_ra"));
+  ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
+  world_.run(node_->engine.stop());
+  EXPECT_TRUE(node_->engine.pools().empty());
+  EXPECT_EQ(seen("pool_closed_uncleanly"), 0);
 }
 
 TEST_F(PoolV1Test, PoolsInMemoryAreNotRecorded) {
