@@ -3,6 +3,7 @@
 #include "services/pool_v1.h"
 
 #include "services/services_test_support.h"
+#include "storage/pool/lvs_codec.h"
 
 namespace capstan::services {
 namespace {
@@ -475,8 +476,7 @@ TEST_F(PoolV1Test, ADiskWhosePoolVanishedIsNotFormatted) {
   EXPECT_TRUE(health().healthy());
 }
 
-// The lower one, whose name comes first, could not take the last writes of the upper one once it is
-// closed.
+// Once the lower one, whose name comes first, has lost its replica, the upper one has no disk.
 TEST_F(PoolV1Test, APoolOnAReplicaIsClosedBeforeThePoolOfThat) {
   ASSERT_TRUE(create_pool("a", "aio:///disk0"));
   ASSERT_TRUE(create_replica("ra", "a", 64 * kMiB, false));
@@ -484,13 +484,20 @@ TEST_F(PoolV1Test, APoolOnAReplicaIsClosedBeforeThePoolOfThat) {
   ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
   world_.run(node_->engine.stop());
   EXPECT_TRUE(node_->engine.pools().empty());
-  EXPECT_EQ(seen("pool_closed_uncleanly"), 0);
+  EXPECT_EQ(seen("pool_faulted") + seen("pool_closed_uncleanly"), 0);
   node_.reset();
   start();
   EXPECT_EQ(seen("pool_recovered"), 0);
   EXPECT_TRUE(health().healthy());
   EXPECT_TRUE(node_->engine.find_pool("a"));
   EXPECT_TRUE(node_->engine.find_pool("b"));
+  const auto below = node_->engine.devices().find("ra");
+  ASSERT_NE(below, nullptr);
+  std::vector<std::uint8_t> page(4096);
+  ASSERT_TRUE(run(below->read(0, page)));
+  const auto super = storage::lvs::decode_super(page, 64 * kMiB);
+  ASSERT_TRUE(super) << text_of(super);
+  EXPECT_EQ(super->super.clean, 1U);
   EXPECT_TRUE(node_->engine.devices().find("b/rb"));
 }
 
@@ -504,7 +511,7 @@ TEST_F(PoolV1Test, TheSameWithADeviceBetween) {
   ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
   world_.run(node_->engine.stop());
   EXPECT_TRUE(node_->engine.pools().empty());
-  EXPECT_EQ(seen("pool_closed_uncleanly"), 0);
+  EXPECT_EQ(seen("pool_faulted") + seen("pool_closed_uncleanly"), 0);
 }
 
 TEST_F(PoolV1Test, PoolsInMemoryAreNotRecorded) {
