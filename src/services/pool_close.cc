@@ -7,6 +7,8 @@
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
+#include "storage/device/error_device.h"
+#include "storage/device/stacked_device.h"
 #include "storage/nvme/initiator_device.h"
 
 namespace capstan::services {
@@ -247,6 +249,20 @@ core::Task<void> close_one(Engine& engine, std::string name) {
   co_await close(engine, engine.pools().find(name)->second, false);
   co_await drop(engine, std::move(name));
 }
+
+// What the pool stands on below all stacked devices.
+const storage::Device* lowest_device(const LoadedPool& loaded) {
+  const storage::Device* device = loaded.pool->device().get();
+  while (true) {
+    if (const auto* stacked = dynamic_cast<const storage::StackedDevice*>(device)) {
+      device = stacked->below().get();
+    } else if (const auto* failing = dynamic_cast<const storage::ErrorInjectingDevice*>(device)) {
+      device = failing->inner().get();
+    } else {
+      return device;
+    }
+  }
+}
 }  // namespace
 
 // Side by side: none waits for the disk of another one. Those that stand on replicas go before the
@@ -254,7 +270,7 @@ core::Task<void> close_one(Engine& engine, std::string name) {
 core::Task<void> close_pools(Engine& engine) {
   while (!engine.pools().empty()) {
     std::set<const storage::Device*> below;
-    for (const auto& [name, loaded] : engine.pools()) below.insert(loaded.pool->device().get());
+    for (const auto& [name, loaded] : engine.pools()) below.insert(lowest_device(loaded));
     std::vector<std::string> names;
     for (const auto& [name, loaded] : engine.pools()) {
       const auto carries = [&](const auto& replica) { return below.contains(replica.get()); };

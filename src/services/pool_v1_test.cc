@@ -3,6 +3,7 @@
 #include "services/pool_v1.h"
 
 #include "services/services_test_support.h"
+#include "storage/pool/lvs_codec.h"
 
 namespace capstan::services {
 namespace {
@@ -61,6 +62,10 @@ class PoolV1Test : public ServicesTest {
     CO_TRY_SET(const auto file, co_await env_.files().open(std::move(path), options));
     CO_TRY(co_await file->write(0, bytes));
     co_return co_await file->sync_data();
+  }
+  // How often the node's log has the event.
+  std::ptrdiff_t seen(const std::string& event) {
+    return std::ranges::count(node_->sink.events, event);
   }
   // The detail of a part of the node's health; empty when there is none.
   std::string trouble(const std::string& part) {
@@ -469,6 +474,44 @@ TEST_F(PoolV1Test, ADiskWhosePoolVanishedIsNotFormatted) {
   call_.metadata.request = {{"capstan-force", "true"}};
   EXPECT_TRUE(create(request())) << "the user insists";
   EXPECT_TRUE(health().healthy());
+}
+
+// Once the lower one, whose name comes first, has lost its replica, the upper one has no disk.
+TEST_F(PoolV1Test, APoolOnAReplicaIsClosedBeforeThePoolOfThat) {
+  ASSERT_TRUE(create_pool("a", "aio:///disk0"));
+  ASSERT_TRUE(create_replica("ra", "a", 64 * kMiB, false));
+  ASSERT_TRUE(create_pool("b", "bdev:///ra"));
+  ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
+  world_.run(node_->engine.stop());
+  EXPECT_TRUE(node_->engine.pools().empty());
+  EXPECT_EQ(seen("pool_faulted") + seen("pool_closed_uncleanly"), 0);
+  node_.reset();
+  start();
+  EXPECT_EQ(seen("pool_recovered"), 0);
+  EXPECT_TRUE(health().healthy());
+  EXPECT_TRUE(node_->engine.find_pool("a"));
+  EXPECT_TRUE(node_->engine.find_pool("b"));
+  const auto below = node_->engine.devices().find("ra");
+  ASSERT_NE(below, nullptr);
+  std::vector<std::uint8_t> page(4096);
+  ASSERT_TRUE(run(below->read(0, page)));
+  const auto super = storage::lvs::decode_super(page, 64 * kMiB);
+  ASSERT_TRUE(super) << text_of(super);
+  EXPECT_EQ(super->super.clean, 1U);
+  EXPECT_TRUE(node_->engine.devices().find("b/rb"));
+}
+
+TEST_F(PoolV1Test, TheSameWithADeviceBetween) {
+  ASSERT_TRUE(create_pool("a", "aio:///disk0"));
+  ASSERT_TRUE(create_replica("ra", "a", 64 * kMiB, false));
+  spdk::ErrorCreateRequest between;
+  between.set_base_name("ra");
+  ASSERT_TRUE(call<Empty>("spdk.BdevModules/ErrorCreate", between));
+  ASSERT_TRUE(create_pool("b", "bdev:///EE_ra"));
+  ASSERT_TRUE(create_replica("rb", "b", 8 * kMiB, true));
+  world_.run(node_->engine.stop());
+  EXPECT_TRUE(node_->engine.pools().empty());
+  EXPECT_EQ(seen("pool_faulted") + seen("pool_closed_uncleanly"), 0);
 }
 
 TEST_F(PoolV1Test, PoolsInMemoryAreNotRecorded) {

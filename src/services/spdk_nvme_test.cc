@@ -10,8 +10,11 @@
 #include <optional>
 #include <set>
 
+#include "core/scope.h"
 #include "core/sim_env.h"
+#include "services/pool_ops.h"
 #include "services/spdk_framework.h"
+#include "storage/device/error_device.h"
 #include "storage/device/memory_device.h"
 #include "storage/nvme/target.h"
 
@@ -116,20 +119,101 @@ class SpdkNvmeTest : public testing::Test {
     return result ? 0 : std::abs(result.error().sys_errno);  // of calls: below zero
   }
 
+  spdk::BdevNvmeAttachRequest attachment(const std::string& name, const std::string& nqn,
+                                         const std::string& port = "8420") {
+    spdk::BdevNvmeAttachRequest request;
+    request.set_name(name);
+    request.set_trtype("tcp");
+    request.set_traddr(far_env_.address());
+    request.set_trsvcid(port);
+    request.set_subnqn(nqn);
+    return request;
+  }
   // "Nvme0n1" over two paths.
   void attach(spdk::BdevNvmePathOptions options = {}) {
     for (const char* port : {"8420", "4421"}) {
-      spdk::BdevNvmeAttachRequest request;
-      request.set_name("Nvme0");
-      request.set_trtype("tcp");
-      request.set_traddr(far_env_.address());
-      request.set_trsvcid(port);
-      request.set_subnqn(kNqn);
+      auto request = attachment("Nvme0", kNqn, port);
       *request.mutable_multipath_opts() = options;
       const auto made = run(service_.attach(call_, request));
       ASSERT_TRUE(made) << made.error().text();
     }
   }
+  // The subsystem of each path of the controller.
+  std::vector<std::string> path_nqns(const std::string& name) {
+    std::vector<std::string> nqns;
+    spdk::BdevNvmeSelector which;
+    which.set_name(name);
+    const auto shown = run(service_.get_controllers(call_, which));
+    if (!shown) return nqns;
+    for (const auto& path : shown->controllers(0).ctrlrs()) nqns.push_back(path.trid().subnqn());
+    return nqns;
+  }
+  // Two calls at the same time.
+  using Names = std::optional<Result<spdk::BdevNvmeNames>>;
+  static core::Task<void> attach_both(SpdkNvmeTest* self, spdk::BdevNvmeAttachRequest one,
+                                      spdk::BdevNvmeAttachRequest other, Names* of_one,
+                                      Names* of_other) {
+    rpc::Call first, second;
+    core::Scope scope;
+    scope.spawn(keep(self->service_.attach(first, one), of_one));
+    scope.spawn(keep(self->service_.attach(second, other), of_other));
+    co_await scope.join();
+  }
+
+  // A subsystem at the far target with a device large enough for a pool as each namespace.
+  static core::Task<std::vector<std::shared_ptr<storage::ErrorInjectingDevice>>> make_large(
+      nvme::Target* target, std::string nqn, unsigned spaces) {
+    std::vector<std::shared_ptr<storage::ErrorInjectingDevice>> devices;
+    const auto subsystem = target->add({.nqn = nqn});
+    EXPECT_TRUE(subsystem);
+    for (unsigned i = 0; i < spaces; ++i) {
+      const std::string name = nqn + std::to_string(i);
+      devices.push_back(
+          std::make_shared<storage::ErrorInjectingDevice>(std::make_shared<storage::MemoryDevice>(
+              name, Uuid::from_name(name), 512, (64U << 20) / 512)));
+      if (subsystem) EXPECT_TRUE((*subsystem)->add_namespace(devices.back()));
+    }
+    co_return devices;
+  }
+  // As the services of pools do it.
+  static core::Task<Result<void>> open_pool(Engine* engine, std::string name, std::string device,
+                                            bool create) {
+    CO_TRY_SET(const auto guard, co_await engine->pool_calls().lock(name, {}));
+    PoolArguments arguments;
+    arguments.name = name;
+    arguments.disks = {"bdev:///" + device};
+    auto opened = create ? co_await create_pool(*engine, std::move(arguments))
+                         : co_await import_pool(*engine, std::move(arguments));
+    if (!opened) co_return std::unexpected(std::move(opened).error());
+    co_return {};
+  }
+  // Detaches the controller, whose second pool's disk does not answer for a second.
+  static core::Task<void> detach_slowly(SpdkNvmeTest* self, storage::ErrorInjectingDevice* slow) {
+    using enum storage::InjectedFault::Action;
+    Engine* const engine = &self->engine_;
+    rpc::Call call;
+    spdk::BdevNvmeDetachRequest request;
+    request.set_name("Nvme0");
+    std::optional<Result<Empty>> detached;
+    std::optional<Result<void>> imported;
+    core::Scope scope;
+    slow->inject({.kinds = {}, .action = kHold});
+    scope.spawn(keep(self->service_.detach(call, request), &detached));
+    co_await let_pass(core::kSecond / 2);
+    EXPECT_FALSE(detached);
+    EXPECT_GE(slow->held(), 1U);
+    EXPECT_EQ(engine->find_pool("p1"), nullptr) << "the first is closed";
+    scope.spawn(keep(open_pool(engine, "p1", "Nvme0n1", false), &imported));
+    co_await let_pass(core::kSecond / 2);
+    EXPECT_FALSE(imported) << "it waits";
+    EXPECT_FALSE(detached);
+    slow->clear();
+    slow->resume_held();
+    co_await scope.join();
+    EXPECT_TRUE(detached && *detached);
+    EXPECT_TRUE(imported && !*imported) << "the device is gone";
+  }
+
   bool set(const std::string& policy, const std::string& selector = {}, std::uint32_t commands = 0,
            const std::string& device = "Nvme0n1") {
     spdk::BdevNvmePolicyRequest request;
@@ -228,6 +312,76 @@ TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
   EXPECT_TRUE(run(service_.stop_discovery(call_, which)));
   EXPECT_EQ(remote_names(), std::set<std::string>());
   EXPECT_TRUE(run(service_.start_discovery(call_, discovery())));
+}
+
+TEST_F(SpdkNvmeTest, DiscoveryLeavesTheNamesOfOthersAlone) {
+  add_far("nqn.x:second");  // after kNqn in the log
+  ASSERT_TRUE(run(service_.attach(call_, attachment("nvme0", "nqn.x:second"))));
+  auto request = discovery();
+  request.set_name("nvme");
+  ASSERT_TRUE(run(service_.start_discovery(call_, request)));
+  const std::vector<std::string> by_hand = {"nqn.x:second"};
+  EXPECT_EQ(path_nqns("nvme0"), by_hand);
+  EXPECT_EQ(path_nqns("nvme1"), std::vector<std::string>(2, kNqn));
+  EXPECT_EQ(path_nqns("nvme2"), std::vector<std::string>(2, "nqn.x:second"));
+  EXPECT_EQ(remote_names(), (std::set<std::string>{"nvme0n1", "nvme1n1"})) << "no device twice";
+  const std::string saved = saved_devices(devices_).DebugString();
+  EXPECT_NE(saved.find("bdev_nvme_attach_controller"), std::string::npos) << "of what is not found";
+
+  EXPECT_EQ(errno_of(run(service_.attach(call_, attachment("nvme0", kNqn)))), EINVAL);
+  EXPECT_EQ(errno_of(run(service_.attach(call_, attachment("nvme1", "nqn.x:second")))), EINVAL);
+  spdk::BdevNvmeSelector which;
+  which.set_name("nvme");
+  EXPECT_TRUE(run(service_.stop_discovery(call_, which)));
+  EXPECT_EQ(path_nqns("nvme0"), by_hand);
+  EXPECT_EQ(remote_names(), std::set<std::string>{"nvme0n1"});
+  EXPECT_TRUE(path_nqns("nvme1").empty());
+  EXPECT_TRUE(path_nqns("nvme2").empty());
+}
+
+// Neither is there yet when the other one looks.
+TEST_F(SpdkNvmeTest, AControllerIsOfOneSubsystem) {
+  add_far("nqn.x:second");
+  Names one, other;
+  world_.run(attach_both(this, attachment("Nvme0", kNqn), attachment("Nvme0", "nqn.x:second"), &one,
+                         &other));
+  ASSERT_TRUE(one && other);
+  EXPECT_NE(one->has_value(), other->has_value());
+  EXPECT_EQ(errno_of(*one) + errno_of(*other), EINVAL);
+  const std::string winner = one->has_value() ? kNqn : "nqn.x:second";
+  EXPECT_EQ(path_nqns("Nvme0"), std::vector<std::string>{winner});
+}
+
+TEST_F(SpdkNvmeTest, DiscoveryDetachesLaterWhatItCouldNot) {
+  ASSERT_EQ(run(make_large(&far_, "nqn.x:large", 1)).size(), 1U);
+  ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
+  const std::set<std::string> both = {"Far0n1", "Far1n1"}, other = {"Far0n1"};
+  ASSERT_EQ(remote_names(), both);
+  const auto created = run(open_pool(&engine_, "p", "Far1n1", true));
+  ASSERT_TRUE(created) << created.error().text();
+  {
+    const auto busy = engine_.locks().try_lock("p");
+    ASSERT_TRUE(busy);
+    ASSERT_TRUE(run(remove_far(&far_, "nqn.x:large")));
+    world_.run(let_pass(5 * core::kSecond));
+    EXPECT_EQ(remote_names(), both) << "a call on the pool goes on";
+    EXPECT_NE(engine_.find_pool("p"), nullptr);
+  }
+  world_.run(let_pass(60 * core::kSecond));
+  EXPECT_EQ(remote_names(), other);
+  EXPECT_EQ(engine_.find_pool("p"), nullptr);
+  EXPECT_TRUE(path_nqns("Far1").empty());
+}
+
+TEST_F(SpdkNvmeTest, NoPoolIsOpenedOnADeviceThatIsBeingDetached) {
+  const auto far = run(make_large(&far_, "nqn.x:large", 2));
+  ASSERT_EQ(far.size(), 2U);
+  ASSERT_TRUE(run(service_.attach(call_, attachment("Nvme0", "nqn.x:large"))));
+  ASSERT_TRUE(run(open_pool(&engine_, "p1", "Nvme0n1", true)));
+  ASSERT_TRUE(run(open_pool(&engine_, "p2", "Nvme0n2", true)));
+  world_.run(detach_slowly(this, far[1].get()));
+  EXPECT_EQ(remote_names(), std::set<std::string>());
+  EXPECT_TRUE(engine_.pools().empty());
 }
 
 TEST_F(SpdkNvmeTest, DiscoveryOutlivesItsService) {

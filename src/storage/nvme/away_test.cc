@@ -119,6 +119,50 @@ TEST(NvmeAway, QueuesOfOneHostShareACore) {
   on_cores(queues_of_one_host);
 }
 
+// Commands beside Connect have memory of the first core: such a connection ends before it moves.
+// One Connect waits for its data, another one succeeds.
+core::Task<void> beside_connect(TargetWorld& world) {
+  RawHost admin, io, next;
+  co_await admin.open_admin(world.env, world.address);
+  co_await io.open(world.env, world.address);
+  Command connect = make_command(opcode::kFabrics, io.next_id++);
+  connect.set(4, fabrics::kConnect);
+  store_connect(connect, {0, 1, 127, 0, 0});
+  Bytes data(kConnectDataBytes);
+  store_connect_data(data.data(), {io.host_id, admin.controller, kNqn, io.host_nqn});
+  point(connect, kSglTransport, kConnectDataBytes);
+  co_await io.submit(connect);
+  const auto asked = co_await io.receive();
+  EXPECT_TRUE(asked && asked->common.type == PduType::kR2t);
+  EXPECT_LT(world.target.budget().left(), world.buffer_bytes);
+
+  const std::uint16_t second = io.next_id++;
+  connect.set(2, second);
+  point(connect, kSglInCapsule, kConnectDataBytes);
+  co_await io.submit(connect, data);
+  Command read = io.io(opcode::kRead, 0, 1);
+  point(read, kSglTransport, kBlock);
+  co_await io.submit(read);
+  while (const auto answer = co_await io.receive()) {  // Connect's answer may have left before
+    const bool connected = answer->common.type == PduType::kCapsuleResp &&
+                           load_completion(answer->header.data() + kCommonBytes).command == second;
+    EXPECT_TRUE(connected) << "it goes on";
+    if (!connected) break;
+  }
+  io.hang_up();
+  while (world.target.connections() != 1) co_await core::yield();
+  for (const auto& lane : world.target.lanes()) EXPECT_EQ(lane->use().queues, 0U);
+  EXPECT_EQ(world.target.counters().io_queues, 1U);
+  EXPECT_EQ(world.target.budget().left(), world.buffer_bytes);
+
+  co_await next.open_io(world.env, world.address, admin.controller);  // the queue is free again
+  EXPECT_TRUE((co_await next.read(0, 1)).completion.status.ok());
+  EXPECT_EQ(queues_away(world.target), 1U);
+}
+TEST(NvmeAway, CommandsBesideConnectDoNotMove) {
+  on_cores(beside_connect);
+}
+
 Command abort_of(RawHost& admin, std::uint16_t queue, std::uint16_t command) {
   Command abort = make_command(opcode::kAbort, admin.next_id++);
   abort.set<std::uint32_t>(40, queue | std::uint32_t{command} << 16);
@@ -266,6 +310,40 @@ core::Task<void> lost_pairs(TargetWorld& world) {
 }
 TEST(NvmeAway, FusedPairsAreLostWithTheirConnections) {
   on_cores(lost_pairs);
+}
+
+// The connection's share of the memory is full but for one command when a pair comes, whose two
+// halves are asked for all the same.
+core::Task<void> full_pair(TargetWorld& world) {
+  constexpr std::size_t kFull = limits::kConnectionBufferBytes / limits::kIoBytes;
+  constexpr std::uint32_t kMost = limits::kIoBytes / kBlock;
+  RawHost admin, io;
+  co_await open_both(world, admin, io);
+  for (std::size_t i = 0; i < kFull + 1; ++i) {
+    const bool compares = i == kFull - 1, swaps = i == kFull;
+    Command command = io.io(compares ? opcode::kCompare : opcode::kWrite, 0, kMost);
+    if (compares || swaps) {
+      command.set<std::uint8_t>(1, 0x40 | (compares ? kFusedFirst : kFusedSecond));
+    }
+    point(command, kSglTransport, limits::kIoBytes);
+    co_await io.submit(command);
+  }
+  std::vector<R2t> asked;
+  while (asked.size() < kFull + 1) {
+    const auto pdu = co_await io.receive();
+    EXPECT_TRUE(pdu && pdu->common.type == PduType::kR2t);
+    if (!pdu || pdu->common.type != PduType::kR2t) co_return;
+    asked.push_back(load_r2t(pdu->header.data()));
+  }
+  // The pair first: it finds what it expects.
+  std::ranges::reverse(asked);
+  for (const R2t& r2t : asked) co_await io.supply(r2t, Bytes(limits::kIoBytes), limits::kIoBytes);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    EXPECT_TRUE((co_await io.finish()).completion.status.ok());
+  }
+}
+TEST(NvmeAway, APairBeyondTheShareOfItsConnection) {
+  on_cores(full_pair);
 }
 
 // What fails because its subsystem goes is repeated no more; nothing hangs.

@@ -111,6 +111,71 @@ TEST(NvmeFused, DataThatIsAskedFor) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) in_simulation(solicited, seed);
 }
 
+// Both halves of a pair get their memory at once, or a pair would wait for what it holds itself,
+// and pairs for each other. There is less than all ask for, and another connection holds some.
+struct LargePair {
+  static constexpr std::uint32_t kHalf = 32;  // blocks
+  Fused host;
+  std::uint64_t first = 0;  // block
+  std::uint16_t compare = 0;
+  Bytes zeros = Bytes(kHalf * kBlock), data = pattern(kHalf * kBlock, 5);
+
+  core::Task<void> begin() {
+    compare = co_await host.send(host.half(opcode::kCompare, first, kHalf), zeros, false);
+    co_await host.send(host.half(opcode::kWrite, first, kHalf), data, false);
+  }
+  core::Task<void> finish() {
+    for (unsigned answers = 0; answers < 2;) {
+      const auto pdu = co_await host.io.receive();
+      EXPECT_TRUE(pdu) << "the target closed";
+      if (!pdu) co_return;
+      if (pdu->common.type == PduType::kR2t) {
+        const R2t r2t = load_r2t(pdu->header.data());
+        co_await host.io.supply(r2t, r2t.command == compare ? zeros : data, limits::kIoBytes);
+        continue;
+      }
+      EXPECT_TRUE(load_completion(pdu->header.data() + kCommonBytes).status.ok());
+      ++answers;
+    }
+  }
+};
+core::Task<void> little_memory(TargetWorld& world) {
+  RawHost admin, holder;
+  co_await open_both(world, admin, holder);
+  LargePair one, two;
+  two.first = 1024;
+  co_await open_both(world, one.host.admin, one.host.io);
+  co_await open_both(world, two.host.admin, two.host.io);
+  Command held = holder.io(opcode::kWrite, 2048, LargePair::kHalf);
+  point(held, kSglTransport, LargePair::kHalf * kBlock);
+  co_await holder.submit(held);
+  const auto asked = co_await holder.receive();
+  EXPECT_TRUE(asked && asked->common.type == PduType::kR2t);
+  if (!asked) co_return;
+
+  const core::Nanos begun = core::Reactor::current()->now();
+  co_await one.begin();
+  co_await one.finish();
+  one.first = 512;
+  co_await one.begin();
+  co_await two.begin();
+  co_await pause();
+  co_await one.finish();
+  co_await two.finish();
+  EXPECT_LT(core::Reactor::current()->now() - begun, core::kSecond) << "nobody was cut off";
+  for (const std::uint64_t first : {0, 512, 1024}) {
+    EXPECT_EQ(co_await one.host.content(first, LargePair::kHalf), one.data);
+  }
+  co_await holder.supply(load_r2t(asked->header.data()), one.data, limits::kIoBytes);
+  EXPECT_TRUE((co_await holder.finish()).completion.status.ok());
+}
+TEST(NvmeFused, PairsInLittleMemory) {
+  for (const unsigned halves : {1, 2, 3}) {
+    SCOPED_TRACE(halves);
+    in_simulation(little_memory, halves, std::size_t{halves} * LargePair::kHalf * kBlock);
+  }
+}
+
 core::Task<void> halves(TargetWorld& world) {
   Fused host;
   co_await open_both(world, host.admin, host.io);
