@@ -102,12 +102,13 @@ code_format() {
 }
 
 # Where threads meet: messages between cores, starting and stopping them; stores that several cores
-# read and write; a gRPC server on one core and its clients on another; NVMe queues that are served on
-# other cores than their devices.
+# read and write; a gRPC server on one core and its clients on another; NVMe queues that are served
+# on other cores than their devices.
 thread_tests() {
   local log good bad=0 sum=0 test
   for test in core_test "storage_kv_test --gtest_filter=StoreThreads.*" \
-    "client_test --gtest_filter=Multicore.*" "storage_nvme_test --gtest_filter=NvmeAway.*"; do
+    "client_test --gtest_filter=Multicore.*" \
+    "storage_nvme_test --gtest_filter=NvmeAway.*"; do
     log=$logs/tsan-${test%% *}.log
     # shellcheck disable=SC2086  # a name and its arguments
     if build/tsan/$test >"$log" 2>&1; then
@@ -180,7 +181,8 @@ if needed "build release" tools/build.sh release all rpc_allocation_test; then
   counted "conformance" tools/run-python-tests tests/conformance/*_test.py
   counted "released clients" tools/run-python-tests tests/interop/*_test.py
 fi
-if needed "build tsan" tools/build.sh tsan core_test storage_kv_test client_test storage_nvme_test; then
+if needed "build tsan" tools/build.sh tsan \
+  core_test storage_kv_test client_test storage_nvme_test; then
   counted "threads under TSan" thread_tests
 fi
 if needed "build fuzz" tools/build.sh fuzz fuzz_targets; then

@@ -248,7 +248,7 @@ class Story(unittest.TestCase):
 class EveryOperation(unittest.TestCase):
     """With an empty request: whatever it answers, it answers the same everywhere."""
 
-    # The first ends the node; the others are only for JSON-RPC clients of a node that waits for them.
+    # The first ends the node; the others are for JSON-RPC clients of a node that waits for them.
     NOT_HERE = {'spdk_kill_instance', 'bdev_set_options', 'nvmf_set_config', 'nvmf_set_crdt'}
 
     def test_over_every_wire(self):
