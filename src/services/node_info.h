@@ -16,10 +16,10 @@ struct NodeInfo {
   std::string release;  // "0.1.0"
   Uuid instance_uuid;   // random per process
   std::uint64_t started_wall_ns = 0;
-  core::Nanos started = 0;    // of the reactor's clock
-  std::string grpc_endpoint;  // as bound: "10.0.0.1:10124", "[::]:10124"
-  std::string host_nqn;       // empty: none is known
-  bool registers = false;     // -R: a control plane is told about this node
+  core::Nanos started = 0;     // of the reactor's clock
+  std::string grpc_endpoint;   // as bound: "10.0.0.1:10124", "[::]:10124"
+  std::string host_nqn;        // empty: none is known
+  bool registers = false;      // -R: a control plane is told about this node
   std::vector<unsigned> cpus;  // of each reactor; empty: they run on any
   bool api_v0 = true, api_v1 = true;
   bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;

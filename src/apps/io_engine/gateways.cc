@@ -56,8 +56,7 @@ Result<std::unique_ptr<core::ChildProcess>> Gateways::launch(const core::Address
   // What is set for the node is in the arguments, as far as it is meant for gateways.
   std::vector<std::string> variables = core::environment_variables();
   std::erase_if(variables, [](const std::string& one) { return one.starts_with("CAPSTAN_"); });
-  return core::ChildProcess::start("capstan-gateway", arguments, variables,
-                                   config_.cpus_allowed);
+  return core::ChildProcess::start("capstan-gateway", arguments, variables, config_.cpus_allowed);
 }
 
 core::Task<void> Gateways::keep(core::Address address) {

@@ -39,7 +39,10 @@ Surroundings system_surroundings() {
             return std::string(value);
           },
           [](const std::string& path) { return core::read_small_file(path, kConfigFileBytesMax); },
-          ::geteuid() == 0, &core::ipv4_addresses, &core::resolve_all, core::thread_cpus()};
+          ::geteuid() == 0,
+          &core::ipv4_addresses,
+          &core::resolve_all,
+          core::thread_cpus()};
 }
 
 core::Reactor::StallObserver stall_log(core::LogSink& sink) {
