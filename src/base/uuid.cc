@@ -55,15 +55,20 @@ Uuid Uuid::from_name(std::string_view name) {
   return stamped(bytes, 5);
 }
 
-std::string Uuid::text() const {
+void Uuid::append_to(std::string& out) const {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  out.reserve(36);
+  out.append(36, '-');
+  char* at = out.data() + out.size() - 36;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
-    out += kHex[bytes[i] >> 4];
-    out += kHex[bytes[i] & 15];
+    if (i == 4 || i == 6 || i == 8 || i == 10) ++at;
+    *at++ = kHex[bytes[i] >> 4];
+    *at++ = kHex[bytes[i] & 15];
   }
+}
+
+std::string Uuid::text() const {
+  std::string out;
+  append_to(out);
   return out;
 }
 

@@ -22,6 +22,7 @@ struct Uuid {
   static Uuid from_name(std::string_view name);
   bool is_nil() const { return *this == Uuid{}; }
   std::string text() const;
+  void append_to(std::string& out) const;  // the same, to what is there
   auto operator<=>(const Uuid&) const = default;
 };
 
