@@ -31,10 +31,9 @@ CancelCallback::~CancelCallback() {
 }
 
 CancelSource::CancelSource(const CancelToken& parent)
-    : state_(std::make_shared<internal::CancelState>()) {
-  // The callback may run inside its own constructor, so it captures only the reason's source.
-  parent_link_ =
-      std::make_unique<CancelCallback>(parent, [this, parent] { fire(parent.reason()); });
+    : state_(std::make_shared<internal::CancelState>()), parent_(parent) {
+  // The callback may run inside its own constructor: it needs nothing but what is made before it.
+  parent_link_.emplace(parent_, [this] { fire(parent_.reason()); });
 }
 
 void CancelSource::fire(Code reason) {

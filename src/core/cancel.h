@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 
@@ -70,10 +71,13 @@ class CancelSource {
   // The first call wins; later ones do nothing.
   void fire(Code reason = Code::kCancelled);
   bool fired() const { return state_->reason != Code::kOk; }
+  // Whether anybody has a token of it.
+  bool watched() const { return state_.use_count() > 1; }
 
  private:
   std::shared_ptr<internal::CancelState> state_;
-  std::unique_ptr<CancelCallback> parent_link_;
+  CancelToken parent_;
+  std::optional<CancelCallback> parent_link_;
 };
 
 }  // namespace capstan::core

@@ -11,6 +11,17 @@ std::string Address::text() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+Task<Result<void>> Stream::write_pieces(std::span<const ByteView> pieces) {
+  for (const ByteView piece : pieces) CO_TRY(co_await write(piece));
+  co_return Result<void>();
+}
+
+Task<Result<void>> Stream::write_kept(std::span<const ByteView> pieces,
+                                      std::shared_ptr<const void> owner) {
+  const auto kept = std::move(owner);
+  co_return co_await write_pieces(pieces);
+}
+
 Task<Result<std::optional<std::size_t>>> PacketSocket::receive(MutableBytes into) {
   const MutableBytes parts[] = {into};
   co_return co_await receive(parts);

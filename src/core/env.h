@@ -134,6 +134,8 @@ struct PeerInfo {
 // A byte stream: TCP or Unix SOCK_STREAM. One read and one write may be in flight at a time.
 class Stream {
  public:
+  static constexpr std::size_t kPiecesMax = 16;
+
   virtual ~Stream() = default;  // no operation may be in flight
   virtual const PeerInfo& peer() const = 0;
   // At least one byte, or 0 at the end of the stream.
@@ -143,6 +145,17 @@ class Stream {
   virtual Result<std::optional<std::size_t>> read_now(MutableBytes into) = 0;
   // All bytes, or an error.
   virtual Task<Result<void>> write(ByteView from) = 0;
+  // The same of pieces (at most kPiecesMax), one behind the other, gathered from where they lie.
+  // The list lives until it returns, too. Unless a stream knows better: one write after another.
+  virtual Task<Result<void>> write_pieces(std::span<const ByteView> pieces);
+  // The same for pieces that `owner` keeps, unchanged. It is let go on this core once nothing is
+  // sent from them any more: perhaps long after the write has returned, or the stream has gone. A
+  // stream that goes before resets its connection.
+  virtual Task<Result<void>> write_kept(std::span<const ByteView> pieces,
+                                        std::shared_ptr<const void> owner);
+  // From so many bytes on write_kept() spares the kernel a copy. Changes as the stream learns
+  // whether its network can do that; SIZE_MAX: it cannot.
+  virtual std::size_t kept_bytes() const { return SIZE_MAX; }
   virtual void shutdown_write() = 0;
   // Operations in flight and all later ones end with kCancelled.
   virtual void cancel() = 0;

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,18 +79,22 @@ namespace {
 // posix_spawn in the state a child begins with. A child inherits the CPUs of the thread that starts
 // it, and has no other way to be given some before it runs.
 int spawn(pid_t& pid, const std::string& path, std::vector<std::string> words,
-          std::vector<std::string> names, const std::vector<unsigned>& cpus) {
+          std::vector<std::string> names, const std::vector<unsigned>& cpus, int ready) {
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
   sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ready, kReadyDescriptor);
   const std::vector<unsigned> own = cpus.empty() ? cpus : thread_cpus();
   if (!cpus.empty()) (void)keep_thread_on(cpus);  // else it runs where we do
-  const int failed = ::posix_spawn(&pid, path.c_str(), nullptr, &attributes,
+  const int failed = ::posix_spawn(&pid, path.c_str(), &actions, &attributes,
                                    pointers_to(words).data(), pointers_to(names).data());
   if (!own.empty()) (void)keep_thread_on(own);
+  ::posix_spawn_file_actions_destroy(&actions);
   ::posix_spawnattr_destroy(&attributes);
   return failed;
 }
@@ -104,16 +109,23 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::string& nam
   std::vector<std::string> words = {path};
   words.insert(words.end(), arguments.begin(), arguments.end());
   pid_t pid = 0;
-  const int failed = spawn(pid, path, std::move(words), variables, cpus);
-  if (failed != 0) return cannot_run(failed, path);
+  int told[2];
+  if (::pipe2(told, O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe to '" + name + "'");
+  const int failed = spawn(pid, path, std::move(words), variables, cpus, told[1]);
+  ::close(told[1]);
+  if (failed != 0) {
+    ::close(told[0]);
+    return cannot_run(failed, path);
+  }
   const auto descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (descriptor < 0) {
     const int number = errno;
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
+    ::close(told[0]);
     return fail_errno(number, "watch process " + std::to_string(pid));
   }
-  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, descriptor));
+  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, descriptor, told[0]));
 }
 
 ChildProcess::~ChildProcess() {
@@ -122,23 +134,48 @@ ChildProcess::~ChildProcess() {
     ::waitpid(pid_, nullptr, 0);
   }
   ::close(descriptor_);
+  ::close(told_);
 }
 
 void ChildProcess::signal(int number) {
   if (!ended_) ::kill(pid_, number);  // not reaped, so the number is still its own
 }
 
-Task<Result<std::string>> ChildProcess::wait() {
+namespace {
+
+// Until there is something to read; OK also when that was interrupted.
+Task<int> readable(int descriptor) {
   auto& reactor = static_cast<UringReactor&>(*Reactor::current());
+  UringOp ready;
+  io_uring_prep_poll_add(reactor.prepare(ready), descriptor, POLLIN);
+  const int result = co_await ready;
+  co_return result == -EINTR || result == -EAGAIN ? 0 : result;
+}
+
+}  // namespace
+
+Task<bool> ChildProcess::ready() {
+  char said = 0;
+  if (co_await readable(told_) < 0) co_return false;
+  co_return ::read(told_, &said, 1) == 1;  // 0: the other end is closed
+}
+
+void report_ready() {
+  struct stat info{};
+  if (::fstat(kReadyDescriptor, &info) != 0 || !S_ISFIFO(info.st_mode)) return;
+  const char said = 1;
+  (void)!::write(kReadyDescriptor, &said, 1);
+  ::close(kReadyDescriptor);
+}
+
+Task<Result<std::string>> ChildProcess::wait() {
   int status = 0;
   while (true) {
     const pid_t reaped = ::waitpid(pid_, &status, WNOHANG);
     if (reaped == pid_) break;
     if (reaped < 0) co_return fail_errno(errno, "wait for process " + std::to_string(pid_));
-    UringOp ready;
-    io_uring_prep_poll_add(reactor.prepare(ready), descriptor_, POLLIN);
-    const int result = co_await ready;
-    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+    const int result = co_await readable(descriptor_);
+    if (result < 0) {
       co_return fail_errno(-result, "wait for process " + std::to_string(pid_));
     }
   }

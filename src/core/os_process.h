@@ -34,8 +34,8 @@ Error become_sibling(const std::string& name, const std::vector<std::string>& ar
 class ChildProcess {
  public:
   // `arguments` stand behind its name; of the environment it gets `variables` ("NAME=value") alone.
-  // It blocks no signals and has this process's standard streams. It may run on `cpus`, or, with
-  // none, where the calling thread may.
+  // It blocks no signals and has this process's standard streams, and as kReadyDescriptor what
+  // report_ready() tells. It may run on `cpus`, or, with none, where the calling thread may.
   static Result<std::unique_ptr<ChildProcess>> start(const std::string& name,
                                                      const std::vector<std::string>& arguments,
                                                      const std::vector<std::string>& variables,
@@ -46,14 +46,22 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
   int pid() const { return pid_; }
   void signal(int number);
+  // Whether it has called report_ready(); false once it has ended without. Once.
+  Task<bool> ready();
   // How it ended, in words: "exit code 1", "signal 9".
   Task<Result<std::string>> wait();
 
  private:
-  ChildProcess(int pid, int descriptor) : pid_(pid), descriptor_(descriptor) {}
-  int pid_, descriptor_;
+  ChildProcess(int pid, int descriptor, int told)
+      : pid_(pid), descriptor_(descriptor), told_(told) {}
+  int pid_, descriptor_, told_;
   bool ended_ = false;
 };
+
+// Tells the process that started this one as a ChildProcess that it does now what it is for. Of a
+// process that something else has started nothing comes of it.
+inline constexpr int kReadyDescriptor = 3;
+void report_ready();
 
 // The environment of this process, as ChildProcess takes it.
 std::vector<std::string> environment_variables();

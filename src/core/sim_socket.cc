@@ -183,6 +183,13 @@ Task<Result<void>> SimStream::write(ByteView from) {
   co_return Result<void>{};
 }
 
+// Cut anywhere, as the kernel does: not where a piece ends.
+Task<Result<void>> SimStream::write_pieces(std::span<const ByteView> pieces) {
+  std::vector<std::uint8_t> all;
+  for (const ByteView piece : pieces) all.insert(all.end(), piece.begin(), piece.end());
+  co_return co_await write(all);
+}
+
 void SimStream::shutdown_write() {
   auto& pipe = end_.connection().from(end_.end());
   if (std::exchange(pipe.ended, true) || !end_.check()) return;

@@ -99,6 +99,7 @@ class SimStream final : public Stream {
   Task<Result<std::size_t>> read(MutableBytes into) override;
   Result<std::optional<std::size_t>> read_now(MutableBytes into) override;
   Task<Result<void>> write(ByteView from) override;
+  Task<Result<void>> write_pieces(std::span<const ByteView> pieces) override;
   void shutdown_write() override;
   void cancel() override { end_.cancel(); }
 

@@ -31,7 +31,8 @@ class Event {
   bool is_set() const { return set_; }
   void notify_all() {
     if (waiters_.empty()) return;
-    for (auto waiter : std::exchange(waiters_, {})) Reactor::current()->make_ready(waiter);
+    for (auto waiter : waiters_) Reactor::current()->make_ready(waiter);
+    waiters_.clear();  // nobody has run yet; whoever waits again finds the memory there
   }
   struct Wait {
     Event& event;

@@ -66,7 +66,7 @@ Result<std::unique_ptr<UringEnv>> UringEnv::create(UringOptions options) {
   CAPSTAN_ASSERT(options.cpus.empty() || options.cpus.size() == options.cores);
   TRY_SET(env->main_, make_reactor(0, options));
   env->files_ = make_uring_files();
-  env->network_ = make_uring_network();
+  env->network_ = make_uring_network(options.zero_copy_bytes);
   for (unsigned i = 1; i < options.cores; ++i) {
     auto core = std::make_unique<Core>();
     auto started = start(*core, i, options);

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/limits.h"
 #include "core/env.h"
 #include "core/uring_reactor.h"
 
@@ -19,6 +20,9 @@ struct UringOptions {
   // run where the system puts them. The system must have them (core/os_thread.h). Kernels
   // before 6.2 keep their own threads to the memory node of that CPU only.
   std::vector<unsigned> cpus = {};
+  // From so many bytes on a write that may keep its memory goes without a copy on accepted TCP
+  // connections, where kernel and network can do that; SIZE_MAX: never.
+  std::size_t zero_copy_bytes = limits::kZeroCopySendBytes;
 };
 
 class UringEnv final : public Env {

@@ -28,7 +28,10 @@ constexpr unsigned kPauseWaits = 4096;
 constexpr unsigned kHandOver = 2;
 // A chore waits that many turns at most when the core is never without work.
 constexpr std::uint64_t kChoreTurns = 8;
-constexpr std::uint64_t kOfWatch = 1;  // in an entry's user data, beside the address
+// In an entry's user data, beside the address.
+constexpr std::uint64_t kOfWatch = 1, kOfKept = 2;
+constexpr unsigned kUsageCopied = 1U
+                                  << 31;  // IORING_NOTIF_USAGE_ZC_COPIED, which liburing 2.3 lacks
 
 std::unexpected<Error> refused(int err) {
   return fail(Code::kFailedPrecondition,
@@ -80,6 +83,7 @@ UringReactor::~UringReactor() {
       reap();
     }
   }
+  end_kept();
   while (watches_) {  // the ring's end is theirs
     watches_->reactor = nullptr;
     watches_->armed = false;
@@ -125,12 +129,17 @@ io_uring_sqe* UringReactor::next_sqe() {
 }
 
 io_uring_sqe* UringReactor::prepare(UringOp& op) {
+  return prepare(op, reinterpret_cast<std::uint64_t>(&op));
+}
+
+io_uring_sqe* UringReactor::prepare(UringOp& op, std::uint64_t entry) {
   CAPSTAN_ASSERT(Reactor::current() == this);
   io_uring_sqe* sqe = next_sqe();
   op = UringOp();
   op.prepared_ = true;
+  op.entry_ = entry;
   // The caller fills the entry next; io_uring_prep_* leaves user_data alone.
-  sqe->user_data = reinterpret_cast<std::uint64_t>(&op);
+  sqe->user_data = entry;
   return sqe;
 }
 
@@ -141,8 +150,58 @@ void UringReactor::hand_over() {
 void UringReactor::request_cancel(UringOp& op) {
   if (!op.in_flight()) return;
   io_uring_sqe* sqe = next_sqe();
-  io_uring_prep_cancel(sqe, &op, 0);
+  io_uring_prep_cancel64(sqe, op.entry_, 0);
   sqe->user_data = 0;
+}
+
+void UringReactor::complete(UringOp& op, int result) {
+  op.result_ = result;
+  op.done_ = true;
+  if (&op == &wakeup_) wakeup_armed_ = false;
+  if (op.waiter_) make_ready(op.waiter_);
+}
+
+// --- sends that keep memory ---------------------------------------------------------------------
+
+io_uring_sqe* UringReactor::prepare_kept(UringOp& op, std::shared_ptr<const void> memory,
+                                         std::shared_ptr<KeptSends> sends) {
+  auto* kept = new Kept{&op, std::move(memory), std::move(sends)};
+  ++kept->sends->outstanding;
+  kept->next = std::exchange(kept_, kept);
+  if (kept->next) kept->next->previous = kept;
+  return prepare(op, reinterpret_cast<std::uint64_t>(kept) | kOfKept);
+}
+
+// The kernel answers the request first, and says with that answer whether another word follows:
+// that it is done with the memory.
+void UringReactor::told(Kept& kept, int result, unsigned flags) {
+  if ((flags & IORING_CQE_F_NOTIF) != 0) {
+    if ((static_cast<unsigned>(result) & kUsageCopied) != 0) kept.sends->copied = true;
+    return forget(kept);
+  }
+  complete(*std::exchange(kept.op, nullptr), faults_ ? faults_(result) : result);
+  if ((flags & IORING_CQE_F_MORE) == 0) forget(kept);
+}
+
+void UringReactor::forget(Kept& kept) {
+  const std::unique_ptr<Kept> ended(&kept);
+  (kept.previous ? kept.previous->next : kept_) = kept.next;
+  if (kept.next) kept.next->previous = kept.previous;
+  --kept.sends->outstanding;
+}
+
+// Connections are gone by now and have been reset, so nobody repeats what they sent: only what
+// lies in a device's queue is waited for. What does not come back is pinned by the kernel, and
+// read for a packet that its receiver throws away.
+void UringReactor::end_kept() {
+  const Nanos until = kept_ ? read_clock() + limits::kKeptSendsNanos : 0;
+  while (kept_ && read_clock() < until) {
+    __kernel_timespec patience{0, 10'000'000};
+    io_uring_cqe* cqe = nullptr;
+    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &patience, nullptr);
+    reap();
+  }
+  while (kept_) forget(*kept_);
 }
 
 // --- watches ------------------------------------------------------------------------------------
@@ -258,9 +317,10 @@ void UringReactor::arm_wakeup() {
   if (wakeup_armed_) return;
   wakeup_ = UringOp();
   wakeup_.prepared_ = true;
+  wakeup_.entry_ = reinterpret_cast<std::uint64_t>(&wakeup_);
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_read(sqe, event_fd_, &event_value_, sizeof event_value_, 0);
-  sqe->user_data = reinterpret_cast<std::uint64_t>(&wakeup_);
+  sqe->user_data = wakeup_.entry_;
   wakeup_armed_ = true;
 }
 
@@ -271,17 +331,17 @@ unsigned UringReactor::reap() {
   io_uring_for_each_cqe(&ring_, head, cqe) {
     ++count;
     if (cqe->user_data == 0) continue;
+    if ((cqe->user_data & kOfKept) != 0) {
+      told(*reinterpret_cast<Kept*>(cqe->user_data & ~kOfKept), cqe->res, cqe->flags);
+      continue;
+    }
     const int result = faults_ ? faults_(cqe->res) : cqe->res;
     if ((cqe->user_data & kOfWatch) != 0) {
       auto* watch = reinterpret_cast<UringWatch::State*>(cqe->user_data & ~kOfWatch);
       told(*watch, result, (cqe->flags & IORING_CQE_F_MORE) != 0);
       continue;
     }
-    auto* op = reinterpret_cast<UringOp*>(cqe->user_data);
-    op->result_ = result;
-    op->done_ = true;
-    if (op == &wakeup_) wakeup_armed_ = false;
-    if (op->waiter_) make_ready(op->waiter_);
+    complete(*reinterpret_cast<UringOp*>(cqe->user_data), result);
   }
   if (count != 0) io_uring_cq_advance(&ring_, count);
   return count;

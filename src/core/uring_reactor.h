@@ -10,6 +10,7 @@
 #include <liburing.h>
 
 #include <atomic>
+#include <memory>
 
 #include "core/reactor.h"
 
@@ -32,9 +33,17 @@ class UringOp {
  private:
   friend class UringReactor;
   Suspended waiter_;
+  std::uint64_t entry_ = 0;  // the kernel's name for it
   int result_ = 0;
   bool done_ = false;
   bool prepared_ = false;
+};
+
+// What has become of the sends of one connection that keep memory; the connection may be gone
+// before them.
+struct KeptSends {
+  std::size_t outstanding = 0;  // the kernel may still send from their memory
+  bool copied = false;          // it had to copy after all: the network cannot do better
 };
 
 // Whether a socket has something to receive, as the kernel tells it: one request that stays in the
@@ -117,6 +126,10 @@ class UringReactor final : public Reactor {
 
   // An empty submission entry that completes `op`. Owner thread only.
   io_uring_sqe* prepare(UringOp& op);
+  // The same for a send that goes on when `op` is complete: `memory` is let go when the kernel says
+  // that it needs it no longer.
+  io_uring_sqe* prepare_kept(UringOp& op, std::shared_ptr<const void> memory,
+                             std::shared_ptr<KeptSends> sends);
   // After filling an entry for a disk: gives the kernel what has gathered once it is a few. At the
   // end of the turn it would get all of it anyway, but a disk that has answered everything at once
   // would stand still until then.
@@ -136,6 +149,14 @@ class UringReactor final : public Reactor {
     std::move_only_function<void()> work;
     Posted* next;
   };
+  // A send that keeps memory, from its entry to the kernel's last word on it.
+  struct Kept {
+    UringOp* op = nullptr;  // until that is complete
+    std::shared_ptr<const void> memory;
+    std::shared_ptr<KeptSends> sends;
+    Kept* previous = nullptr;
+    Kept* next = nullptr;
+  };
   // The ends of the list.
   struct NoChore final : Chore {
     void run() override {}
@@ -146,6 +167,11 @@ class UringReactor final : public Reactor {
   }
   Result<void> set_up();
   io_uring_sqe* next_sqe();
+  io_uring_sqe* prepare(UringOp& op, std::uint64_t entry);
+  void complete(UringOp& op, int result);
+  void told(Kept& kept, int result, unsigned flags);
+  void forget(Kept& kept);
+  void end_kept();
   void arm_wakeup();
   void arm(UringWatch::State& watch);
   void abandon(UringWatch::State& watch);
@@ -177,6 +203,7 @@ class UringReactor final : public Reactor {
   NoChore chores_;
   UringWatch::State* watches_ = nullptr;  // all that are not forgotten
   bool multishot_ = true;                 // until the kernel says that it has none
+  Kept* kept_ = nullptr;
   std::function<int(int)> faults_;
 };
 

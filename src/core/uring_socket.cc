@@ -132,11 +132,12 @@ struct Bound {
 template <class Interface, class Implementation>
 class UringListener final : public Listener<Interface> {
  public:
-  explicit UringListener(Bound bound)
+  UringListener(Bound bound, std::size_t kept_bytes)
       : fd_(bound.fd),
         local_(std::move(bound.local)),
         local_text_(local_.text()),
-        file_(bound.file) {}
+        file_(bound.file),
+        kept_bytes_(kept_bytes) {}
   ~UringListener() override {
     CAPSTAN_ASSERT(!accepting_.in_flight());
     // Removed while it still listens: whoever finds the path gone or refused sees one order only.
@@ -156,7 +157,7 @@ class UringListener final : public Listener<Interface> {
     while (!cancelled_) {
       // Many that wait are taken in one turn: turns are long while I/O runs.
       const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (fd >= 0) co_return std::make_unique<Implementation>(fd, peer_of(fd, local_text_));
+      if (fd >= 0) co_return accepted(fd);
       int error = errno;
       if (error == EAGAIN) {
         direct_run_ = 0;
@@ -178,10 +179,19 @@ class UringListener final : public Listener<Interface> {
   }
 
  private:
+  std::unique_ptr<Interface> accepted(int fd) const {
+    if constexpr (std::is_same_v<Implementation, UringStream>) {
+      return std::make_unique<UringStream>(fd, peer_of(fd, local_text_), kept_bytes_);
+    } else {
+      return std::make_unique<Implementation>(fd, peer_of(fd, local_text_));
+    }
+  }
+
   int fd_;
   Address local_;
   std::string local_text_;  // for every accepted socket
   FileIdentity file_;
+  std::size_t kept_bytes_;
   UringOp accepting_;
   unsigned direct_run_ = 0;
   bool cancelled_ = false;
@@ -300,17 +310,20 @@ Result<void> check_packet_address(const Address& address) {
 
 class UringNetwork final : public Network {
  public:
+  explicit UringNetwork(std::size_t kept_bytes) : kept_bytes_(kept_bytes) {}
   Result<std::unique_ptr<StreamListener>> listen(const Address& address,
                                                  const ListenOptions& options) override {
     const bool tcp = address.kind == Address::Kind::kTcp;
     TRY_SET(Bound bound, tcp ? listen_tcp(address) : listen_unix(address, SOCK_STREAM, options));
-    return std::make_unique<UringListener<Stream, UringStream>>(std::move(bound));
+    return std::make_unique<UringListener<Stream, UringStream>>(std::move(bound),
+                                                                tcp ? kept_bytes_ : SIZE_MAX);
   }
   Result<std::unique_ptr<PacketListener>> listen_packets(const Address& address,
                                                          const ListenOptions& options) override {
     TRY(check_packet_address(address));
     TRY_SET(Bound bound, listen_unix(address, SOCK_SEQPACKET, options));
-    return std::make_unique<UringListener<PacketSocket, UringPacketSocket>>(std::move(bound));
+    return std::make_unique<UringListener<PacketSocket, UringPacketSocket>>(std::move(bound),
+                                                                            SIZE_MAX);
   }
   Task<Result<std::unique_ptr<Stream>>> connect(Address address, CancelToken token) override {
     CO_TRY_SET(const int fd, co_await connect_to(std::move(address), SOCK_STREAM, token));
@@ -322,12 +335,15 @@ class UringNetwork final : public Network {
     CO_TRY_SET(const int fd, co_await connect_to(std::move(address), SOCK_SEQPACKET, token));
     co_return std::make_unique<UringPacketSocket>(fd, peer_of(fd));
   }
+
+ private:
+  std::size_t kept_bytes_;
 };
 
 }  // namespace
 
-std::unique_ptr<Network> make_uring_network() {
-  return std::make_unique<UringNetwork>();
+std::unique_ptr<Network> make_uring_network(std::size_t kept_bytes) {
+  return std::make_unique<UringNetwork>(kept_bytes);
 }
 
 }  // namespace capstan::core

@@ -6,5 +6,6 @@
 #include "core/env.h"
 
 namespace capstan::core {
-std::unique_ptr<Network> make_uring_network();
+// `kept_bytes`: from where on sends of accepted TCP connections need no copy (Stream::kept_bytes).
+std::unique_ptr<Network> make_uring_network(std::size_t kept_bytes);
 }  // namespace capstan::core
