@@ -1,7 +1,7 @@
 // Why this file exists: see listing.h.
 #include "model/listing.h"
 
-#include <string>
+#include "rpc/wishes.h"
 
 namespace capstan::model {
 
@@ -30,6 +30,14 @@ Result<bool> check_listing(const v1::ListReplicaOptions& request) {
     any = any || type != v1::Lvm;  // nothing here is on LVM
   }
   return any;
+}
+
+Result<void> check_pool(const rpc::Call& call, const v1::ListReplicaOptions& request,
+                        const std::function<bool(const std::string&)>& is_open) {
+  if (!request.has_poolname() || !rpc::wishes(call, rpc::kWishMissing, "error")) return {};
+  const std::string& name = request.poolname().value();
+  if (is_open(name)) return {};
+  return fail(Code::kNotFound, "pool '" + name + "' not found");
 }
 
 }  // namespace capstan::model

@@ -4,9 +4,13 @@
 // Source: io-engine-behaviour sections 7 and 8.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "base/result.h"
 #include "pool.pb.h"
 #include "replica.pb.h"
+#include "rpc/call.h"
 
 namespace capstan::model {
 
@@ -17,6 +21,10 @@ std::unexpected<Error> lvm_refused();
 Result<void> check_listing(const mayastor::v1::ListPoolOptions& request);
 // The same; false: no replica can match it.
 Result<bool> check_listing(const mayastor::v1::ListReplicaOptions& request);
+
+// kNotFound for the replicas of a pool that is not there, when the call wants that to be an error.
+Result<void> check_pool(const rpc::Call& call, const mayastor::v1::ListReplicaOptions& request,
+                        const std::function<bool(const std::string&)>& is_open);
 
 template <class Pool>
 bool is_listed(const mayastor::v1::ListPoolOptions& request, const Pool& pool) {

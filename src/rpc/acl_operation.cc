@@ -7,7 +7,10 @@
 #include <optional>
 #include <utility>
 
+#include "base/assert.h"
+#include "rpc/field_text.h"
 #include "rpc/operation.h"
+#include "rpc/second_names.h"
 
 namespace capstan::rpc {
 namespace {
@@ -30,58 +33,11 @@ std::pair<std::string_view, std::uint16_t> split(std::string_view listener) {
   return {host, port};
 }
 
-std::string value_text(const pb::Message& message, const pb::FieldDescriptor& field, int index) {
-  const auto* reflection = message.GetReflection();
-  const bool list = index >= 0;
-  using Type = pb::FieldDescriptor::CppType;
-#define CAPSTAN_VALUE(type)                                     \
-  (list ? reflection->GetRepeated##type(message, &field, index) \
-        : reflection->Get##type(message, &field))
-  switch (field.cpp_type()) {
-    case Type::CPPTYPE_STRING: return CAPSTAN_VALUE(String);
-    case Type::CPPTYPE_INT32: return std::to_string(CAPSTAN_VALUE(Int32));
-    case Type::CPPTYPE_INT64: return std::to_string(CAPSTAN_VALUE(Int64));
-    case Type::CPPTYPE_UINT32: return std::to_string(CAPSTAN_VALUE(UInt32));
-    case Type::CPPTYPE_UINT64: return std::to_string(CAPSTAN_VALUE(UInt64));
-    case Type::CPPTYPE_BOOL: return CAPSTAN_VALUE(Bool) ? "true" : "false";
-    case Type::CPPTYPE_ENUM: return std::string(CAPSTAN_VALUE(Enum)->name());
-    case Type::CPPTYPE_FLOAT: return std::to_string(CAPSTAN_VALUE(Float));
-    case Type::CPPTYPE_DOUBLE: return std::to_string(CAPSTAN_VALUE(Double));
-    case Type::CPPTYPE_MESSAGE: return {};
-  }
-#undef CAPSTAN_VALUE
-  return {};
-}
-
-// The message that holds the last field of `path`; null where one on the way is not set.
-const pb::Message* holder(const pb::Message& request, const FieldPath& path) {
-  const pb::Message* in = &request;
-  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
-    if (!in->GetReflection()->HasField(*in, path[i])) return nullptr;
-    in = &in->GetReflection()->GetMessage(*in, path[i]);
-  }
-  return in;
-}
-
-// The text of a single field, wrapped values included; nothing when it is empty or not set: no path
-// can carry that.
-std::optional<std::string> field_text(const pb::Message& request, const FieldPath& path) {
-  const pb::Message* in = holder(request, path);
-  if (!in) return std::nullopt;
-  const auto* field = path.back();
-  if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
-    if (!in->GetReflection()->HasField(*in, field)) return std::nullopt;
-    in = &in->GetReflection()->GetMessage(*in, field);
-    field = in->GetDescriptor()->FindFieldByName("value");
-    if (!field || field->is_repeated()) return std::nullopt;
-  }
-  auto text = value_text(*in, *field, -1);
-  if (text.empty()) return std::nullopt;
-  return text;
-}
+// The type of arguments that name a device.
+constexpr std::string_view kDeviceArgument = "bdev";
 
 bool decided_alike(const pb::Message& request, const HttpFixedField& fixed) {
-  const pb::Message* in = holder(request, fixed.field);
+  const pb::Message* in = field_holder(request, fixed.field);
   if (!in) return false;
   const auto& field = *fixed.field.back();
   if (field.cpp_type() == pb::FieldDescriptor::CPPTYPE_ENUM) {
@@ -92,8 +48,10 @@ bool decided_alike(const pb::Message& request, const HttpFixedField& fixed) {
 }
 
 // The path that a request has by this binding; nothing when it cannot be asked for by it. Without a
-// request: whatever paths it may have.
-std::optional<Place> place_of(const HttpBinding& binding, const pb::Message* request) {
+// request: whatever paths it may have. What the metadata names is taken from `call`, where there is
+// one: a whitelist may believe it, since the handler refuses an object that is not below it.
+std::optional<Place> place_of(const HttpBinding& binding, const pb::Message* request,
+                              const Call* call = nullptr) {
   Place place{binding.method, {}};
   if (request) {
     for (const auto& fixed : binding.set) {
@@ -110,14 +68,20 @@ std::optional<Place> place_of(const HttpBinding& binding, const pb::Message* req
         place.path.steps.emplace_back();
       }
     } else if (step.kind == HttpStep::Kind::kTail) {
-      const pb::Message* in = holder(*request, step.field);
+      const pb::Message* in = field_holder(*request, step.field);
       const int size = in ? in->GetReflection()->FieldSize(*in, step.field.back()) : 0;
       for (int i = 0; i < size; ++i) {
         place.path.steps.emplace_back(value_text(*in, *step.field.back(), i));
       }
+    } else if (step.field.empty()) {
+      const auto named = call ? call->metadata.get(step.metadata) : std::string_view();
+      if (named.empty()) return std::nullopt;  // nobody says what stands there
+      place.path.steps.emplace_back(std::string(named));
     } else {
       auto text = field_text(*request, step.field);
       if (!text) return std::nullopt;
+      // A URI is another name of a device: it could be any.
+      if (step.name == kDeviceArgument && text->find(":/") != std::string::npos) text.reset();
       place.path.steps.push_back(std::move(text));
     }
   }
@@ -155,11 +119,41 @@ bool surely_allows(const AclPolicy& policy, const Operation& operation) {
 
 // Whether `ask` says yes to one of the operation's places.
 template <class Ask>
-bool any_place(const Operation& operation, const pb::Message* request, Ask ask) {
+bool any_place(const Operation& operation, const pb::Message* request, const Call* call, Ask ask) {
   if (operation.http.empty()) return ask(nameless_place(operation));
   return std::ranges::any_of(operation.http, [&](const HttpBinding& binding) {
-    const auto place = place_of(binding, request);
+    const auto place = place_of(binding, request, call);
     return place && ask(*place);
+  });
+}
+
+// The native path that a request of a second name would have; nothing when it does not hold for
+// this request. What is not known could be any one step.
+std::optional<Place> native_place(const HttpBinding& native, const pb::Message* request) {
+  Place place{native.method, {}};
+  if (request) {
+    for (const auto& fixed : native.set) {
+      if (!decided_alike(*request, fixed)) return std::nullopt;
+    }
+  }
+  for (const auto& step : native.steps) {
+    if (step.kind != HttpStep::Kind::kLiteral) {
+      place.path.steps.push_back(request ? field_text(*request, step.field) : std::nullopt);
+    } else if (step.name == kAnyStep) {
+      place.path.steps.emplace_back();
+    } else {
+      place.path.steps.emplace_back(step.name);
+    }
+  }
+  return place;
+}
+
+// Whether `ask` says yes to all the native paths that the request stands for.
+template <class Ask>
+bool all_native(const std::vector<HttpBinding>& natives, const pb::Message* request, Ask ask) {
+  return std::ranges::all_of(natives, [&](const HttpBinding& native) {
+    const auto place = native_place(native, request);
+    return !place || ask(*place);
   });
 }
 
@@ -224,29 +218,50 @@ Acl::Policy& Acl::policy_of(const Call& call) const {
   return is_http(call.wire) ? found.http : found.other;
 }
 
-bool Acl::allows(const Call& call, const pb::Message* request) const {
-  Policy& known = policy_of(call);
-  const AclPolicy& policy = known.policy;
-  if (policy.except.empty()) return policy.kind == AclPolicy::Kind::kAllowAll;
-  const Operation& operation = *call.operation;
-  auto verdict = known.verdicts.find(&operation);
-  if (verdict == known.verdicts.end()) {
-    const bool surely = surely_allows(policy, operation);
-    const bool perhaps = any_place(operation, nullptr, [&](const Place& place) {
-      return policy.may_allow(place.method, place.path);
-    });
-    verdict = known.verdicts
-                  .emplace(&operation, surely    ? Verdict::kAllowed
-                                       : perhaps ? Verdict::kDepends
-                                                 : Verdict::kRefused)
-                  .first;
+const Acl::Known& Acl::known_of(Policy& of, const Operation& operation) {
+  if (const auto found = of.verdicts.find(&operation); found != of.verdicts.end()) {
+    return found->second;
   }
-  if (verdict->second != Verdict::kDepends) return verdict->second == Verdict::kAllowed;
+  const AclPolicy& policy = of.policy;
+  Known known;
+  if (policy.kind == AclPolicy::Kind::kAllowAll) {
+    auto native = native_paths(operation.method());
+    CAPSTAN_ASSERT(native);  // all entries are read in a test
+    if (*native) known.native = **std::move(native);
+  }
+  const auto surely = [&](const Place& place) {
+    return policy.surely_allows(place.method, place.path);
+  };
+  const auto perhaps = [&](const Place& place) {
+    return policy.may_allow(place.method, place.path);
+  };
+  // Of a native path that holds for some requests only, nothing is sure before one is at hand.
+  const bool some = std::ranges::any_of(known.native, [](const auto& n) { return !n.set.empty(); });
+  if (surely_allows(policy, operation) && all_native(known.native, nullptr, surely)) {
+    known.verdict = Verdict::kAllowed;
+  } else if (any_place(operation, nullptr, nullptr, perhaps) &&
+             (some || all_native(known.native, nullptr, perhaps))) {
+    known.verdict = Verdict::kDepends;
+  } else {
+    known.verdict = Verdict::kRefused;
+  }
+  return of.verdicts.emplace(&operation, std::move(known)).first->second;
+}
+
+bool Acl::allows(const Call& call, const pb::Message* request) const {
+  Policy& of = policy_of(call);
+  const AclPolicy& policy = of.policy;
+  if (policy.except.empty()) return policy.kind == AclPolicy::Kind::kAllowAll;
+  const Known& known = known_of(of, *call.operation);
+  if (known.verdict != Verdict::kDepends) return known.verdict == Verdict::kAllowed;
+  const auto surely = [&](const Place& place) {
+    return policy.surely_allows(place.method, place.path);
+  };
+  if (!all_native(known.native, request, surely)) return false;
   // A stream over HTTP was asked about by its path already.
   if (!request) return call.wire == kHttpWire;
-  return any_place(operation, request, [&](const Place& place) {
-    return policy.surely_allows(place.method, place.path);
-  });
+  const bool whitelist = policy.kind == AclPolicy::Kind::kDenyAll;
+  return any_place(*call.operation, request, whitelist ? &call : nullptr, surely);
 }
 
 std::string acl_name(const Operation& operation) {

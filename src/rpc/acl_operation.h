@@ -25,11 +25,11 @@
 
 #include "rpc/acl.h"
 #include "rpc/call.h"
+#include "rpc/http_binding.h"
 
 namespace capstan::rpc {
 
 class Operation;
-struct HttpBinding;
 
 // The name of the wire whose calls have a method and a path of their own.
 inline constexpr std::string_view kHttpWire = "rest";
@@ -74,16 +74,23 @@ class Acl {
               std::span<const std::string> steps) const {
     return policy(listener, wire).allows(method, steps);
   }
-  // For a call whose operation is known; `request` may be null. Does not allocate when the answer
-  // does not depend on the request.
+  // For a call whose operation is known; `request` may be null. A second name of what native paths
+  // do (rpc/second_names.h) is let through as it is called, unless a blacklist names any of those
+  // paths; a whitelist knows it by its own path alone, so it does not become wider. Does not
+  // allocate when the answer does not depend on the request.
   bool allows(const Call& call, const google::protobuf::Message* request) const;
 
  private:
   enum class Verdict : std::uint8_t { kAllowed, kRefused, kDepends };
+  struct Known {
+    Verdict verdict = Verdict::kDepends;
+    std::vector<HttpBinding> native;  // of a second name, where a blacklist asks about them
+  };
   struct Policy {
     AclPolicy policy;
-    std::unordered_map<const Operation*, Verdict> verdicts;  // at most one for each operation
+    std::unordered_map<const Operation*, Known> verdicts;  // at most one for each operation
   };
+  static const Known& known_of(Policy& policy, const Operation& operation);
   struct Listener {
     Policy http, other;
   };

@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include "bdev.pb.h"
 #include "datastore/datastore.pb.h"
 #include "grpc/health/v1/health.pb.h"
 #include "nexus.pb.h"
 #include "pool.pb.h"
+#include "replica.pb.h"
 #include "rpc/operation.h"
 
 namespace capstan::rpc {
@@ -68,6 +70,44 @@ TEST(AclOperation, TheArgumentsOfTheRequestCount) {
   EXPECT_FALSE(allowed(acl, list, &all));
   EXPECT_TRUE(allowed(acl, list, &one));
   EXPECT_FALSE(allowed(acl, list, &other));
+}
+
+// What the path of a call names beside its request.
+TEST(AclOperation, APoolThatIsMetadata) {
+  const Operation share =
+      operation(v1::ShareReplicaRequest::descriptor()->file(), "ReplicaRpc", "ShareReplica");
+  v1::ShareReplicaRequest request;
+  request.set_uuid("r");
+  const auto ask = [&](const Acl& acl, const char* pool) {
+    Call call;
+    call.operation = &share;
+    call.wire = kHttpWire;
+    call.peer.listener = kTcp;
+    if (*pool) call.metadata.request.emplace_back("capstan-pool", pool);
+    return acl.allows(call, &request);
+  };
+  const Acl below(settings(one_entry("whitelist", R"("PUT /pools/p/replicas/*/share")")));
+  EXPECT_TRUE(ask(below, "p"));
+  EXPECT_FALSE(ask(below, "q"));
+  EXPECT_FALSE(ask(below, ""));
+  // It makes nothing possible that a blacklist forbids.
+  const Acl forbidden(settings(one_entry("blacklist", R"("PUT /replicas/**")")));
+  EXPECT_FALSE(ask(forbidden, "p"));
+  EXPECT_FALSE(ask(forbidden, ""));
+}
+
+// A URI is another name of a device.
+TEST(AclOperation, ARuleForOneDeviceHoldsForItsUri) {
+  const Operation destroy =
+      operation(v1::DestroyBdevRequest::descriptor()->file(), "BdevRpc", "Destroy");
+  const Acl acl(settings(one_entry("blacklist", R"("DELETE /bdevs/m1")")));
+  v1::DestroyBdevRequest name, uri, other;
+  name.set_uri("m1"), uri.set_uri("malloc:///m1?size_mb=16"), other.set_uri("m2");
+  for (const std::string_view wire : {std::string_view("grpc"), kHttpWire}) {
+    EXPECT_FALSE(allowed(acl, destroy, &name, kTcp, wire));
+    EXPECT_FALSE(allowed(acl, destroy, &uri, kTcp, wire));
+    EXPECT_TRUE(allowed(acl, destroy, &other, kTcp, wire));
+  }
 }
 
 TEST(AclOperation, AnAddressForMetrics) {

@@ -424,7 +424,20 @@ TEST(AclPolicy, TheSecureListRefusesTable7) {
       {"PUT", "/kv/s/raw/k"},
       {"POST", "/stats/reset"},
       {"POST", "/test/fault_injections"},
-      {"POST", "/rpc/capstan.node.v1.ImageRpc/ImportImage"}};
+      {"POST", "/rpc/capstan.node.v1.ImageRpc/ImportImage"},
+      // Upstream's; its /stats and /workers are not the same things here.
+      {"DELETE", "/chains/main/invalid_blocks/hash"},
+      {"GET", "/fetch_protocol/hash"},
+      {"GET", "/network/peers"},
+      {"GET", "/network/points"},
+      {"GET", "/workers/block_validator"},
+      {"GET", "/workers/chain_validators"},
+      {"GET", "/workers/prevalidators/main"},
+      {"PATCH", "/chains/main"},
+      {"POST", "/chains/main/mempool/filter"},
+      {"POST", "/chains/main/mempool/request_operations"},
+      {"POST", "/injection/block"},
+      {"POST", "/injection/protocol"}};
   for (const auto& [method, path] : refused) {
     EXPECT_FALSE(secure.allows(method, steps_of(path))) << method << " " << path;
   }

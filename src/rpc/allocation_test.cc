@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/log_sinks.h"
+#include "core/scope.h"
 #include "core/sim_env.h"
+#include "core/sync.h"
 #include "node/node.pb.h"
 #include "rpc/directory.h"
 #include "rpc/interceptors/access.h"
@@ -47,9 +50,11 @@ struct Service {
   }
 };
 
-core::Task<void> count(const Directory& directory, std::size_t& counted, bool& right) {
+core::Task<void> count(const Directory& directory, core::Nanos deadline, std::size_t& counted,
+                       bool& right) {
   const auto& entry = *directory.find(kConfig);
   Call call;
+  call.deadline = deadline;
   call.wire = "grpc";
   call.peer.address = "10.0.0.1:5000";
   call.peer.listener = "127.0.0.1:10124";
@@ -63,9 +68,7 @@ core::Task<void> count(const Directory& directory, std::size_t& counted, bool& r
   }
 }
 
-struct NoRecords final : core::LogSink {
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 std::uint64_t no_clock(const void*) {
   return 0;
 }
@@ -79,7 +82,7 @@ TEST(Allocation, AUnaryCallMakesNone) {
   Directory directory;
   ASSERT_TRUE(directory.declare(GetConfigRequest::descriptor()->file()->service(0)));
   ASSERT_TRUE(bind_unary(directory, kConfig, service, &Service::config));
-  NoRecords records;
+  NoLog records;
   const Acl acl;
   RateLimits limits;
   limits.client = Rate::parse("1000").value();
@@ -97,10 +100,39 @@ TEST(Allocation, AUnaryCallMakesNone) {
   const std::size_t before = allocations;
   std::size_t counted = 1;
   bool right = false;
-  world.run(count(directory, counted, right));
+  world.run(count(directory, 0, counted, right));
   EXPECT_TRUE(right);
   EXPECT_EQ(counted, 0U);
   EXPECT_GT(allocations, before);  // the counter works
+  // What fires at its end, and the timer's place among the others.
+  world.run(count(directory, ~core::Nanos{0} >> 1, counted, right));
+  EXPECT_TRUE(right);
+  EXPECT_EQ(counted, 2U);
+}
+
+core::Task<void> wake(core::Event& event) {
+  event.notify_all();
+  co_return;
+}
+
+core::Task<void> wait_again_and_again(std::size_t& counted) {
+  core::Event event;
+  for (int round = 0; round < 3; ++round) {
+    core::Scope scope;
+    scope.spawn(wake(event));
+    const std::size_t before = allocations;
+    co_await event.wait();
+    counted = allocations - before;
+    co_await scope.join();
+  }
+}
+
+TEST(Allocation, WaitingAgainForAnEventMakesNone) {
+  core::SimWorld world(1);
+  core::SimEnv env(world);
+  std::size_t counted = 1;
+  world.run(wait_again_and_again(counted));
+  EXPECT_EQ(counted, 0U);
 }
 
 }  // namespace

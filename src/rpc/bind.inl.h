@@ -66,6 +66,22 @@ Result<void> bind_unary(Directory& directory, std::string_view full_name, Servic
   return directory.bind_raw(full_name, std::move(bound));
 }
 
+// A handler that fills the answer in place, which a wire may have used before: for what is asked
+// often or is long. `response` is empty at first; after an error nobody looks at it.
+template <class Service, class Request, class Response>
+Result<void> bind_unary(Directory& directory, std::string_view full_name, Service& service,
+                        core::Task<Result<void>> (Service::*handler)(Call&, const Request&,
+                                                                     Response&)) {
+  TRY((internal::check_binding<Request, Response>(directory, full_name, false, false)));
+  Handler bound;
+  bound.unary = [service = &service, handler](Call& call, const Message& request,
+                                              Message& response) {
+    return (service->*handler)(call, static_cast<const Request&>(request),
+                               static_cast<Response&>(response));
+  };
+  return directory.bind_raw(full_name, std::move(bound));
+}
+
 template <class Service, class Request, class Response>
 Result<void> bind_server_stream(Directory& directory, std::string_view full_name, Service& service,
                                 core::Task<Result<void>> (Service::*handler)(Call&, const Request&,

@@ -50,7 +50,7 @@ void collect(const pb::Descriptor& type, const std::vector<FieldPath>& taken, Fi
 std::vector<FieldPath> given_by_path(const HttpBinding& binding) {
   std::vector<FieldPath> fields;
   for (const auto& step : binding.steps) {
-    if (step.kind != HttpStep::Kind::kLiteral) fields.push_back(step.field);
+    if (!step.field.empty()) fields.push_back(step.field);
   }
   for (const auto& fixed : binding.set) fields.push_back(fixed.field);
   return fields;
@@ -91,6 +91,11 @@ std::string query_name(const FieldPath& field) {
     name += part->has_json_name() ? part->json_name() : part->name();
   }
   return name;
+}
+
+std::string query_name(const HttpBinding& binding, const FieldPath& field) {
+  const auto said = std::ranges::find(binding.query_names, field, &HttpQueryName::field);
+  return said == binding.query_names.end() ? query_name(field) : said->name;
 }
 
 HiddenFields::HiddenFields(const std::vector<FieldPath>& all) {

@@ -34,13 +34,15 @@ BodyShape request_shape(const google::protobuf::MethodDescriptor& method,
 // The body of a 200: the response or its field `result`, whole or its one element.
 BodyShape response_shape(const google::protobuf::MethodDescriptor& method,
                          const HttpBinding& binding);
-// What a GET or DELETE may take from the query: binding.query, or, when that is empty, every field
-// (scalar, enum, wrapper, or a list of those; also of single messages in it) that is not in the
-// path or `set`. For methods with a body exactly binding.query. In the order of declaration.
+// What a GET or DELETE may take from the query: every field (scalar, enum, wrapper, or a list of
+// those; also of single messages in it) that is not in the path or `set`. For methods with a body
+// exactly binding.query. In the order of declaration.
 std::vector<FieldPath> query_fields(const google::protobuf::MethodDescriptor& method,
                                     const HttpBinding& binding);
-// "a.b": how a query names such a field, by its json_name where the declaration gives one.
+// "a.b": how such a field is named, by its json_name where the declaration gives one.
 std::string query_name(const FieldPath& field);
+// How a query of this binding names it: binding.query_names first.
+std::string query_name(const HttpBinding& binding, const FieldPath& field);
 
 // BodyShape::hidden on a walk through a message: what it means at one level.
 class HiddenFields {

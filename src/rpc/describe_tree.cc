@@ -137,7 +137,7 @@ std::string DescribeTree::Service::json() const {
   text += R"(,"query":[)";
   if (operation) {
     const auto fields = query_fields(operation->method(), binding);
-    const auto names = query_names(fields);
+    const auto names = query_names(binding, fields);
     for (std::size_t i = 0; i < fields.size(); ++i) {
       text += (i > 0 ? "," : "") + query_item(*fields[i].back(), names[i]);
     }
@@ -280,14 +280,17 @@ std::string operation_title(const Operation& operation) {
   return title;
 }
 
-std::vector<std::string> query_names(const std::vector<FieldPath>& fields) {
+std::vector<std::string> query_names(const HttpBinding& binding,
+                                     const std::vector<FieldPath>& fields) {
   std::vector<std::string> names;
   for (const auto& field : fields) {
     const auto same_end = [&](const FieldPath& other) {
       return other.back()->name() == field.back()->name();
     };
-    const bool alone = std::ranges::count_if(fields, same_end) == 1;
-    names.push_back(query_name(alone ? FieldPath{field.back()} : field));
+    const bool named = std::ranges::find(binding.query_names, field, &HttpQueryName::field) !=
+                       binding.query_names.end();
+    const bool alone = !named && std::ranges::count_if(fields, same_end) == 1;
+    names.push_back(query_name(binding, alone ? FieldPath{field.back()} : field));
   }
   return names;
 }

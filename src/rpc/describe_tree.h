@@ -22,7 +22,8 @@ std::string operation_title(const Operation& operation);
 
 // How a query names the fields that query_fields() (rpc/body_shape.h) gives, in its order: the last
 // part of "args.name" alone where no other field has it.
-std::vector<std::string> query_names(const std::vector<FieldPath>& fields);
+std::vector<std::string> query_names(const HttpBinding& binding,
+                                     const std::vector<FieldPath>& fields);
 
 class DescribeTree {
  public:

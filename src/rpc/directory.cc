@@ -201,10 +201,10 @@ class Chain : public Next {
     CO_TRY(call.token.check());
     auto result = co_await handle(call);
     if (call.token.reason() != Code::kDeadlineExceeded) co_return result;
+    // A handler that says itself what it waited for knows best.
+    if (!result && result.error().code == Code::kDeadlineExceeded) co_return result;
     Error late{Code::kDeadlineExceeded, 0, "deadline exceeded", {}};
-    if (!result && result.error().code != Code::kDeadlineExceeded) {
-      late.message += " (" + result.error().text() + ")";
-    }
+    if (!result) late.message += " (" + result.error().text() + ")";
     co_return std::unexpected(std::move(late));
   }
   virtual core::Task<Result<void>> handle(Call& call) = 0;

@@ -55,6 +55,12 @@ struct Service {
     answer.set_version("v1");
     co_return answer;
   }
+  core::Task<Result<void>> version_in_place(Call&, const GetVersionRequest&, Version& answer) {
+    ++calls;
+    if (error.code != Code::kOk) co_return std::unexpected(error);
+    answer.set_version("v2");
+    co_return Result<void>();
+  }
   core::Task<Result<void>> events(Call&, const MonitorEventsRequest& request, Sink<Event> sink) {
     ++calls;
     for (const auto& category : request.categories()) {
@@ -119,8 +125,8 @@ struct Answers final : MessageSink {
 class DirectoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(directory_.declare(node_service(),
-                                   {"GetHealth", "DescribeOperations", "GetConfig", "GetMetrics"}));
+    ASSERT_TRUE(directory_.declare(node_service(), {"GetHealth", "DescribeOperations", "GetConfig",
+                                                    "GetMetrics", "SetLogging"}));
     ASSERT_TRUE(directory_.declare(image_service(), {"ExportImage"}));
     ASSERT_TRUE(directory_.declare(reflection_service()));
   }
@@ -222,6 +228,24 @@ TEST_F(DirectoryTest, RunsUnaryCalls) {
             "nothing here");
 }
 
+TEST_F(DirectoryTest, RunsHandlersThatFillTheAnswer) {
+  EXPECT_EQ(bind_unary(directory_, kEvents, service_, &Service::version_in_place).error().code,
+            Code::kInvalidArgument);
+  ASSERT_TRUE(bind_unary(directory_, kVersion, service_, &Service::version_in_place));
+  const auto& entry = *directory_.find(kVersion);
+  Call call;
+  Version answer;
+  ASSERT_TRUE(run(directory_.run(entry, call, GetVersionRequest(), answer)));
+  EXPECT_EQ(answer.version(), "v2");
+  Requests<GetVersionRequest> one({GetVersionRequest()});
+  Answers answers;
+  ASSERT_TRUE(run(directory_.run(entry, call, one, answers)));
+  EXPECT_EQ(answers.texts, std::vector<std::string>{"version: \"v2\""});
+  service_.error = {Code::kNotFound, 0, "nothing here", {}};
+  EXPECT_EQ(run(directory_.run(entry, call, GetVersionRequest(), answer)).error().message,
+            "nothing here");
+}
+
 TEST_F(DirectoryTest, RunsUnaryCallsAsStreams) {
   bind_all();
   const auto& entry = *directory_.find(kVersion);
@@ -287,7 +311,7 @@ TEST_F(DirectoryTest, ACancelledCallDoesNotReachItsHandler) {
 TEST_F(DirectoryTest, WhoeverEndsAfterTheDeadlineIsLate) {
   bind_all();
   Version answer;
-  for (const Code code : {Code::kOk, Code::kNotFound}) {
+  for (const Code code : {Code::kOk, Code::kNotFound, Code::kDeadlineExceeded}) {
     core::CancelSource source;
     Call call;
     call.token = source.token();
@@ -297,10 +321,12 @@ TEST_F(DirectoryTest, WhoeverEndsAfterTheDeadlineIsLate) {
         run(directory_.run(*directory_.find(kVersion), call, GetVersionRequest(), answer));
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, Code::kDeadlineExceeded);
-    EXPECT_EQ(result.error().message,
-              code == Code::kOk ? "deadline exceeded" : "deadline exceeded (the handler's own)");
+    EXPECT_EQ(result.error().message, code == Code::kOk ? "deadline exceeded"
+                                      : code == Code::kNotFound
+                                          ? "deadline exceeded (the handler's own)"
+                                          : "the handler's own");
   }
-  EXPECT_EQ(service_.calls, 2);
+  EXPECT_EQ(service_.calls, 3);
 }
 
 class Note final : public Interceptor {

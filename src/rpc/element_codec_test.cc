@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <vector>
+
+#include "base/bytes.h"
 
 namespace capstan::rpc {
 namespace {
@@ -45,6 +49,52 @@ TEST(ElementSplitter, GivesTheSameForEveryPieceSize) {
     EXPECT_EQ(whole[1], elements[1]);
     for (const std::size_t piece : {1U, 2U, 3U, 7U, 64U}) {
       EXPECT_EQ(split(format, all, piece), whole);
+    }
+  }
+}
+
+// Any split of a stream decodes to the same elements: cuts at random places, none of them fair.
+TEST(ElementSplitter, AnySplitGivesTheSameElements) {
+  std::mt19937 random(21);
+  for (const Format format : {Format::kLines, Format::kBsonDocuments, Format::kLengthPrefixed}) {
+    for (int round = 0; round < 300; ++round) {
+      std::vector<std::string> elements;
+      std::string all;
+      for (unsigned count = random() % 16; count-- > 0;) {
+        std::string body(random() % 40, static_cast<char>('a' + random() % 26));
+        std::string element;
+        if (format == Format::kLines) {
+          element = "\"" + body + "\"\n";
+        } else if (format == Format::kBsonDocuments) {
+          element.assign(4, '\0');
+          store_le(reinterpret_cast<std::uint8_t*>(element.data()),
+                   static_cast<std::uint32_t>(body.size() + 5));
+          element += body + '\0';
+        } else {
+          element.assign(4, '\0');
+          store_be32(reinterpret_cast<std::uint8_t*>(element.data()),
+                     static_cast<std::uint32_t>(body.size()));
+          element += body;
+        }
+        all += element;
+        elements.push_back(std::move(element));
+      }
+      ElementSplitter splitter(format, 1000);
+      std::vector<std::string> found;
+      for (std::size_t at = 0; at < all.size();) {
+        const std::size_t size =
+            std::min<std::size_t>(1 + random() % (1U << random() % 8), all.size() - at);
+        splitter.add(std::string_view(all).substr(at, size));
+        at += size;
+        for (;;) {
+          const auto element = splitter.next();
+          ASSERT_TRUE(element) << element.error().text();
+          if (!*element) break;
+          found.emplace_back(**element);
+        }
+      }
+      ASSERT_EQ(found, elements) << "round " << round;
+      ASSERT_TRUE(splitter.complete());
     }
   }
 }

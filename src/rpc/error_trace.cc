@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
-#include "rpc/bson_codec.h"
+#include "rpc/any_json.h"
 #include "rpc/error_text.h"
 #include "rpc/json_text.h"
 #include "rpc/media_limits.h"
@@ -102,17 +102,8 @@ std::optional<ErrorTrace> whole_trace(const Value& root) {
 // The body as JSON text; nothing when its bytes are wrong.
 std::optional<std::string> as_json(Media media, std::string_view body) {
   if (body.size() > limits::kTraceBytes) return std::nullopt;
-  if (media == Media::kJson) return std::string(body);
-  if (media == Media::kBinary) {
-    if (body.size() < 8 || load_be32(as_bytes(body).data()) != body.size() - 4 ||
-        load_be32(as_bytes(body).data() + 4) != body.size() - 8) {
-      return std::nullopt;
-    }
-    body.remove_prefix(8);
-  }
-  std::string json;
-  if (!bson_to_json(as_bytes(body), BsonTop::kGuess, json)) return std::nullopt;
-  return json;
+  auto json = decode_any_json(media, body);
+  return json ? std::optional(*std::move(json)) : std::nullopt;
 }
 
 ErrorTrace decode(Media media, std::string_view body, bool optional) {
@@ -155,18 +146,10 @@ TraceError failure(std::string_view message) {
 }
 
 std::string encode_trace(Media media, const ErrorTrace& trace) {
-  std::string json = trace_json(trace);
-  if (media == Media::kJson) return json += '\n';
-  std::string bson;
+  auto body = encode_any_json(media, trace_json(trace));
   // Fails only for values that are no JSON, which is the caller's mistake.
-  const auto made = json_to_bson(json, bson);
-  CAPSTAN_ASSERT(made.has_value());
-  if (media == Media::kBson) return bson;
-  std::string out(8, '\0');
-  auto* prefix = reinterpret_cast<std::uint8_t*>(out.data());
-  store_be32(prefix, static_cast<std::uint32_t>(bson.size() + 4));
-  store_be32(prefix + 4, static_cast<std::uint32_t>(bson.size()));
-  return out += bson;
+  CAPSTAN_ASSERT(body.has_value());
+  return *std::move(body);
 }
 
 ErrorTrace decode_trace(Media media, std::string_view body) {

@@ -72,6 +72,11 @@ Result<HttpStep> argument_of(const pb::Descriptor& request, std::string_view ins
   step.name = inside.substr(0, equals);
   const auto field = equals == std::string_view::npos ? inside : inside.substr(equals + 1);
   if (step.name.empty() || field.empty()) return wrong("http.path has an argument without a name");
+  if (field.starts_with('@')) {
+    step.metadata = field.substr(1);
+    if (!step.metadata.empty() && step.kind == HttpStep::Kind::kArgument) return step;
+    return wrong("http.path has " + quoted(inside) + "; one argument is one named metadata");
+  }
   TRY_SET(step.field, field_path(request, field, "http.path"));
   TRY(check_scalar(step.field, step.kind == HttpStep::Kind::kTail, "http.path"));
   return step;
@@ -117,15 +122,22 @@ Result<void> read_request_part(const pb::Descriptor& request,
                    std::string(request.full_name()) + ", or " + made.method + " has no body");
     }
   }
-  for (const auto& name : declared.query()) {
-    TRY_SET(auto field, field_path(request, name, "http.query"));
+  for (const std::string_view text : declared.query()) {
+    const auto equals = text.find('=');
+    const bool named = equals != std::string_view::npos;
+    TRY_SET(auto field, field_path(request, named ? text.substr(equals + 1) : text, "http.query"));
     TRY(check_scalar(field, field.back()->is_repeated(), "http.query"));
-    made.query.push_back(std::move(field));
+    if (named) made.query_names.push_back({std::string(text.substr(0, equals)), field});
+    if (made.has_body()) made.query.push_back(std::move(field));
   }
   for (const auto& text : declared.set()) {
     const auto equals = text.find('=');
     if (equals == std::string::npos)
       return wrong("http.set " + quoted(text) + " is not field=value");
+    if (text.starts_with('@')) {
+      made.metadata.emplace_back(text.substr(1, equals - 1), text.substr(equals + 1));
+      continue;
+    }
     TRY_SET(auto field, field_path(request, std::string_view(text).substr(0, equals), "http.set"));
     TRY(check_scalar(field, false, "http.set"));
     made.set.push_back({std::move(field), text.substr(equals + 1)});
@@ -151,11 +163,31 @@ bool is_text(const pb::FieldDescriptor* field) {
 Result<void> read_encodings(const OperationOptions::Http& declared, HttpBinding& made) {
   made.json_text = declared.json_text();
   made.raw_body = declared.raw_body();
+  made.needs_body = declared.needs_body();
+  if (made.needs_body && !made.has_body()) {
+    return wrong("http.needs_body does not go with " + made.method);
+  }
   if (made.raw_body && !is_text(made.body)) {
     return wrong("http.raw_body needs a text or bytes field as http.body");
   }
   if (made.json_text && !is_text(made.result) && !is_text(made.body)) {
     return wrong("http.json_text needs a text field as http.body or http.result");
+  }
+  return {};
+}
+
+// Each {a.b} is a text of the response or of the request.
+Result<void> check_location(const pb::MethodDescriptor& method, std::string_view location) {
+  for (auto open = location.find('{'); open != std::string_view::npos; open = location.find('{')) {
+    const auto close = location.find('}', open);
+    if (close == std::string_view::npos) return wrong("http.location has a '{' without its '}'");
+    const auto name = location.substr(open + 1, close - open - 1);
+    auto field = field_path(*method.output_type(), name, "http.location");
+    if (!field) field = field_path(*method.input_type(), name, "http.location");
+    TRY(field);
+    if (!is_text(field->back()))
+      return wrong("http.location needs text, and " + quoted(name) + " is none");
+    location.remove_prefix(close + 1);
   }
   return {};
 }
@@ -182,7 +214,7 @@ Result<void> read_answer_part(const pb::MethodDescriptor& method,
   if (made.location.empty() != (made.answer != HttpAnswer::kCreated)) {
     return wrong("http.location goes with CREATED, and only with it");
   }
-  return {};
+  return check_location(method, made.location);
 }
 
 }  // namespace

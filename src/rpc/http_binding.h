@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -27,14 +28,21 @@ struct HttpStep {
   enum class Kind : std::uint8_t { kLiteral, kArgument, kTail };
 
   Kind kind = Kind::kLiteral;
-  std::string name;  // the literal text, or the argument's type: "pool_id"
-  FieldPath field;   // of an argument or a tail; the last of a tail is repeated
+  std::string name;           // the literal text, or the argument's type: "pool_id"
+  FieldPath field;            // of an argument or a tail; the last of a tail is repeated
+  std::string metadata = {};  // the argument is this of the call, and no field
 };
 
 // A field with a value that the path decides, as text that the field's type reads.
 struct HttpFixedField {
   FieldPath field;
   std::string value;
+};
+
+// What a query calls a field otherwise than its message does.
+struct HttpQueryName {
+  std::string name;
+  FieldPath field;
 };
 
 // What a successful answer looks like; operations that stream answers stream unless kRaw.
@@ -56,11 +64,14 @@ struct HttpBinding {
   const google::protobuf::FieldDescriptor* result = nullptr;  // null: the response itself
   bool only = false;  // `result` is a list whose one element is the answer
   HttpAnswer answer = HttpAnswer::kOk;
-  std::string location;
+  std::string location;          // with fields of the response, or else of the request, in braces
   bool json_text = false;        // `body` and `result` hold JSON as text, and are that JSON here
   bool raw_body = false;         // the body's bytes are `body`, outside of the media types
-  std::vector<FieldPath> query;  // named ones; without a body everything not in the path is one
+  bool needs_body = false;       // no body at all is refused
+  std::vector<FieldPath> query;  // for methods with a body; else everything not in the path is one
+  std::vector<HttpQueryName> query_names;
   std::vector<HttpFixedField> set;
+  std::vector<std::pair<std::string, std::string>> metadata;  // that calls by this path have
 };
 
 }  // namespace capstan::rpc

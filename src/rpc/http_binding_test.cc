@@ -108,15 +108,48 @@ TEST(HttpBinding, ReadsResultQueryAndFixedFields) {
   Http http = declared("GET", "/r/{replica_id=uuid}");
   http.set_result("replicas");
   http.set_only(true);
-  http.add_query("name");
+  http.add_query("called=name");
   http.add_set("poolname=p");
   const auto made = HttpBinding::from(list_replicas(), http);
   ASSERT_TRUE(made) << made.error().text();
   EXPECT_EQ(made->result->name(), "replicas");
   EXPECT_TRUE(made->only);
-  ASSERT_EQ(made->query.size(), 1U);
+  EXPECT_TRUE(made->query.empty());
+  ASSERT_EQ(made->query_names.size(), 1U);
+  EXPECT_EQ(made->query_names[0].name, "called");
+  EXPECT_EQ(made->query_names[0].field[0]->name(), "name");
   ASSERT_EQ(made->set.size(), 1U);
   EXPECT_EQ(made->set[0].value, "p");
+}
+
+TEST(HttpBinding, MetadataBesideTheFields) {
+  Http http = declared("PUT", "/pools/{pool_id=@capstan-pool}/{pool_type=name}");
+  http.add_set("@capstan-existing=equal");
+  http.set_needs_body(true);
+  const auto made = HttpBinding::from(create_pool(), http);
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_EQ(made->steps[1].metadata, "capstan-pool");
+  EXPECT_TRUE(made->steps[1].field.empty());
+  EXPECT_EQ(made->steps[2].field.size(), 1U);
+  ASSERT_EQ(made->metadata.size(), 1U);
+  EXPECT_EQ(made->metadata[0], std::pair(std::string("capstan-existing"), std::string("equal")));
+  EXPECT_TRUE(made->set.empty());
+  EXPECT_TRUE(made->needs_body);
+  EXPECT_FALSE(refusal(create_pool(), declared("PUT", "/{pool_id=@}")).empty());
+  EXPECT_FALSE(refusal(create_pool(), declared("PUT", "/{pool_id=@name...}")).empty());
+  http = declared("GET", "/m");
+  http.set_needs_body(true);
+  EXPECT_NE(refusal(create_pool(), http).find("http.needs_body"), std::string::npos);
+}
+
+TEST(HttpBinding, LocationsAreOfTheAnswerOrTheRequest) {
+  Http http = declared("POST", "/replicas");
+  http.set_answer(Http::CREATED);
+  for (const char* good : {"/pools/{name}", "/x/{md_info.md_pages}", "/{name}/{nope}", "/{name"}) {
+    http.set_location(good);
+    EXPECT_EQ(refusal(create_pool(), http).empty(), std::string_view(good) == "/pools/{name}")
+        << good;
+  }
 }
 
 }  // namespace

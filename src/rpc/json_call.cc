@@ -136,9 +136,9 @@ std::unexpected<Error> json_invalid_params(std::string message) {
 }
 
 JsonRpcError json_rpc_error(const Error& error) {
-  if (error.sys_errno < 0) return {error.sys_errno, valid_utf8(error.message)};
+  if (error.sys_errno < 0) return {error.sys_errno, valid_utf8(error.message), error.code};
   const int err = error.sys_errno != 0 ? error.sys_errno : errno_of(error.code);
-  return {err != 0 ? -err : json_code::kInternalError, error_text(error)};
+  return {err != 0 ? -err : json_code::kInternalError, error_text(error), error.code};
 }
 
 JsonMethods::JsonMethods(const Directory& directory, const std::set<std::string>& allowed)

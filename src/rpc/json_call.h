@@ -29,6 +29,7 @@ namespace capstan::rpc {
 struct JsonRpcError {
   std::int64_t code = 0;
   std::string message;
+  Code cause = Code::kInternal;  // of the Error; not on the wire
 };
 
 namespace json_code {

@@ -1,6 +1,7 @@
 // Why this file exists: JsonPieces keeps the objects and arrays that are open as a stack and writes
-// one lexeme or one small value per step, until a piece is full. Long texts are a level of their
-// own; maps and google.protobuf.Struct, which are small here, are written whole.
+// one lexeme or one small value per step, until a piece is full; a list of small messages is
+// written by their plan. Long texts are a level of their own; maps and google.protobuf.Struct,
+// which are small here, are written whole.
 #include "rpc/json_pieces.h"
 
 #include "base/assert.h"
@@ -39,8 +40,9 @@ std::string_view cut(std::string_view text, std::size_t size) {
 
 }  // namespace
 
-JsonPieces::JsonPieces(const Message& message, const BodyShape& shape, const JsonStyle& style)
-    : message_(message), shape_(shape), style_(style) {
+JsonPieces::JsonPieces(const Message& message, const BodyShape& shape, const JsonStyle& style,
+                       JsonPlans& plans)
+    : message_(message), shape_(shape), style_(style), plans_(plans) {
   CAPSTAN_ASSERT(message.GetDescriptor() == shape.type && shape.hidden.empty());
 }
 
@@ -115,7 +117,24 @@ Result<void> JsonPieces::message_step(Level& level) {
 }
 
 Result<void> JsonPieces::list_step(Level& level) {
-  if (level.index == level.message->GetReflection()->FieldSize(*level.message, level.field)) {
+  const Reflection& r = *level.message->GetReflection();
+  const int size = r.FieldSize(*level.message, level.field);
+  // Small messages by their plan, as many as a piece takes.
+  while (level.messages && level.index < size && buffer_.size() < kJsonPieceBytes) {
+    const std::size_t before = buffer_.size();
+    if (!level.first) buffer_ += ',';
+    const Message& element = r.GetRepeatedMessage(*level.message, level.field, level.index);
+    TRY_SET(const bool written,
+            plans_.write_small(element, kJsonPieceBytes / 4, levels_.size(), buffer_));
+    if (!written) {
+      buffer_.resize(before);
+      break;
+    }
+    level.first = false;
+    ++level.index;
+  }
+  if (level.messages && buffer_.size() >= kJsonPieceBytes) return {};
+  if (level.index == size) {
     buffer_ += ']';
     levels_.pop_back();
     return {};
@@ -143,7 +162,11 @@ Result<void> JsonPieces::value(const Message& message, const FieldDescriptor& fi
   const bool one = index < 0;
   if (one && field.is_repeated()) {
     if (field.is_map()) return write_json_field(message, field, style_, buffer_);
-    if (r.FieldSize(message, &field) != 0) return open({Level::Kind::kList, &message, &field}, '[');
+    if (r.FieldSize(message, &field) != 0) {
+      Level level{Level::Kind::kList, &message, &field};
+      level.messages = field.message_type() && plain_message(*field.message_type());
+      return open(level, '[');
+    }
     buffer_ += "[]";
     return {};
   }

@@ -4,9 +4,9 @@
 //
 //   JsonPieces pieces(message, shape, style);
 //   for (;;) { CO_TRY_SET(auto piece, pieces.next()); if (piece.empty()) break; send(piece); }
-// For answers: the shape hides no fields.
-// Lifetime: message and shape outlive the JsonPieces and do not change; a piece lives until the
-// next call. Memory: about kJsonPieceBytesMax plus the longest single map or dynamic value.
+// For answers: the shape hides no fields. Small elements of lists are written by the plans.
+// Lifetime: message, shape and plans outlive the JsonPieces and do not change; a piece lives until
+// the next call. Memory: about kJsonPieceBytesMax plus the longest single map or dynamic value.
 // Errors are write_json()'s; the answer has then been sent in part, so the wire must break off.
 #pragma once
 
@@ -18,17 +18,19 @@
 
 #include "base/result.h"
 #include "rpc/body_shape.h"
+#include "rpc/json_plan.h"
 #include "rpc/json_style.h"
 
 namespace capstan::rpc {
 
-inline constexpr std::size_t kJsonPieceBytes = 4096;  // what a piece aims at
+inline constexpr std::size_t kJsonPieceBytes = 12U << 10;  // what a piece aims at
 inline constexpr std::size_t kJsonPieceBytesMax = 16U << 10;
 
 class JsonPieces {
  public:
+  // `plans` are of the same style.
   JsonPieces(const google::protobuf::Message& message, const BodyShape& shape,
-             const JsonStyle& style = JsonStyle::octez());
+             const JsonStyle& style, JsonPlans& plans);
 
   // Not longer than kJsonPieceBytesMax; empty at the end.
   Result<std::string_view> next();
@@ -41,6 +43,7 @@ class JsonPieces {
     const google::protobuf::FieldDescriptor* field = nullptr;  // of a list
     int index = 0;                                             // of the next field or element
     bool first = true;
+    bool messages = false;  // of a list: its elements are messages with fields
     std::string_view rest = {};
   };
 
@@ -57,6 +60,7 @@ class JsonPieces {
   const google::protobuf::Message& message_;
   const BodyShape& shape_;
   JsonStyle style_;
+  JsonPlans& plans_;
   std::vector<Level> levels_;
   std::string buffer_;
   std::size_t given_ = 0;  // bytes of buffer_ that next() has returned

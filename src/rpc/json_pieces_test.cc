@@ -15,7 +15,8 @@ using google::protobuf::Message;
 
 std::vector<std::string> pieces_of(const Message& message, const BodyShape& shape,
                                    const JsonStyle& style = JsonStyle::octez()) {
-  JsonPieces pieces(message, shape, style);
+  JsonPlans plans(style);
+  JsonPieces pieces(message, shape, style, plans);
   std::vector<std::string> all;
   for (;;) {
     const auto piece = pieces.next();
@@ -72,10 +73,30 @@ TEST_F(LargeTest, ListsAreCutBetweenElements) {
   const auto pieces = pieces_of(*list_, shape("texts"));
   EXPECT_EQ(joined(pieces), encode_json(*list_, shape("texts")).value());
   EXPECT_EQ(joined(pieces).size(), 2000 * 14 + 2U);
-  ASSERT_EQ(pieces.size(), 7U);
+  ASSERT_EQ(pieces.size(), 3U);
   for (std::size_t i = 0; i + 1 < pieces.size(); ++i) {
     EXPECT_GE(pieces[i].size(), kJsonPieceBytes);
     EXPECT_LT(pieces[i].size(), kJsonPieceBytes + 20);
+  }
+}
+
+TEST_F(LargeTest, MessagesGoByTheirPlanUnlessTheyAreLarge) {
+  testing::Protos protos(
+      "message M { string a = 1; uint64 b = 2; } message L { repeated M m = 1; }");
+  const auto list = protos.make("L");
+  BodyShape shape = BodyShape::of(*list);
+  shape.field = shape.type->field(0);
+  for (int i = 0; i < 1000; ++i) {
+    Message* element = list->GetReflection()->AddMessage(list.get(), shape.field);
+    const auto& type = *element->GetDescriptor();
+    const std::size_t size = i % 100 == 0 ? 30'000 : static_cast<std::size_t>(i % 40);
+    element->GetReflection()->SetString(element, type.field(0), std::string(size, 'x'));
+    if (i % 3 == 0) element->GetReflection()->SetUInt64(element, type.field(1), 7);
+  }
+  for (const JsonStyle& style : {JsonStyle::octez(), JsonStyle::canonical()}) {
+    const auto pieces = pieces_of(*list, shape, style);
+    EXPECT_EQ(joined(pieces), encode_json(*list, shape, style).value());
+    EXPECT_GT(pieces.size(), 20U);
   }
 }
 

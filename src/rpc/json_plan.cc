@@ -4,8 +4,10 @@
 #include "rpc/json_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "rpc/json_writer.h"
 #include "rpc/json_writer_values.h"
 
@@ -29,19 +31,31 @@ enum class Form : std::uint8_t {
   kText,
   kBytes,
   kMessage,
+  kTime,  // google.protobuf.Timestamp or Duration
 };
 
 enum WireType : std::uint8_t { kVarint = 0, kSized = 2 };
+
+bool is_number(Form form) {
+  return form >= Form::kBool && form <= Form::kEnum;
+}
+
+bool is_time(const FieldDescriptor& field) {
+  using google::protobuf::Descriptor;
+  if (field.is_repeated()) return false;
+  const auto kind = field.message_type()->well_known_type();
+  return kind == Descriptor::WELLKNOWNTYPE_TIMESTAMP || kind == Descriptor::WELLKNOWNTYPE_DURATION;
+}
 
 Form form_of(const FieldDescriptor& field) {
   if (field.is_map()) return Form::kOther;
   switch (field.type()) {
     case FieldDescriptor::TYPE_STRING: return Form::kText;
     case FieldDescriptor::TYPE_BYTES: return Form::kBytes;
-    case FieldDescriptor::TYPE_MESSAGE: return Form::kMessage;
+    case FieldDescriptor::TYPE_MESSAGE: return is_time(field) ? Form::kTime : Form::kMessage;
     default: break;
   }
-  if (field.is_repeated()) return Form::kOther;
+  if (field.is_repeated() && !field.is_packed()) return Form::kOther;
   switch (field.type()) {
     case FieldDescriptor::TYPE_BOOL: return Form::kBool;
     case FieldDescriptor::TYPE_INT32: return Form::kInt32;
@@ -106,10 +120,13 @@ JsonPlans::~JsonPlans() = default;
 // --- plans -------------------------------------------------------------------------------------
 
 JsonPlans::Plan* JsonPlans::plan_of(const Message& message) {
+  const auto* const type = message.GetDescriptor();
+  if (type == last_type_) return last_plan_;
   // Null while the plan is made: a type inside of itself goes by reflection.
-  const auto [known, fresh] = plans_.try_emplace(message.GetDescriptor());
+  const auto [known, fresh] = plans_.try_emplace(type);
   if (fresh) known->second = made(message);
-  return known->second.get();
+  last_type_ = type;
+  return last_plan_ = known->second.get();
 }
 
 std::unique_ptr<JsonPlans::Plan> JsonPlans::made(const Message& message) {
@@ -165,9 +182,9 @@ void JsonPlans::add_step(const Message& empty, const FieldDescriptor& field, Pla
 
 // --- messages ----------------------------------------------------------------------------------
 
-bool JsonPlans::serialize(const Message& message, Span& bytes) {
+bool JsonPlans::serialize(const Message& message, std::size_t bytes_max, Span& bytes) {
   const std::size_t size = message.ByteSizeLong();
-  if (size > kBytesMax) return false;
+  if (size > bytes_max) return false;
   if (buffer_.size() < size) buffer_.resize(size);
   auto* const start = reinterpret_cast<std::uint8_t*>(buffer_.data());
   bytes = {start, message.SerializeWithCachedSizesToArray(start)};
@@ -183,8 +200,8 @@ void JsonPlans::locate(Span bytes, const Plan& plan, std::size_t base) {
     const auto index = number < plan.by_number.size() ? plan.by_number[number] : 0U;
     if (index == 0) return;  // from here on all is unknown
     const Step& step = plan.steps[index - 1];
-    const bool number_form = step.form >= Form::kBool && step.form <= Form::kEnum;
-    if (step.form != Form::kOther && (tag & 7) != (number_form ? kVarint : kSized)) return;
+    const bool varint = is_number(step.form) && !step.repeated;
+    if (step.form != Form::kOther && (tag & 7) != (varint ? kVarint : kSized)) return;
     auto& first = places_[base + index - 1];
     if (!first) first = place;
     switch (tag & 7) {
@@ -208,12 +225,12 @@ Result<void> JsonPlans::object(Span bytes, const Plan& plan, const Message* mess
     const std::uint8_t* const place = places_[base + i];
     if (!place) continue;
     const Step& step = plan.steps[i];
-    out_->append(plan.defaults, from, step.default_at - from);
+    if (step.default_at != from) out_->append(plan.defaults.data() + from, step.default_at - from);
     from = plan.steps[i + 1].default_at;
-    out_->append(plan.names, step.name_at, step.name_size);
+    out_->append(plan.names.data() + step.name_at, step.name_size);
     TRY(value({place, bytes.end}, step, message, depth + 1));
   }
-  out_->append(plan.defaults, from);
+  if (plan.defaults.size() != from) out_->append(plan.defaults, from);
   places_.resize(base);
   if (out_->size() == start) {
     *out_ += "{}";
@@ -231,6 +248,7 @@ Result<void> JsonPlans::value(Span bytes, const Step& step, const Message* messa
   }
   if (step.repeated) return list(bytes, step, message, depth);
   (void)bytes.varint();  // the tag
+  if (step.form == Form::kTime) return time(bytes.sized(), step);
   if (step.form != Form::kMessage) return scalar(bytes, step), Result<void>();
   const Message* inner = nullptr;
   if (step.child->reflects) inner = &message->GetReflection()->GetMessage(*message, step.field);
@@ -243,6 +261,15 @@ Result<void> JsonPlans::list(Span bytes, const Step& step, const Message* messag
   const std::uint64_t tag = bytes.varint();
   bytes = first;
   *out_ += '[';
+  if (is_number(step.form)) {  // packed
+    bool more = false;
+    bytes.varint();
+    for (Span packed = bytes.sized(); packed.at != packed.end; scalar(packed, step)) {
+      if (std::exchange(more, true)) *out_ += ',';
+    }
+    *out_ += ']';
+    return {};
+  }
   for (int index = 0; bytes.at != bytes.end && bytes.varint() == tag; ++index) {
     if (index > 0) *out_ += ',';
     if (step.form != Form::kMessage) {
@@ -257,6 +284,21 @@ Result<void> JsonPlans::list(Span bytes, const Step& step, const Message* messag
   }
   *out_ += ']';
   return {};
+}
+
+Result<void> JsonPlans::time(Span bytes, const Step& step) {
+  SecondsNanos time;
+  while (bytes.at != bytes.end) {
+    const std::uint64_t tag = bytes.varint();
+    if (tag == (1 << 3 | kVarint)) {
+      time.seconds = static_cast<std::int64_t>(bytes.varint());
+    } else if (tag == (2 << 3 | kVarint)) {
+      time.nanos = static_cast<std::int32_t>(bytes.varint());
+    } else {
+      break;  // from here on all is unknown
+    }
+  }
+  return internal::append_time_value(*step.field->message_type(), time, *out_);
 }
 
 void JsonPlans::scalar(Span& bytes, const Step& step) {
@@ -283,7 +325,7 @@ void JsonPlans::scalar(Span& bytes, const Step& step) {
 
 std::size_t JsonPlans::begin(const Plan& plan, std::string& out) {
   out_ = &out;
-  out.reserve(out.size() + plan.expected);
+  out.reserve(out.size() + plan.expected + 1);  // and what ends the answer
   return out.size();
 }
 
@@ -297,10 +339,22 @@ Result<void> JsonPlans::end(Plan& plan, std::size_t start, Result<void> written)
 Result<void> JsonPlans::write(const Message& message, std::string& out) {
   Plan* const plan = plan_of(message);
   Span bytes;
-  if (!plan || !serialize(message, bytes)) return write_json(message, style_, out);
+  if (!plan || !serialize(message, kBytesMax, bytes)) return write_json(message, style_, out);
   const std::size_t start = begin(*plan, out);
   places_.clear();
   return end(*plan, start, object(bytes, *plan, &message, 0));
+}
+
+Result<bool> JsonPlans::write_small(const Message& message, std::size_t bytes_max,
+                                    std::size_t depth, std::string& out) {
+  Plan* const plan = plan_of(message);
+  Span bytes;
+  if (!plan || depth + plan->levels > limits::kJsonNestingDepth) return false;
+  if (!serialize(message, bytes_max, bytes)) return false;
+  const std::size_t start = begin(*plan, out);
+  places_.clear();
+  TRY(end(*plan, start, object(bytes, *plan, &message, depth)));
+  return true;
 }
 
 Result<void> JsonPlans::write_field(const Message& message, const FieldDescriptor& field,
@@ -308,7 +362,7 @@ Result<void> JsonPlans::write_field(const Message& message, const FieldDescripto
   Plan* const plan = plan_of(message);
   const auto index = static_cast<std::size_t>(field.index());
   Span bytes;
-  if (!plan || plan->steps[index].form == Form::kOther || !serialize(message, bytes)) {
+  if (!plan || plan->steps[index].form == Form::kOther || !serialize(message, kBytesMax, bytes)) {
     return write_json_field(message, field, style_, out);
   }
   places_.assign(plan->steps.size() - 1, nullptr);

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 
 #include "rpc/error_text.h"
 
@@ -72,20 +73,23 @@ std::optional<std::int32_t> take_fraction(std::string_view& text) {
   return nanos;
 }
 
-void append_padded(std::int64_t value, int width, std::string& out) {
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
-  const auto length = static_cast<int>(end - digits.data());
-  if (length < width) out.append(static_cast<std::size_t>(width - length), '0');
-  out.append(digits.data(), end);
+// Exactly `width` digits; where they end.
+char* put_digits(char* at, std::uint32_t value, int width) {
+  for (int i = width; i-- > 0; value /= 10) at[i] = static_cast<char>('0' + value % 10);
+  return at + width;
+}
+
+char* put_fraction(char* at, std::uint32_t nanos) {
+  if (nanos == 0) return at;
+  *at++ = '.';
+  if (nanos % 1'000'000 == 0) return put_digits(at, nanos / 1'000'000, 3);
+  if (nanos % 1'000 == 0) return put_digits(at, nanos / 1'000, 6);
+  return put_digits(at, nanos, 9);
 }
 
 void append_fraction(std::int32_t nanos, std::string& out) {
-  if (nanos == 0) return;
-  out += '.';
-  if (nanos % 1'000'000 == 0) return append_padded(nanos / 1'000'000, 3, out);
-  if (nanos % 1'000 == 0) return append_padded(nanos / 1'000, 6, out);
-  append_padded(nanos, 9, out);
+  std::array<char, 10> text;
+  out.append(text.data(), put_fraction(text.data(), static_cast<std::uint32_t>(nanos)));
 }
 
 // "Z" or "+01:30": seconds east of UTC.
@@ -136,13 +140,29 @@ void append_unicode_escape(std::string_view character, std::string& out) {
   append_code_unit(0xDC00 + ((code - 0x10000) & 0x3FF), out);
 }
 
+// Whether one of eight characters cannot stay as it is. `first_special` is 0x7F or 0x80.
+bool any_special(const char* at, std::uint8_t first_special) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x80 * kOnes;
+  std::uint64_t eight;
+  std::memcpy(&eight, at, sizeof(eight));
+  // A character of 0 after the exclusive or borrows from its highest bit; so do control characters.
+  const auto is = [eight](char c) {
+    return (eight ^ (kOnes * static_cast<std::uint8_t>(c))) - kOnes;
+  };
+  std::uint64_t special = eight | (eight - 0x20 * kOnes) | is('"') | is('\\');
+  if (first_special == 0x7F) special |= is('\x7F');
+  return (special & kHigh) != 0;
+}
+
 // Everything up to the first character that cannot stay as it is.
 std::size_t plain_run(std::string_view text, std::uint8_t first_special) {
-  const auto plain = std::ranges::find_if(text, [first_special](char c) {
+  std::size_t at = 0;
+  while (text.size() - at >= 8 && !any_special(text.data() + at, first_special)) at += 8;
+  const auto plain = std::ranges::find_if(text.substr(at), [first_special](char c) {
     return static_cast<std::uint8_t>(c) < 0x20 || c == '"' || c == '\\' ||
            static_cast<std::uint8_t>(c) >= first_special;
   });
-  return static_cast<std::size_t>(plain - text.begin());
+  return at + static_cast<std::size_t>(plain - (text.begin() + static_cast<std::ptrdiff_t>(at)));
 }
 
 // False when the text was not UTF-8.
@@ -290,19 +310,20 @@ bool append_timestamp(SecondsNanos time, std::string& out) {
   const auto day = floor<days>(instant);
   const year_month_day date(day);
   const hh_mm_ss clock(instant - day);
-  append_padded(static_cast<int>(date.year()), 4, out);
-  out += '-';
-  append_padded(static_cast<unsigned>(date.month()), 2, out);
-  out += '-';
-  append_padded(static_cast<unsigned>(date.day()), 2, out);
-  out += 'T';
-  append_padded(clock.hours().count(), 2, out);
-  out += ':';
-  append_padded(clock.minutes().count(), 2, out);
-  out += ':';
-  append_padded(clock.seconds().count(), 2, out);
-  append_fraction(time.nanos, out);
-  out += 'Z';
+  std::array<char, 32> text;  // 2026-11-21T23:59:59.123456789Z
+  char* at = put_digits(text.data(), static_cast<std::uint32_t>(static_cast<int>(date.year())), 4);
+  const auto part = [&at](char before, auto value) {
+    *at++ = before;
+    at = put_digits(at, static_cast<std::uint32_t>(value), 2);
+  };
+  part('-', static_cast<unsigned>(date.month()));
+  part('-', static_cast<unsigned>(date.day()));
+  part('T', clock.hours().count());
+  part(':', clock.minutes().count());
+  part(':', clock.seconds().count());
+  at = put_fraction(at, static_cast<std::uint32_t>(time.nanos));
+  *at++ = 'Z';
+  out.append(text.data(), at);
   return true;
 }
 
@@ -337,7 +358,7 @@ bool append_duration(SecondsNanos duration, std::string& out) {
     return false;
   }
   if (seconds < 0 || nanos < 0) out += '-';
-  append_padded(seconds < 0 ? -seconds : seconds, 1, out);
+  out += std::to_string(seconds < 0 ? -seconds : seconds);
   append_fraction(nanos < 0 ? -nanos : nanos, out);
   out += 's';
   return true;

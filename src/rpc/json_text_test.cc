@@ -55,6 +55,27 @@ TEST(Hex, BothWays) {
   EXPECT_FALSE(parse_hex("0g"));
 }
 
+// Texts are looked through eight characters at a time: none may be overlooked in any place.
+TEST(JsonTexts, EveryCharacterInEveryPlace) {
+  for (const auto escapes : {JsonEscapes::kStandard, JsonEscapes::kAscii, JsonEscapes::kOctez}) {
+    for (int c = 0; c < 256; ++c) {
+      std::string alone;
+      append_json_text(std::string(1, static_cast<char>(c)), alone, escapes);
+      for (const char around : {'a', '!', '}', '"'}) {
+        std::string neighbour;
+        append_json_text(std::string(1, around), neighbour, escapes);
+        for (std::size_t place = 0; place < 20; ++place) {
+          std::string text(20, around), out, expected;
+          text[place] = static_cast<char>(c);
+          append_json_text(text, out, escapes);
+          for (std::size_t i = 0; i < 20; ++i) expected += i == place ? alone : neighbour;
+          ASSERT_EQ(out, expected) << c << " at " << place;
+        }
+      }
+    }
+  }
+}
+
 TEST(Timestamp, WritesTheDigitsThatAreNeeded) {
   EXPECT_EQ(timestamp(0, 0), "1970-01-01T00:00:00Z");
   EXPECT_EQ(timestamp(1'709'164'800, 500'000'000), "2024-02-29T00:00:00.500Z");

@@ -142,21 +142,13 @@ Result<void> Writer::well_known(const Message& message) {
   if (kind == Descriptor::WELLKNOWNTYPE_STRUCT || kind == Descriptor::WELLKNOWNTYPE_LISTVALUE) {
     return field(message, *descriptor.field(0));
   }
-  const bool timestamp = kind == Descriptor::WELLKNOWNTYPE_TIMESTAMP;
-  if (!timestamp && kind != Descriptor::WELLKNOWNTYPE_DURATION) {
+  if (kind != Descriptor::WELLKNOWNTYPE_TIMESTAMP && kind != Descriptor::WELLKNOWNTYPE_DURATION) {
     return fail(Code::kUnimplemented,
                 descriptor.full_name() + " has no JSON form here; use a message of its own");
   }
   const SecondsNanos time{reflection.GetInt64(message, descriptor.FindFieldByNumber(1)),
                           reflection.GetInt32(message, descriptor.FindFieldByNumber(2))};
-  out_ += '"';
-  if (!(timestamp ? append_timestamp(time, out_) : append_duration(time, out_))) {
-    return fail(Code::kOutOfRange, descriptor.full_name() + " of " + std::to_string(time.seconds) +
-                                       " s and " + std::to_string(time.nanos) +
-                                       " ns is outside of what its JSON form can say");
-  }
-  out_ += '"';
-  return {};
+  return internal::append_time_value(descriptor, time, out_);
 }
 
 Result<void> Writer::dynamic(const Message& message) {
@@ -310,6 +302,19 @@ void internal::append_bytes_value(std::string_view value, const JsonStyle& style
   out += '"';
   style.bytes == JsonStyle::Bytes::kHex ? append_hex(value, out) : append_base64(value, out);
   out += '"';
+}
+
+Result<void> internal::append_time_value(const Descriptor& type, SecondsNanos time,
+                                         std::string& out) {
+  out += '"';
+  const bool timestamp = type.well_known_type() == Descriptor::WELLKNOWNTYPE_TIMESTAMP;
+  if (!(timestamp ? append_timestamp(time, out) : append_duration(time, out))) {
+    return fail(Code::kOutOfRange, type.full_name() + " of " + std::to_string(time.seconds) +
+                                       " s and " + std::to_string(time.nanos) +
+                                       " ns is outside of what its JSON form can say");
+  }
+  out += '"';
+  return {};
 }
 
 void internal::append_enum_value(const google::protobuf::EnumDescriptor& type, int number,

@@ -9,7 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
 #include "rpc/json_style.h"
+#include "rpc/json_text.h"
 
 namespace capstan::rpc::internal {
 
@@ -18,6 +20,10 @@ void append_text_value(std::string_view value, const JsonStyle& style, std::stri
 void append_bytes_value(std::string_view value, const JsonStyle& style, std::string& out);
 void append_enum_value(const google::protobuf::EnumDescriptor& type, int number,
                        const JsonStyle& style, std::string& out);
+
+// Of google.protobuf.Timestamp or Duration. After an error `out` has a part of it.
+Result<void> append_time_value(const google::protobuf::Descriptor& type, SecondsNanos time,
+                               std::string& out);
 
 template <class T>
 void append_integer_value(T value, bool as_text, std::string& out) {

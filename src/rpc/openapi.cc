@@ -125,6 +125,10 @@ std::string Document::path_parameters(const HttpBinding& binding,
     if (step.kind == HttpStep::Kind::kLiteral) continue;
     if (!text.empty()) text += ',';
     text += R"({"name":)" + json_quoted(names[at++]) + R"(,"in":"path","required":true)";
+    if (step.field.empty()) {
+      text += R"(,"schema":{"type":"string"}})";
+      continue;
+    }
     text += description(step.kind == HttpStep::Kind::kTail ? "any number of further segments"
                                                            : comments_.of(*step.field.back()));
     text += R"(,"schema":)" + schemas_.text_schema(*step.field.back()) + "}";
@@ -134,7 +138,7 @@ std::string Document::path_parameters(const HttpBinding& binding,
 
 std::string Document::query_parameters(const OpenApiRoute& route) {
   const auto fields = query_fields(route.operation->method(), *route.binding);
-  const auto names = query_names(fields);
+  const auto names = query_names(*route.binding, fields);
   std::string text;
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const auto& field = *fields[i].back();

@@ -143,7 +143,7 @@ TEST_F(OpenApiTest, SaysWhatEachAnswerLooksLike) {
   using Http = OperationOptions::Http;
   bind("Put", "PUT", "/sum/{int=a}/{int=b}", [](Http& http) {
     http.set_answer(Http::CREATED);
-    http.set_location("/sum/{a}");
+    http.set_location("/sum/{raw}");
   });
   bind("Put", "DELETE", "/sum", [](Http& http) { http.set_answer(Http::NO_CONTENT); });
   bind("Get", "GET", "/raw", [](Http& http) {

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <string>
 
+#include "rpc/second_names.h"
+
 namespace capstan::rpc {
 namespace {
 
@@ -187,12 +189,20 @@ std::unexpected<Error> denied(const Call& call) {
                                            "' before the others would allow it");
 }
 
+// What the list knows the operation by: its own path, and a native one if it is a second name.
+std::string paths_of(const Operation& operation) {
+  std::string text = acl_name(operation);
+  const auto native = native_paths(operation.method());
+  if (native && *native && !(*native)->empty()) text += " and " + (*native)->front().text();
+  return text;
+}
+
 std::unexpected<Error> not_listed(const Call& call) {
   const std::string& listener = call.peer.listener;
   return fail(Code::kPermissionDenied,
               "the access list of " + (listener.empty() ? "this node" : listener) +
                   " does not let " + call.operation->full_name() + " through, which stands for " +
-                  acl_name(*call.operation) +
+                  paths_of(*call.operation) +
                   "; an entry of --acl for this address, or --allow-all-rpc, would allow it");
 }
 

@@ -265,7 +265,7 @@ TEST_F(InterceptorsTest, LogsOneRecordPerCall) {
   call.peer.address = "1.2.3.4:5";
   call.trace_id = "abc";
   (void)run_config(call);
-  service_.error = {Code::kNotFound, 0, "no \xFF", {"outer"}};
+  service_.error = {Code::kNotFound, 0, "no \xFF 'TOPSECRET'", {"outer"}};
   (void)run_config(call);
   service_.error.code = Code::kInternal;
   (void)run_config(call);
@@ -276,7 +276,7 @@ TEST_F(InterceptorsTest, LogsOneRecordPerCall) {
                                   "trace_id=abc");
   EXPECT_EQ(records.lines[1], "info call_failed" + operation +
                                   " wire=grpc peer=1.2.3.4:5 code=NOT_FOUND duration_us=3000 "
-                                  "trace_id=abc error=outer: no \xEF\xBF\xBD");
+                                  "trace_id=abc error=outer: no \xEF\xBF\xBD '\xE2\x80\xA6'");
   EXPECT_TRUE(records.lines[2].starts_with("warn call_failed"));
 }
 

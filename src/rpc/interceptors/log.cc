@@ -1,7 +1,7 @@
 // Why this file exists: the fields and the level of a call's record (rpc/interceptors/log.h).
 #include "rpc/interceptors/log.h"
 
-#include "rpc/error_text.h"
+#include "rpc/log_text.h"
 #include "rpc/operation.h"
 
 namespace capstan::rpc {
@@ -32,7 +32,8 @@ void write(core::Log& log, core::LogLevel level, const char* event, core::Log::F
 
 }  // namespace
 
-void LogInterceptor::record(const Call& call, const Result<void>& result, core::Nanos duration) {
+void LogInterceptor::record(const Call& call, const Result<void>& result, core::Nanos duration,
+                            const google::protobuf::Message* request) {
   const Code code = result ? Code::kOk : result.error().code;
   const core::LogLevel level = level_of(*call.operation, code);
   const core::LogField operation("operation", call.operation->full_name());
@@ -43,9 +44,15 @@ void LogInterceptor::record(const Call& call, const Result<void>& result, core::
   const core::LogField trace("trace_id", call.trace_id);
   if (result) {
     write(log_, level, "call", {operation, wire, peer, answer, micros, trace});
+    return;
+  }
+  const core::LogField error("error", log_text(result.error()));
+  const std::string object = request ? log_object(*call.operation, *request) : "";
+  if (object.empty()) {
+    write(log_, level, "call_failed", {operation, wire, peer, answer, micros, trace, error});
   } else {
     write(log_, level, "call_failed",
-          {operation, wire, peer, answer, micros, trace, {"error", error_text(result.error())}});
+          {operation, wire, peer, answer, micros, trace, {"object", object}, error});
   }
 }
 
@@ -58,7 +65,7 @@ core::Task<Result<void>> LogInterceptor::around(Call& call, Next& next) {
   auto result = co_await next.run(call);
   const Code code = result ? Code::kOk : result.error().code;
   if (log_.enabled(level_of(*call.operation, code))) {
-    record(call, result, reactor.read_clock() - started);
+    record(call, result, reactor.read_clock() - started, next.request());
   }
   co_return result;
 }

@@ -8,7 +8,8 @@
 namespace capstan::rpc {
 
 // Reads (read and monitor operations) that succeed are kDebug, other successes and the client's
-// mistakes kInfo, the node's own failures (UNKNOWN, INTERNAL, DATA_LOSS) kWarn.
+// mistakes kInfo, the node's own failures (UNKNOWN, INTERNAL, DATA_LOSS) kWarn. A record names the
+// objects of a failed call and nothing else of what was sent (rpc/log_text.h).
 class LogInterceptor final : public Interceptor {
  public:
   explicit LogInterceptor(core::Log log) : log_(std::move(log)) {}
@@ -16,7 +17,8 @@ class LogInterceptor final : public Interceptor {
   core::Task<Result<void>> around(Call& call, Next& next) override;
 
  private:
-  void record(const Call& call, const Result<void>& result, core::Nanos duration);
+  void record(const Call& call, const Result<void>& result, core::Nanos duration,
+              const google::protobuf::Message* request);
   core::Log log_;
 };
 

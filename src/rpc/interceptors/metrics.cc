@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <string>
 
-#include "rpc/acl_operation.h"
 #include "rpc/operation.h"
+#include "rpc/path_text.h"
 
 namespace capstan::rpc {
 
@@ -17,12 +17,10 @@ core::Labels labels_of(const Call& call) {
 }
 
 // The names of http-rpc section 18: an operation is its first HTTP path, on every wire.
-core::Labels endpoint_of(const Call& call) {
-  const std::string name = acl_name(*call.operation);
-  const auto space = name.find(' ');
-  return {{"endpoint", name.substr(space + 1)},
-          {"method", name.substr(0, space)},
-          {"wire", std::string(call.wire)}};
+core::Labels endpoint_labels(const Call& call) {
+  const Endpoint endpoint = endpoint_of(*call.operation);
+  return {
+      {"endpoint", endpoint.path}, {"method", endpoint.method}, {"wire", std::string(call.wire)}};
 }
 
 double seconds(core::Nanos duration) {
@@ -52,7 +50,7 @@ MetricsInterceptor::Series& MetricsInterceptor::series_of(const Call& call) {
   Series* series = slot.get();
   series->load = load_of(call.wire);
   series->handles.push_back(metrics_.add_summary(
-      "storage_rpc_calls", "Seconds of calls that ended", endpoint_of(call),
+      "storage_rpc_calls", "Seconds of calls that ended", endpoint_labels(call),
       [series] { return seconds(series->total); },
       [series] { return static_cast<double>(series->timed); }));
   using Kind = core::Metrics::Kind;
@@ -80,7 +78,7 @@ void MetricsInterceptor::count_end(const Call& call, Series& series, Code code,
     series.handles.push_back(metrics_.add(
         core::Metrics::Kind::kCounter, "calls_ended_total", "Calls by how they ended",
         std::move(labels), [count = &series.ended[index]] { return static_cast<double>(*count); }));
-    auto names = endpoint_of(call);
+    auto names = endpoint_labels(call);
     names.emplace_back("code", code_name(code));
     series.handles.push_back(metrics_.add(
         core::Metrics::Kind::kCounter, "storage_rpc_responses_total", "Answers by code",

@@ -3,7 +3,8 @@
 //   calls_started_total{operation,wire}      calls_ended_total{operation,wire,code}
 //   calls_in_flight{operation,wire}          call_seconds_total{operation,wire}
 //   call_seconds_max{operation,wire}
-// and the same under the names of http-rpc section 18, where an operation is its first HTTP path:
+// and the same under the names of http-rpc section 18, where an operation is its first HTTP path
+// ("/pools/<pool_id>"):
 //   storage_rpc_calls{endpoint,method,wire}, a summary of seconds
 //   storage_rpc_responses_total{endpoint,method,wire,code}
 //   storage_rpc_inflight{wire}   storage_rpc_streams{wire} (those of them that stream)

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "rpc/error_text.h"
+#include "rpc/log_text.h"
 
 namespace capstan::rpc {
 namespace {
@@ -51,7 +52,7 @@ void RefusedCalls::tell_unknown(std::string_view wire, const core::PeerInfo& pee
                                 {"wire", wire},
                                 {"peer", peer.address},
                                 {"code", code_name(why.code)},
-                                {"error", error_text(why)}});
+                                {"error", log_text(why)}});
 }
 
 }  // namespace capstan::rpc
