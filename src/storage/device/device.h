@@ -36,6 +36,13 @@ struct IoStats {
   Kind read, write, unmap;
 };
 
+// Bytes of a device where they lie, for whoever sends them: they stay there, and stay the same,
+// until `memory` is dropped, on whatever core, whatever becomes of the blocks or the device.
+struct Loan {
+  ByteView bytes;
+  std::shared_ptr<const void> memory;  // null: they stay for ever
+};
+
 class Device : public std::enable_shared_from_this<Device> {
  public:
   virtual ~Device() = default;
@@ -55,6 +62,8 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;
 
   virtual bool supports_unmap() const { return false; }
+  // Blocks that were never written take no space.
+  virtual bool thin() const { return false; }
   virtual bool volatile_cache() const { return true; }
   // A 4096-byte aligned write of 4096 bytes is never torn by a power cut.
   virtual bool atomic_4k() const { return block_size() >= 4096; }
@@ -75,6 +84,12 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual bool in_memory() const { return false; }
   virtual bool read_now(std::uint64_t /*offset*/, MutableBytes /*into*/) { return false; }
   virtual bool write_now(std::uint64_t /*offset*/, ByteView /*from*/) { return false; }
+  // Reads the range by lending it, as at most length / 64 KiB + 2 pieces that are appended to
+  // `loans`. False: it does not, and has appended nothing; read() is the way then.
+  virtual bool lend(std::uint64_t /*offset*/, std::uint64_t /*length*/,
+                    std::vector<Loan>& /*loans*/) {
+    return false;
+  }
 
   // --- claims: a device is claimed by its one exclusive user before use ---
   // Fails with kFailedPrecondition naming the owner when it is claimed already.

@@ -38,15 +38,17 @@ class Params {
 
   bool flag(std::string_view key) { return text(key).has_value(); }
 
-  Result<std::optional<std::uint64_t>> number(std::string_view key, std::uint64_t max) {
+  Result<std::optional<std::uint64_t>> number(std::string_view key, std::uint64_t max,
+                                              std::uint64_t min = 0) {
     const auto value = text(key);
     if (!value) return std::optional<std::uint64_t>();
     std::uint64_t number = 0;
     const char* end = value->data() + value->size();
     const auto [stop, error] = std::from_chars(value->data(), end, number);
-    if (value->empty() || error != std::errc() || stop != end || number > max) {
+    if (value->empty() || error != std::errc() || stop != end || number < min || number > max) {
       return fail(Code::kInvalidArgument, "bad integer parameter '" + std::string(key) + "=" +
-                                              *value + "': a decimal number up to " +
+                                              *value + "': a decimal number " +
+                                              (min == 0 ? "up" : std::to_string(min)) + " to " +
                                               std::to_string(max) + " is expected");
     }
     return std::optional(number);
@@ -205,12 +207,12 @@ Result<void> parse_remote(Params& params, RemoteUri& out) {
   out.header_digest = header.value_or(false);
   out.data_digest = data.value_or(false);
   out.flow_control = !no_flow.value_or(false);
-  TRY_SET(out.queues, params.number("nr_io_queues", 16));
-  TRY_SET(out.queue_size, params.number("queue_size", 1024));
+  TRY_SET(out.queues, params.number("nr_io_queues", 16, 1));
+  TRY_SET(out.queue_size, params.number("queue_size", 1024, 2));
   TRY(seconds("keep_alive_tmo", out.keep_alive_ms));
   TRY(seconds("reconnect_delay", out.reconnect_ms));
   TRY(seconds("fast_io_fail_tmo", out.fast_io_fail_ms));
-  TRY_SET(out.connect_timeout_ms, params.number("connect_timeout_ms", kSecondsMax * 1000));
+  TRY_SET(out.connect_timeout_ms, params.number("connect_timeout_ms", kSecondsMax * 1000, 1));
   TRY_SET(out.io_timeout_ms, params.number("io_timeout_ms", kSecondsMax * 1000));
   if (const auto loss = params.text("ctrl_loss_tmo"); loss && *loss == "-1") {
     out.ctrl_loss_ms = UINT64_MAX;
@@ -318,7 +320,7 @@ Result<DeviceUri> parse_device_uri(std::string_view text) {
   auto parsed = parse_checked(text);
   if (!parsed) {
     return std::unexpected(
-        std::move(parsed).error().within("device URI '" + std::string(text) + "'"));
+        std::move(parsed).error().within("device URI '" + without_user_info(text) + "'"));
   }
   return parsed;
 }

@@ -144,7 +144,15 @@ TEST(DeviceUri, RemoteDevices) {
   EXPECT_EQ(r.connect_timeout_ms, 2500U);
   bad("nvmf://h/nqn?nsid=0", "begin with 1");
   bad("nvmf://h/nqn?hostid=x", "no UUID");
-  bad("nvmf://h/nqn?nr_io_queues=17", "up to 16");
+  bad("nvmf://h/nqn?nr_io_queues=17", "1 to 16");
+  bad("nvmf://h/nqn?nr_io_queues=0", "1 to 16");
+  bad("nvmf://h/nqn?queue_size=1", "2 to 1024");
+  bad("nvmf://h/nqn?connect_timeout_ms=0", "1 to ");
+  // FixedBug: these were ports of 16 bits once.
+  for (const char* port : {"65536", "65537", "88647", "99999", "4294990407", "+1", "1x"}) {
+    bad("nvmf://127.0.0.1:" + std::string(port) + "/nqn", "");
+  }
+  EXPECT_EQ(good("nvmf://127.0.0.1:65535/nqn").remote->port, 65535);
   bad("nvmf://h/nqn?ctrl_loss_tmo=-2", "bad integer");
   bad("nvmf://h/nqn?on_timeout=panic", "reset or abort");
   bad("nvmf://h/nqn?guard=maybe", "bad boolean");
@@ -152,6 +160,16 @@ TEST(DeviceUri, RemoteDevices) {
   bad("nvmf://h", "one path segment");
   bad("nvmf:///nqn", "a host");
   EXPECT_EQ(good("pcie:///0000:00:1e.0").name, "0000:00:1e.0n1");
+}
+
+TEST(DeviceUri, NoMessageHoldsAPassword) {
+  for (const char* text : {"nvmf://USER:PASS@h:4420/nqn", "nvmf://USER:PA/SS@h", "no://USER:PASS@h",
+                           "nvmf://USER:PASS@h:4420/n#x", "nvmf://USER:PASS@"}) {
+    const auto parsed = parse_device_uri(text);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_EQ(parsed.error().text().find("USER"), std::string::npos) << parsed.error().text();
+    EXPECT_EQ(parsed.error().text().find("SS"), std::string::npos) << parsed.error().text();
+  }
 }
 
 TEST(DeviceUri, ComposedDevices) {

@@ -2,6 +2,7 @@
 #include "storage/device/memory_device.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +13,10 @@
 
 namespace capstan::storage {
 namespace {
+
+// What lies in chunks that there are not.
+alignas(
+    core::kBufferAlignment) constexpr std::array<std::uint8_t, MemoryDevice::kChunkBytes> kZeros{};
 
 // The part of [offset, offset+length) that lies in the chunk of `offset`.
 struct Part {
@@ -28,9 +33,36 @@ Part first_part(std::uint64_t offset, std::uint64_t length) {
 }  // namespace
 
 MemoryDevice::Chunk MemoryDevice::make_chunk() {
-  Chunk chunk(static_cast<std::uint8_t*>(std::aligned_alloc(core::kBufferAlignment, kChunkBytes)));
-  if (chunk) std::memset(chunk.get(), 0, kChunkBytes);
+  Chunk chunk;
+  chunk.memory.reset(
+      static_cast<std::uint8_t*>(std::aligned_alloc(core::kBufferAlignment, kChunkBytes)));
+  chunk.data = chunk.memory.get();
   return chunk;
+}
+
+std::uint8_t* MemoryDevice::data_to_write(std::uint64_t index, std::size_t start,
+                                          std::size_t length) {
+  const auto found = chunks_.find(index);
+  const std::uint8_t* before = nullptr;
+  if (found != chunks_.end()) {
+    const Chunk& chunk = found->second;
+    // Acquired: whoever dropped a loan has read before we write.
+    if (!chunk.lent || chunk.lent->loans.load(std::memory_order_acquire) == 0) return chunk.data;
+    before = chunk.data;
+  }
+  Chunk chunk = make_chunk();
+  std::uint8_t* const data = chunk.data;
+  if (!data) return nullptr;
+  const std::size_t end = start + length;
+  if (before) {
+    std::memcpy(data, before, start);
+    std::memcpy(data + end, before + end, kChunkBytes - end);
+  } else {
+    std::memset(data, 0, start);
+    std::memset(data + end, 0, kChunkBytes - end);
+  }
+  chunks_[index] = std::move(chunk);
+  return data;
 }
 
 MemoryDevice::MemoryDevice(std::string name, Uuid uuid, std::uint32_t block_size,
@@ -48,7 +80,7 @@ void MemoryDevice::load(std::uint64_t offset, MutableBytes into) {
     if (chunk == chunks_.end()) {
       std::memset(into.data(), 0, part.length);
     } else {
-      std::memcpy(into.data(), chunk->second.get() + part.start, part.length);
+      std::memcpy(into.data(), chunk->second.data + part.start, part.length);
     }
     into = into.subspan(part.length);
     offset += part.length;
@@ -61,12 +93,9 @@ bool MemoryDevice::store(std::uint64_t offset, ByteView from) {
   const std::size_t length = from.size();
   while (!from.empty()) {
     const Part part = first_part(offset, from.size());
-    Chunk& chunk = chunks_[part.chunk];
-    if (!chunk && !(chunk = make_chunk())) {
-      chunks_.erase(part.chunk);
-      return false;
-    }
-    std::memcpy(chunk.get() + part.start, from.data(), part.length);
+    std::uint8_t* const data = data_to_write(part.chunk, part.start, part.length);
+    if (!data) return false;
+    std::memcpy(data + part.start, from.data(), part.length);
     from = from.subspan(part.length);
     offset += part.length;
   }
@@ -83,7 +112,11 @@ core::Task<Result<void>> MemoryDevice::read(std::uint64_t offset, MutableBytes i
 core::Task<Result<void>> MemoryDevice::write(std::uint64_t offset, ByteView from) {
   CO_TRY(check_range(offset, from.size()));
   if (from.empty() || store(offset, from)) co_return {};
-  co_return fail(Code::kResourceExhausted, "device '" + name_ + "': out of memory", ENOMEM);
+  co_return out_of_memory();
+}
+
+Result<void> MemoryDevice::out_of_memory() const {
+  return fail(Code::kResourceExhausted, "device '" + name_ + "': out of memory", ENOMEM);
 }
 
 bool MemoryDevice::read_now(std::uint64_t offset, MutableBytes into) {
@@ -96,28 +129,58 @@ bool MemoryDevice::write_now(std::uint64_t offset, ByteView from) {
   return !from.empty() && check_range(offset, from.size()) && store(offset, from);
 }
 
+bool MemoryDevice::lend(std::uint64_t offset, std::uint64_t length, std::vector<Loan>& loans) {
+  if (length == 0 || !check_range(offset, length)) return false;
+  const IoTimer timer;
+  for (std::uint64_t left = length; left != 0;) {
+    const Part part = first_part(offset, left);
+    const auto found = chunks_.find(part.chunk);
+    if (found == chunks_.end()) {
+      loans.push_back({ByteView(kZeros).first(part.length), nullptr});
+    } else {
+      Chunk& chunk = found->second;
+      if (!chunk.lent) {
+        chunk.lent = std::make_shared<Lent>();
+        chunk.lent->memory = std::move(chunk.memory);
+      }
+      chunk.lent->loans.fetch_add(1, std::memory_order_relaxed);
+      loans.push_back({ByteView(chunk.data + part.start, part.length),
+                       std::shared_ptr<const void>(chunk.data, [lent = chunk.lent](const void*) {
+                         lent->loans.fetch_sub(1, std::memory_order_release);
+                       })});
+    }
+    left -= part.length;
+    offset += part.length;
+  }
+  timer.done(stats().read, length);
+  return true;
+}
+
 core::Task<Result<void>> MemoryDevice::flush() {
   co_return check_range(0, 0);
 }
 
-void MemoryDevice::clear(std::uint64_t offset, std::uint64_t length) {
+bool MemoryDevice::clear(std::uint64_t offset, std::uint64_t length) {
   while (length != 0) {
     const Part part = first_part(offset, length);
     if (part.length == kChunkBytes) {
       chunks_.erase(part.chunk);
-    } else if (const auto chunk = chunks_.find(part.chunk); chunk != chunks_.end()) {
-      std::memset(chunk->second.get() + part.start, 0, part.length);
+    } else if (chunks_.contains(part.chunk)) {
+      std::uint8_t* const data = data_to_write(part.chunk, part.start, part.length);
+      if (!data) return false;
+      std::memset(data + part.start, 0, part.length);
     }
     offset += part.length;
     length -= part.length;
   }
+  return true;
 }
 
 core::Task<Result<void>> MemoryDevice::unmap(std::uint64_t offset, std::uint64_t length) {
   CO_TRY(check_range(offset, length));
   if (length == 0) co_return {};
   const IoTimer timer;
-  clear(offset, length);
+  if (!clear(offset, length)) co_return out_of_memory();
   timer.done(stats().unmap, length);
   co_return {};
 }
@@ -126,7 +189,7 @@ core::Task<Result<void>> MemoryDevice::write_zeroes(std::uint64_t offset, std::u
   CO_TRY(check_range(offset, length));
   if (length == 0) co_return {};
   const IoTimer timer;
-  clear(offset, length);
+  if (!clear(offset, length)) co_return out_of_memory();
   timer.done(stats().write, length);
   co_return {};
 }
@@ -173,9 +236,9 @@ Result<void> MemoryDevice::resize(std::uint64_t num_blocks) {
   }
   const std::uint64_t end = num_blocks * block_size_;
   if (num_blocks < num_blocks_) {
-    std::erase_if(chunks_, [&](const auto& entry) { return entry.first * kChunkBytes >= end; });
     const Part tail = first_part(end, kChunkBytes);  // up to the end of the last chunk kept
-    if (tail.start != 0) clear(end, tail.length);
+    if (tail.start != 0 && !clear(end, tail.length)) return out_of_memory();
+    std::erase_if(chunks_, [&](const auto& entry) { return entry.first * kChunkBytes >= end; });
   }
   num_blocks_ = num_blocks;
   return {};

@@ -1,9 +1,11 @@
 // Why this file exists: a device in memory (malloc://), for tests and scratch pools. It is sparse:
 // memory is taken in chunks of 64 KiB when they are first written and given back by unmap, so a
-// device of many gigabytes costs only what was written to it.
-// Thread-safety: the core that made it.
+// device of many gigabytes costs only what was written to it. A chunk that is lent does not change:
+// who writes to it meanwhile gets another one in its place.
+// Thread-safety: the core that made it; what was lent may be dropped on any.
 #pragma once
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -31,6 +33,7 @@ class MemoryDevice final : public Device {
   bool in_memory() const override { return true; }
   bool read_now(std::uint64_t offset, MutableBytes into) override;
   bool write_now(std::uint64_t offset, ByteView from) override;
+  bool lend(std::uint64_t offset, std::uint64_t length, std::vector<Loan>& loans) override;
   core::Task<Result<void>> flush() override;
   core::Task<Result<void>> unmap(std::uint64_t offset, std::uint64_t length) override;
   core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
@@ -50,13 +53,28 @@ class MemoryDevice final : public Device {
   struct Free {
     void operator()(std::uint8_t* memory) const { std::free(memory); }
   };
-  using Chunk = std::unique_ptr<std::uint8_t, Free>;
-  static Chunk make_chunk();  // zeros at an aligned address; null: out of memory
+  // The memory of a chunk and those who have borrowed it.
+  struct Lent {
+    std::unique_ptr<std::uint8_t, Free> memory;
+    std::atomic<unsigned> loans = 0;
+  };
+  struct Chunk {
+    std::uint8_t* data = nullptr;                // what every access needs comes first
+    std::unique_ptr<std::uint8_t, Free> memory;  // at an aligned address; null once it was lent
+    std::shared_ptr<Lent> lent;                  // has it then
+  };
+  static Chunk make_chunk();  // not initialised; no data: out of memory
+  // The memory of a chunk for a write of [start, start+length) in it: an absent one begins as
+  // zeros, a lent one is replaced by a copy; what is overwritten is left out of both. Null: out of
+  // memory.
+  std::uint8_t* data_to_write(std::uint64_t index, std::size_t start, std::size_t length);
   // The range was checked. False: out of memory, with the beginning written.
   bool store(std::uint64_t offset, ByteView from);
   void load(std::uint64_t offset, MutableBytes into);
-  // Zeros the range: whole chunks are freed, parts are cleared.
-  void clear(std::uint64_t offset, std::uint64_t length);
+  // Zeros the range: whole chunks are freed, parts are cleared. False: out of memory, with the
+  // beginning cleared.
+  bool clear(std::uint64_t offset, std::uint64_t length);
+  Result<void> out_of_memory() const;
 
   std::string name_;
   Uuid uuid_;

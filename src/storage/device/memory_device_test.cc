@@ -90,6 +90,83 @@ TEST_F(Memory, OnTheSpotIsTheSame) {
   EXPECT_TRUE(run(on_the_spot(make(1U << 20))));
 }
 
+Bytes content_of(const std::vector<Loan>& loans) {
+  Bytes out;
+  for (const Loan& loan : loans) out.insert(out.end(), loan.bytes.begin(), loan.bytes.end());
+  return out;
+}
+
+// What is lent is what was there, though the blocks change in every way that blocks can.
+core::Task<bool> lending(std::shared_ptr<MemoryDevice> device) {
+  const std::uint64_t at = kChunk - 512;
+  const Bytes before = pattern(kChunk + 1024, 3), after = pattern(kChunk + 1024, 4);
+  std::vector<Loan> loans;
+  EXPECT_TRUE(device->write_now(at, before));
+  EXPECT_TRUE(device->lend(at, before.size(), loans));
+  EXPECT_EQ(loans.size(), 3U);
+  EXPECT_TRUE(content_of(loans) == before);
+  EXPECT_EQ(device->resident_bytes(), 3 * kChunk);
+  EXPECT_TRUE(device->write_now(at, after));
+  EXPECT_TRUE(content_of(loans) == before);
+  Bytes found(before.size());
+  EXPECT_TRUE(device->read_now(at, found));
+  EXPECT_TRUE(found == after);
+
+  std::vector<Loan> second;
+  EXPECT_TRUE(device->lend(at, after.size(), second));
+  EXPECT_TRUE(co_await device->write_zeroes(at, 1024));  // parts of two chunks
+  EXPECT_TRUE(co_await device->unmap(kChunk, kChunk));   // a whole one
+  EXPECT_TRUE(device->resize(2 * kChunk / 512));         // and the last
+  EXPECT_TRUE(content_of(second) == after);
+  EXPECT_EQ(device->resident_bytes(), kChunk);
+  device.reset();
+  EXPECT_TRUE(content_of(loans) == before);
+  EXPECT_TRUE(content_of(second) == after);
+  co_return true;
+}
+TEST_F(Memory, WhatIsLentStaysAsItIs) {
+  EXPECT_TRUE(run(lending(make(1U << 20))));
+}
+
+core::Task<bool> lending_once(std::shared_ptr<MemoryDevice> device) {
+  EXPECT_TRUE(device->write_now(0, pattern(kChunk, 3)));
+  std::vector<Loan> loans;
+  EXPECT_TRUE(device->lend(0, kChunk, loans));
+  const std::uint8_t* const lent = loans[0].bytes.data();
+  EXPECT_TRUE(device->write_now(512, pattern(512, 4)));
+  const Bytes mixed = [&] {
+    Bytes out = pattern(kChunk, 3);
+    std::ranges::copy(pattern(512, 4), out.begin() + 512);
+    return out;
+  }();
+  loans.clear();
+  EXPECT_TRUE(device->lend(0, kChunk, loans));
+  EXPECT_NE(loans[0].bytes.data(), lent) << "the write went elsewhere";
+  EXPECT_TRUE(content_of(loans) == mixed) << "and took the rest along";
+  const std::uint8_t* const now = loans[0].bytes.data();
+  loans.clear();
+  EXPECT_TRUE(device->write_now(512, pattern(512, 5)));
+  EXPECT_TRUE(device->lend(0, kChunk, loans));
+  EXPECT_EQ(loans[0].bytes.data(), now) << "what is not lent is written in place";
+  loans.clear();
+  EXPECT_TRUE(device->lend(4 * kChunk, 2 * kChunk, loans));
+  EXPECT_EQ(loans.size(), 2U);
+  EXPECT_TRUE(all_zero(content_of(loans)));
+  EXPECT_EQ(device->resident_bytes(), kChunk);
+  const std::uint64_t reads = device->stats().read.ops;
+  EXPECT_FALSE(device->lend(100, kChunk, loans));
+  EXPECT_FALSE(device->lend((1U << 20) - 512, kChunk, loans));
+  device->retire();
+  EXPECT_FALSE(device->lend(0, kChunk, loans));
+  EXPECT_EQ(loans.size(), 2U);
+  EXPECT_EQ(device->stats().read.ops, reads);
+  EXPECT_EQ(reads, 4U);
+  co_return true;
+}
+TEST_F(Memory, OnlyWhatIsLentIsCopied) {
+  EXPECT_TRUE(run(lending_once(make(1U << 20))));
+}
+
 TEST_F(Memory, ResizeKeepsContentAndNewBlocksAreZero) {
   const auto device = make(4 * kChunk);
   write(*device, 0, pattern(4 * kChunk, 9));

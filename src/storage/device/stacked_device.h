@@ -32,6 +32,7 @@ class StackedDevice : public Device {
   core::Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
 
   bool supports_unmap() const override { return below_->supports_unmap(); }
+  bool thin() const override { return below_->thin(); }
   bool volatile_cache() const override { return below_->volatile_cache(); }
   bool atomic_4k() const override { return below_->atomic_4k(); }
   core::Task<Result<bool>> rescan() override { return below_->rescan(); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <charconv>
 
 #include "base/utf8.h"
 
@@ -122,6 +123,15 @@ bool has_scheme(std::string_view text) {
   });
 }
 
+std::string without_user_info(std::string_view text) {
+  const auto slashes = text.find("://");
+  const auto at = text.rfind('@');
+  if (slashes == std::string_view::npos || at == std::string_view::npos) return std::string(text);
+  const auto start = slashes + 3;
+  if (at < start || text[start] == '/') return std::string(text);  // no host, and so no user
+  return std::string(text.substr(0, start)) + "\xE2\x80\xA6" + std::string(text.substr(at));
+}
+
 Result<Url> parse_url(std::string_view text) {
   if (!has_scheme(text)) {
     return fail(Code::kInvalidArgument,
@@ -133,6 +143,11 @@ Result<Url> parse_url(std::string_view text) {
   if (!parsed) return fail(Code::kInvalidArgument, "not a URL: " + parsed.error().message());
   const boost::urls::url_view& view = *parsed;
 
+  if (view.has_userinfo()) {
+    return fail(Code::kInvalidArgument,
+                "no device takes a user or a password; write the host without what ends in '@'");
+  }
+
   Url url;
   url.scheme = copied(view.scheme());
   std::ranges::transform(url.scheme, url.scheme.begin(), [](char c) {
@@ -142,16 +157,19 @@ Result<Url> parse_url(std::string_view text) {
   url.host = view.host_address();
   TRY(check_text("host", url.host));
   if (view.has_port() && !view.port().empty()) {
-    if (view.port_number() == 0) {
-      return fail(Code::kInvalidArgument, "port " + copied(view.port()) + " is not in 1..65535");
+    // Boost.URL 1.81 keeps only 16 bits of some longer numbers.
+    const std::string digits = copied(view.port());
+    std::uint16_t port = 0;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (port == 0 || read.ec != std::errc() || read.ptr != digits.data() + digits.size()) {
+      return fail(Code::kInvalidArgument, "port " + digits + " is not in 1..65535");
     }
-    url.port = view.port_number();
+    url.port = port;
   }
   url.encoded_path = copied(view.encoded_path());
   // Boost.URL 1.81 lets "h:x/n" pass as host "h" and path "x/n".
   if (view.has_authority() && !url.encoded_path.empty() && url.encoded_path[0] != '/') {
-    return fail(Code::kInvalidArgument,
-                "not a URL: '" + url.authority + url.encoded_path + "' has no valid host and port");
+    return fail(Code::kInvalidArgument, "not a URL: no valid host and port stand before the path");
   }
   url.path = without_dots(view.path());
   TRY(check_text("path", url.path));

@@ -1,8 +1,8 @@
 // Why this file exists: the one door to Boost.URL. Device URIs, and later HTTP targets of storage
 // peers, are taken apart here and nowhere else, so that the library can be replaced in one file.
 // More tolerant than RFC 3986 where people type paths: blanks, non-ASCII letters and a stray '%'
-// stand for themselves. Stricter where silence would hurt: a fragment ('#') and encoded NUL bytes
-// are refused.
+// stand for themselves. Stricter where silence would hurt: a fragment ('#'), encoded NUL bytes and
+// user information are refused.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,13 @@ struct Url {
   std::vector<UrlParam> params;  // decoded, in order; "?flag" has an empty value
 };
 
-// kInvalidArgument with the reason; the message does not repeat `text`.
+// kInvalidArgument with the reason; the message does not repeat `text`. User information
+// ("user:password@") is refused: no device asks for any, and it would stand in lists and files.
 Result<Url> parse_url(std::string_view text);
+
+// `text` for messages: what may be user information in front of a host is an ellipsis, also where
+// the text is no URL otherwise.
+std::string without_user_info(std::string_view text);
 
 // "scheme:" in front, as RFC 3986 spells schemes.
 bool has_scheme(std::string_view text);

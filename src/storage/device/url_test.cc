@@ -76,6 +76,21 @@ TEST(Url, Refusals) {
   refusal("nvmf://h:x/n");
 }
 
+TEST(Url, UserInformationIsRefusedAndNeverRepeated) {
+  for (const char* text : {"nvmf://USER:PASS@h:1/nqn", "nvmf://USER@h/nqn", "nvmf://@h/nqn"}) {
+    const auto url = parse_url(text);
+    ASSERT_FALSE(url) << text;
+    EXPECT_EQ(url.error().code, Code::kInvalidArgument);
+    EXPECT_NE(url.error().text().find("password"), std::string::npos) << url.error().text();
+    EXPECT_EQ(url.error().text().find("USER"), std::string::npos) << url.error().text();
+  }
+  EXPECT_EQ(good("aio:///a@b").path, "/a@b");
+  EXPECT_EQ(without_user_info("nvmf://USER:PASS@h:1/nqn"), "nvmf://\u2026@h:1/nqn");
+  EXPECT_EQ(without_user_info("nvmf://USER:PA/S?S@h:1/nqn"), "nvmf://\u2026@h:1/nqn");
+  EXPECT_EQ(without_user_info("aio:///a@b"), "aio:///a@b");
+  EXPECT_EQ(without_user_info("nvmf://h/nqn"), "nvmf://h/nqn");
+}
+
 TEST(Url, HasScheme) {
   EXPECT_TRUE(has_scheme("aio:///x"));
   EXPECT_TRUE(has_scheme("nvmf+rdma+tcp:x"));

@@ -287,14 +287,17 @@ core::Task<Answer> read_discovery(RawHost& host, std::size_t records) {
   return host.log(log_page::kDiscovery,
                   static_cast<std::uint32_t>(kDiscoveryRecordBytes * (1 + records)));
 }
-core::Task<void> discovery(TargetWorld& world) {
-  const auto hidden = world.target.add({.nqn = "nqn.x:hidden", .any_host = false});
-  RawHost host;
+core::Task<void> open_discovery(TargetWorld& world, RawHost& host) {
   co_await host.open(world.env, world.address);
   const auto connected = co_await host.connect(
       {0, 0, 31, 0, 0}, {kHostId, kAnyController, std::string(kDiscoveryNqn), kHostNqn});
   EXPECT_TRUE(connected.completion.status.ok());
   co_await host.set_property(property::kCc, 0x00460001);
+}
+core::Task<void> discovery(TargetWorld& world) {
+  const auto hidden = world.target.add({.nqn = "nqn.x:hidden", .any_host = false});
+  RawHost host;
+  co_await open_discovery(world, host);
   const Bytes id = (co_await host.identify(1)).data;
   EXPECT_EQ(id[111], 2);
   EXPECT_EQ(at<std::uint32_t>(id, 92), 1U << 31);
@@ -334,6 +337,30 @@ core::Task<void> discovery(TargetWorld& world) {
 TEST(NvmeAdmin, Discovery) {
   in_simulation(discovery);
   for_real(discovery);
+}
+
+core::Task<void> wait_for_changes(TargetWorld* world, std::string address, RawHost* host) {
+  co_await world->start(std::move(address), 8420);
+  co_await open_discovery(*world, *host);
+  co_await read_discovery(*host, 2);
+  co_await host->feature(true, feature::kAsyncEvents, 1U << 31);
+  co_await host->submit(make_command(opcode::kAsyncEvent, 0x1F));
+  co_await pause();
+}
+core::Task<void> hear(TargetWorld* world, RawHost* host) {
+  EXPECT_EQ((co_await host->finish()).completion.dword0, 0x0070F002U);
+  host->hang_up();
+  co_await world->target.shutdown();
+}
+// Who prepares a target before its core runs must not have to know whether hosts wait already.
+TEST(NvmeAdmin, ChangesOutsideOfATaskAreToldInOne) {
+  core::SimWorld sim(1);
+  core::SimEnv node(sim), hosts(sim);
+  TargetWorld world(node, hosts);
+  RawHost host;
+  sim.run(wait_for_changes(&world, node.address(), &host));
+  EXPECT_TRUE(world.target.add({.nqn = kNqn + "-more", .serial = "S"}));
+  sim.run(hear(&world, &host));
 }
 
 }  // namespace

@@ -212,6 +212,42 @@ TEST(NvmeConnect, Properties) {
   in_simulation(properties);
 }
 
+core::Task<void> chosen_sizes(TargetWorld& world) {
+  world.target.set_sizes({16, 32, 2, 512, limits::kIoBytes / 2});  // Connect itself is longer
+  RawHost admin, io;
+  admin.max_data_bytes = io.max_data_bytes = limits::kIoBytes / 2;
+  co_await admin.open_admin(world.env, world.address);
+  EXPECT_EQ((co_await admin.get_property(property::kCap, true)).completion.dword0 & 0xFFFF, 15U);
+  const auto identity = co_await admin.identify(1);
+  EXPECT_EQ(identity.data[77], 4);                                      // MDTS
+  EXPECT_EQ(load_le<std::uint16_t>(identity.data.data() + 514), 16);    // MAXCMD
+  EXPECT_EQ(load_le<std::uint32_t>(identity.data.data() + 1792), 36U);  // IOCCSZ
+  EXPECT_EQ((co_await admin.feature(true, feature::kQueues, 0x00070007)).completion.dword0,
+            0x00010001U);
+  co_await io.open(world.env, world.address);
+  const ConnectData data{admin.host_id, admin.controller, kNqn, admin.host_nqn};
+  // More entries than there are, and then as many.
+  EXPECT_EQ((co_await io.connect({0, 1, 16, 0, 0}, data)).completion.status,
+            status::kConnectParameter);
+  EXPECT_TRUE((co_await io.connect({0, 1, 15, 0, 0}, data)).completion.status.ok());
+}
+TEST(NvmeConnect, SizesMayBeChosen) {
+  in_simulation(chosen_sizes);
+}
+
+core::Task<void> without_discovery(TargetWorld& world) {
+  world.target.set_discovery_served(false);
+  RawHost host;
+  co_await host.open(world.env, world.address);
+  const ConnectData data{host.host_id, kAnyController, std::string(kDiscoveryNqn), host.host_nqn};
+  EXPECT_EQ((co_await host.connect({0, 0, 31, 0, 0}, data)).completion.status,
+            status::kConnectParameter);
+  EXPECT_TRUE((co_await host.connect_admin()).completion.status.ok());  // others are there
+}
+TEST(NvmeConnect, DiscoveryMayBeSwitchedOff) {
+  in_simulation(without_discovery);
+}
+
 core::Task<void> reset_and_shutdown(TargetWorld& world) {
   RawHost admin, io;
   co_await open_both(world, admin, io);

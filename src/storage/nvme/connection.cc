@@ -20,21 +20,22 @@ std::unexpected<Fatal> bad(FatalStatus status, std::uint32_t information) {
 }
 
 // Where the data of a command is said to be; `capsule`: bytes that came with it.
-Checked<void> check_data_pointer(const Command& command, std::uint32_t capsule) {
+Checked<void> check_data_pointer(const Command& command, std::uint32_t capsule,
+                                 const TransportSizes& sizes) {
   const std::uint32_t length = command.data_length();
-  if (capsule > limits::kInCapsuleBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  if (capsule > sizes.in_capsule_bytes) return bad(FatalStatus::kLimitExceeded, 0);
   const Direction direction = command.direction();
   if (direction == Direction::kNone || direction == Direction::kBoth) return {};
   if (length == 0 && capsule == 0) return {};
   if (command.data_type() == kSglTransport) {
-    if (length > limits::kIoBytes) return bad(FatalStatus::kLimitExceeded, 0);
+    if (length > sizes.io_bytes) return bad(FatalStatus::kLimitExceeded, 0);
     return capsule == 0 ? Checked<void>() : bad(FatalStatus::kInvalidHeader, kPlenField);
   }
   if (command.data_type() != kSglInCapsule || direction != Direction::kToController) {
     return bad(FatalStatus::kUnsupported, kSglLengthField);
   }
   if (command.data_address() != 0) return bad(FatalStatus::kUnsupported, kSglAddressField);
-  if (length > limits::kInCapsuleBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  if (length > sizes.in_capsule_bytes) return bad(FatalStatus::kLimitExceeded, 0);
   return length == capsule ? Checked<void>() : bad(FatalStatus::kInvalidHeader, kPlenField);
 }
 
@@ -42,6 +43,7 @@ Checked<void> check_data_pointer(const Command& command, std::uint32_t capsule) 
 
 Connection::Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std::uint16_t port)
     : shared_(shared),
+      sizes_(shared.sizes),
       stream_(std::move(stream)),
       port_(port),
       work_(shared.budget, *this),
@@ -231,7 +233,7 @@ Checked<void> Connection::receive_ic() {
   digests_ = request->digests;
   host_alignment_ = request->host_alignment;
   if (output_.gone()) return {};
-  store_ic_resp(output_.append(kIcBytes), {0, 0, digests_, limits::kIoBytes});
+  store_ic_resp(output_.append(kIcBytes), {0, 0, digests_, sizes_.io_bytes});
   deadline_.arm_at(shared_.reactor, shared_.reactor.now() + limits::kConnectNanos);
   return {};
 }
@@ -255,15 +257,26 @@ Checked<Connection::Capsule> Connection::begin_command(CommonHeader common) {
   const auto bytes = check_data(common, header_bytes_, digests_);
   if (!bytes) return std::unexpected(bytes.error());
   const Command command = Command::load(header_.data() + kCommonBytes);
-  if (auto checked = check_data_pointer(command, *bytes); !checked) {
+  // Admin and fabrics commands carry as much as ever (nvme-tcp section 1): Connect has 1024 bytes.
+  TransportSizes sizes = sizes_;
+  if (queue_ == 0 || command.is_fabrics()) sizes.in_capsule_bytes = limits::kInCapsuleBytes;
+  if (auto checked = check_data_pointer(command, *bytes, sizes); !checked) {
     return std::unexpected(checked.error());
   }
   Request* request = take_request();
   if (!request) return bad(FatalStatus::kSequence, 0);  // more than the queue has entries
   request->command = command;
   request->state = Request::State::kRunning;
+  request->may_borrow = sends_from_devices();
   if (controller_ && !away_) controller_->touch();
   return Capsule{request, *bytes};
+}
+
+// Where the kernel copies, it does so faster out of a cache than out of a device's memory: a copy
+// into a buffer costs less than it saves, unless a digest brings the data into the cache anyway. On
+// a further core it takes work from the devices' core.
+bool Connection::sends_from_devices() const {
+  return away_ || digests_.data || stream_->kept_bytes() != SIZE_MAX;
 }
 
 bool Connection::borrow_payload(Capsule capsule) {
@@ -309,7 +322,7 @@ Checked<Request*> Connection::check_h2c(const DataHeader& data, std::uint32_t by
     return bad(FatalStatus::kInvalidHeader, 10);
   }
   if (request->command.id() != data.command) return bad(FatalStatus::kSequence, 0);
-  if (data.length > limits::kIoBytes) return bad(FatalStatus::kLimitExceeded, 0);
+  if (data.length > sizes_.io_bytes) return bad(FatalStatus::kLimitExceeded, 0);
   if (data.offset != request->received || data.length > request->length - request->received) {
     return bad(FatalStatus::kOutOfRange, 0);
   }
@@ -390,6 +403,7 @@ void Connection::release(Request& request) {
   request.share.reset();
   request.state = Request::State::kFree;
   request.borrowed = {};
+  request.loans.clear();
   request.length = request.received = 0;
   request.dword0 = request.dword1 = 0;
   request.bad_digest = request.aborted = false;

@@ -30,6 +30,7 @@
 #include "storage/nvme/nvme_tcp_codec.h"
 #include "storage/nvme/output.h"
 #include "storage/nvme/request.h"
+#include "storage/nvme/transport_sizes.h"
 
 namespace capstan::storage::nvme {
 
@@ -54,6 +55,7 @@ struct Shared {
   std::function<std::shared_ptr<Subsystem>(const std::string& nqn)> find;
   Budget budget;
   Counters counters;
+  TransportSizes sizes = {};     // of connections that come from now on
   bool moves_io_queues = false;  // to other cores
 };
 
@@ -107,6 +109,7 @@ class Connection final : public Queue, private IoWork::Front {
   Checked<Capsule> begin_command(CommonHeader common);
   // Data that lies in the read buffer already is borrowed from there; false when some is missing.
   bool borrow_payload(Capsule capsule);
+  bool sends_from_devices() const;
   core::Task<bool> receive_payload(Capsule capsule);
   void take_command(Request& request);
   core::Task<Checked<void>> receive_data(CommonHeader common);
@@ -147,14 +150,19 @@ class Connection final : public Queue, private IoWork::Front {
   void respond(Request& request, Status status);
   Completion completion_of(const Request& request, Status status);
   DataFrame frame_of(const Request& request, std::uint32_t bytes) const;
-  // Everything of the frame that stands around its data.
+  // What of the frame stands around its data: before, behind, and both.
+  void begin_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion);
+  void end_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion,
+                 std::uint32_t digest);
   void close_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion);
   void send_with_data(Request& request, const Completion& completion);
+  void send_lent(Request& request, const DataFrame& frame, const Completion& completion);
   std::uint16_t next_head(bool connect);
   void arm_stall();
   void check_stall();
 
   Shared& shared_;
+  const TransportSizes sizes_;
   std::unique_ptr<core::Stream> stream_;
   std::uint16_t port_;
   IoWork work_;

@@ -1,7 +1,8 @@
 // Why this file exists: Read and Write on devices that are memory. They have nothing to wait for,
-// so a connection runs them while it reads commands, without a coroutine, and their data moves once
-// between the device and the buffer that meets the socket. Everything else about such a command is
-// as for any other: the same checks, order, counters and answers.
+// so a connection runs them while it reads commands, without a coroutine. Data moves once between
+// the device and the buffer that meets the socket, and long data of a read not at all where sending
+// it from the device pays. Everything else about such a command is as for any other: the same
+// checks, order, counters and answers.
 #include "storage/nvme/connection.h"
 #include "storage/nvme/io_commands.h"
 #include "storage/nvme/limits.h"
@@ -69,8 +70,11 @@ bool Connection::read_at_once(Request& request, Device& device, std::uint64_t of
                               std::uint32_t bytes) {
   if (bytes > limits::kOutputJoinBytes) {
     if (!work_.take_memory(request, bytes)) return false;
-    request.allocate(bytes);
-    const bool read = device.read_now(offset, request.payload());
+    bool read = request.borrow(device, offset, bytes);
+    if (!read) {
+      request.allocate(bytes);
+      read = device.read_now(offset, request.payload());
+    }
     if (read) {
       complete(request, status::kSuccess);
     } else {

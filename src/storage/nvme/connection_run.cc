@@ -102,7 +102,7 @@ core::Task<Status> Connection::connect(Request& request) {
   if (!subsystem->allows(*data.host) || !subsystem->on_port(port_)) co_return status::kConnectHost;
   if (command.format != 0) co_return status::kConnectFormat;
   const std::uint32_t entries =
-      command.queue == 0 ? limits::kAdminQueueEntries : limits::kIoQueueEntries;
+      command.queue == 0 ? sizes_.admin_queue_entries : sizes_.io_queue_entries;
   if (command.queue_size == 0 || command.queue_size >= entries) {
     co_return wrong(request, kQueueSizeField);
   }
@@ -118,7 +118,7 @@ Status Connection::connect_admin(Request& request, const ConnectCommand& command
   auto controller = std::make_shared<Controller>(
       shared_.reactor, shared_.log, subsystem, shared_.discovery,
       Association{*id, data.host_id, *data.host, port_, command.keep_alive_ms,
-                  command.flow_control_disabled()});
+                  command.flow_control_disabled(), sizes_});
   subsystem->add_controller(controller);
   CAPSTAN_ASSERT(controller->attach(0, *this));
   connected(std::move(controller), command);
@@ -200,24 +200,35 @@ Connection::DataFrame Connection::frame_of(const Request& request, std::uint32_t
           implied ? 0 : kCapsuleRespBytes + (digests_.header ? kDigestBytes : 0)};
 }
 
-void Connection::close_frame(std::uint8_t* to, const DataFrame& frame,
+void Connection::begin_frame(std::uint8_t* to, const DataFrame& frame,
                              const Completion& completion) {
   const auto flags =
       static_cast<std::uint8_t>(pdu_flag::kLast | (frame.response == 0 ? pdu_flag::kSuccess : 0));
   store_data(to, PduType::kC2hData,
              {completion.command, 0, 0, static_cast<std::uint32_t>(frame.data)}, flags, digests_,
              host_alignment_);
-  std::uint8_t* end = to + frame.header + frame.data;
-  if (frame.trailer != 0) store_le(end, crc32c(ByteView(to + frame.header, frame.data)));
-  if (frame.response == 0) return;
-  store_capsule_resp(end + frame.trailer, store_completion(completion), digests_);
 }
 
-// One piece of memory, one write.
+void Connection::end_frame(std::uint8_t* to, const DataFrame& frame, const Completion& completion,
+                           std::uint32_t digest) {
+  if (frame.trailer != 0) store_le(to, digest);
+  if (frame.response == 0) return;
+  store_capsule_resp(to + frame.trailer, store_completion(completion), digests_);
+}
+
+void Connection::close_frame(std::uint8_t* to, const DataFrame& frame,
+                             const Completion& completion) {
+  begin_frame(to, frame, completion);
+  const ByteView data(to + frame.header, frame.data);
+  end_frame(to + frame.header + frame.data, frame, completion,
+            frame.trailer != 0 ? crc32c(data) : 0);
+}
+
 void Connection::send_with_data(Request& request, const Completion& completion) {
   const DataFrame frame = frame_of(request, request.length);
+  if (!request.loans.empty()) return send_lent(request, frame, completion);
   const MutableBytes payload = request.payload();
-  const bool in_place = request.data_at != 0;
+  const bool in_place = request.data_at != 0;  // one piece of memory
   std::uint8_t* to = in_place ? payload.data() - frame.header : output_.append(frame.total());
   if (!in_place) std::ranges::copy(payload, to + frame.header);
   close_frame(to, frame, completion);
@@ -225,6 +236,18 @@ void Connection::send_with_data(Request& request, const Completion& completion) 
   const std::size_t begin = request.data_at - frame.header;
   output_.append(std::move(request.data), begin, begin + frame.total(), std::move(request.share));
   request.data = core::Buffer();
+}
+
+void Connection::send_lent(Request& request, const DataFrame& frame, const Completion& completion) {
+  begin_frame(output_.append(frame.header), frame, completion);
+  std::uint32_t digest = 0;
+  for (Loan& loan : request.loans) {
+    if (frame.trailer != 0) digest = crc32c(loan.bytes, digest);
+    const bool last = &loan == &request.loans.back();
+    output_.append(std::move(loan), last ? std::move(request.share) : Budget::Share());
+  }
+  const std::size_t rest = frame.trailer + frame.response;
+  if (rest != 0) end_frame(output_.append(rest), frame, completion, digest);
 }
 
 }  // namespace capstan::storage::nvme

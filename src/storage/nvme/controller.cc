@@ -12,8 +12,8 @@ namespace capstan::storage::nvme {
 namespace {
 
 constexpr std::uint32_t kEnable = 1, kReady = 1, kFatal = 2;
-constexpr std::uint32_t kShutdownDone = 2U << 2;  // CSTS.SHST
-constexpr std::uint64_t kCapabilities = 0x080000201E010000 | (limits::kIoQueueEntries - 1);
+constexpr std::uint32_t kShutdownDone = 2U << 2;             // CSTS.SHST
+constexpr std::uint64_t kCapabilities = 0x080000201E010000;  // without MQES
 constexpr std::uint32_t kReadyTimeouts = 0x1E;
 constexpr std::uint32_t kQueueEntrySizes = 0x00460000;  // IOCQES 4, IOSQES 6
 constexpr std::uint32_t kQueueEntryMask = 0x00FF0000;
@@ -31,7 +31,7 @@ Controller::Controller(core::Reactor& reactor, core::Log log, std::shared_ptr<Su
       subsystem_(std::move(subsystem)),
       discovery_(discovery),
       association_(std::move(association)),
-      granted_queues_(limits::kIoQueues),
+      granted_queues_(static_cast<std::uint16_t>(association_.sizes.io_queues)),
       last_seen_(reactor.now()),
       keep_alive_([this] { keep_alive(); }),
       association_timer_([this] { close("nobody enabled the controller in time"); }),
@@ -73,7 +73,7 @@ bool Controller::accepts_io_queues() const {
 }
 
 bool Controller::attach(std::uint16_t queue, Queue& owner) {
-  return queue <= limits::kIoQueues && queues_.try_emplace(queue, &owner).second;
+  return queue <= association_.sizes.io_queues && queues_.try_emplace(queue, &owner).second;
 }
 
 void Controller::leave(std::uint16_t queue) {
@@ -133,7 +133,8 @@ Status Controller::get_property(Request& request) const {
     return status::kSuccess;
   };
   switch (offset) {
-    case property::kCap: return answer(kCapabilities, true);
+    case property::kCap:
+      return answer(kCapabilities | (association_.sizes.io_queue_entries - 1), true);
     case property::kCap + 4: return answer(kCapabilities >> 32, false);
     case property::kVs: return answer(kNvmeVersion, false);
     case property::kCc: return answer(cc_, false);

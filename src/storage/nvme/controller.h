@@ -22,6 +22,7 @@
 #include "storage/nvme/request.h"
 #include "storage/nvme/reservation_codec.h"
 #include "storage/nvme/subsystem.h"
+#include "storage/nvme/transport_sizes.h"
 
 namespace capstan::storage::nvme {
 
@@ -40,6 +41,7 @@ struct Association {
   std::uint16_t port = 0;  // number of the listener
   std::uint32_t keep_alive_ms = 0;
   bool flow_control_disabled = false;
+  TransportSizes sizes = {};
 };
 
 class Controller : public std::enable_shared_from_this<Controller> {

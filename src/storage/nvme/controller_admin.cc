@@ -71,7 +71,8 @@ Status Controller::identify(Request& request) {
     store_identify_controller(
         request.payload().data(),
         {subsystem_->discovery(), options.serial, options.model, options.firmware, options.nqn,
-         id(), options.retry_delays, options.max_namespaces, true, unmap, options.ana});
+         id(), options.retry_delays, options.max_namespaces, true, unmap, options.ana,
+         association_.sizes});
     return status::kSuccess;
   }
   return subsystem_->discovery() ? status::kInvalidField : identify_io(request, structure);
@@ -121,7 +122,7 @@ Status Controller::identify_namespace(Request& request, std::uint8_t structure) 
   } else if (space && structure == cns::kNamespace) {
     const Device& device = *space->device;
     store_identify_namespace(
-        to, {device.num_blocks(), device.block_size(), false, space->nguid, space->eui64,
+        to, {device.num_blocks(), device.block_size(), device.thin(), space->nguid, space->eui64,
              space->reservations->durable(), subsystem_->options().ana ? space->ana_group : 0});
   } else if (space && structure == cns::kIndependent) {
     store_independent_namespace(to, space->reservations->durable(),
@@ -282,8 +283,7 @@ Status Controller::set_io_feature(Request& request, std::uint8_t id, std::uint32
       const std::uint32_t submission = value & 0xFFFF, completion = value >> 16;
       if (submission == 0xFFFF || completion == 0xFFFF) return status::kInvalidField;
       const std::uint32_t wanted = std::min(submission, completion) + 1;
-      granted_queues_ =
-          static_cast<std::uint16_t>(std::min<std::uint32_t>(wanted, limits::kIoQueues));
+      granted_queues_ = static_cast<std::uint16_t>(std::min(wanted, association_.sizes.io_queues));
       request.dword0 = (granted_queues_ - 1U) * 0x10001U;
       return status::kSuccess;
     }

@@ -40,7 +40,7 @@ std::uint8_t* store_descriptor(std::uint8_t* to, std::uint8_t type,
 
 void store_common_part(std::uint8_t* to, const ControllerIdentity& identity) {
   store_text({to + 64, 8}, identity.firmware, ' ');
-  to[77] = limits::kMdts;
+  to[77] = identity.sizes.mdts();
   store_le(to + 78, identity.id);
   store_le(to + 80, kNvmeVersion);
   const std::uint32_t io_events = kNamespaceEvents | (identity.ana ? kAnaEvents : 0);
@@ -49,7 +49,7 @@ void store_common_part(std::uint8_t* to, const ControllerIdentity& identity) {
   to[258] = 3;  // Abort commands at once, zero-based
   to[259] = limits::kAsyncEvents - 1;
   store_le<std::uint16_t>(to + 320, limits::kKeepAliveUnitMillis / 100);
-  store_le<std::uint16_t>(to + 514, limits::kIoQueueEntries);
+  store_le(to + 514, static_cast<std::uint16_t>(identity.sizes.io_queue_entries));
   store_le(to + 536, kSgls);
   store_text({to + 768, kNqnBytes}, identity.subsystem, '\0');
 }
@@ -85,7 +85,7 @@ void store_identify_controller(std::uint8_t* to, const ControllerIdentity& ident
   store_le<std::uint16_t>(to + 522, 1);  // Compare and Write may be fused
   to[525] = identity.flush_matters ? 5 : 4;
   store_le(to + 540, identity.namespaces);
-  store_le<std::uint32_t>(to + 1792, (kCommandBytes + limits::kInCapsuleBytes) / 16);
+  store_le<std::uint32_t>(to + 1792, (kCommandBytes + identity.sizes.in_capsule_bytes) / 16);
   store_le<std::uint32_t>(to + 1796, kCompletionBytes / 16);
   to[1803] = 1;
 }

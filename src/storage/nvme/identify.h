@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/uuid.h"
+#include "storage/nvme/transport_sizes.h"
 
 namespace capstan::storage::nvme {
 
@@ -24,6 +25,7 @@ struct ControllerIdentity {
   bool flush_matters = true;                    // a volatile cache is present
   bool unmap = true;                            // Dataset Management deallocates
   bool ana = false;                             // ANA states are reported
+  TransportSizes sizes = {};
 };
 // `to` has kIdentifyBytes; so have the others.
 void store_identify_controller(std::uint8_t* to, const ControllerIdentity& identity);

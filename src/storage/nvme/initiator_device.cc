@@ -88,6 +88,9 @@ const char* name_of(std::uint8_t code) {
   }
 }
 
+// Sizes stay below 2^63 bytes, so that no offset ever wraps.
+constexpr std::uint64_t kDeviceBytesMax = (1ULL << 63) - 1;
+
 Result<void> check_namespace(const HostController& controller, std::uint32_t nsid) {
   const HostNamespace* space = controller.find(nsid);
   if (!space) {
@@ -100,6 +103,13 @@ Result<void> check_namespace(const HostController& controller, std::uint32_t nsi
                     " has blocks with metadata, of another command set, or no power of two from "
                     "512 to 65536 bytes",
                 EOPNOTSUPP);
+  }
+  if (space->data.blocks > kDeviceBytesMax / space->data.block_bytes) {
+    return fail(Code::kFailedPrecondition,
+                "namespace " + std::to_string(nsid) + " of " + controller.text() +
+                    " says that it has " + std::to_string(space->data.blocks) +
+                    " blocks, more than a device can have (2^63 bytes); that target is broken",
+                EOVERFLOW);
   }
   return {};
 }
@@ -186,6 +196,7 @@ void RemoteDevice::adopt_limits() {
 bool RemoteDevice::usable(const HostController& path) const {
   const HostNamespace* space = path.find(nsid_);
   return space && space->data.block_bytes == block_size_ && space->data.metadata_bytes == 0 &&
+         space->data.blocks <= kDeviceBytesMax / block_size_ &&
          (own_uuid_ ? space->uuid == uuid_ : space->uuid.is_nil());
 }
 

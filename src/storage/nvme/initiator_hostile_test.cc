@@ -253,6 +253,11 @@ TEST(InitiatorHostile, HandshakesAndIdentities) {
   });
   expect_refusal("no power of two",
                  [](FakeWorld& w) { w.fake.space = [](std::uint8_t* page) { page[130] = 3; }; });
+  for (const std::uint64_t blocks : {~0ULL, 1ULL << 55, (1ULL << 55) + 65'536, 1ULL << 54}) {
+    expect_refusal("more than a device can have", [=](FakeWorld& w) {
+      w.fake.space = [=](std::uint8_t* page) { store_le(page, blocks); };
+    });
+  }
   expect_refusal("metadata",
                  [](FakeWorld& w) { w.fake.space = [](std::uint8_t* page) { page[128] = 8; }; });
   expect_refusal("no namespace 1", [](FakeWorld& w) {

@@ -182,9 +182,7 @@ core::Task<void> overtake(TargetWorld& world, bool another_path) {
   HostWorld host(world.env, world.log);
   EXPECT_TRUE(co_await host.open(host_options(world.address)));
   if (another_path) {
-    auto second = co_await host.initiator.connect(host_options(world.address));
-    EXPECT_TRUE(second);
-    EXPECT_TRUE(host.device->add_path(*second));
+    EXPECT_TRUE(co_await host.add_path(host_options(world.address)));
     host.device->prefer(&host.controller());
   }
   const core::Nanos begin = core::Reactor::current()->now();

@@ -35,19 +35,17 @@ core::Task<void> HostOutput::run() {
       co_await Idle{*this};
       continue;
     }
-    Chunk chunk = std::move(chunks_.front());
-    chunks_.pop_front();
-    const auto written = co_await stream_.write(chunk.call ? chunk.borrowed : chunk.joined.view());
-    copied_ -= chunk.joined.size();
-    if (chunk.call) returned_(*chunk.call);
+    leaving_.take(chunks_);
+    const auto written = co_await leaving_.write(stream_);
+    for (const Chunk& chunk : leaving_.chunks) {
+      copied_ -= chunk.joined.size();
+      if (chunk.call) returned_(*chunk.call);
+    }
+    leaving_.forget(spare_);
     if (!written) {
       abandoned_ = true;
       failed_(written.error());
       break;
-    }
-    if (chunk.joined.capacity() > spare_.capacity()) {
-      chunk.joined.clear();
-      spare_ = std::move(chunk.joined);
     }
   }
   abandoned_ = true;

@@ -1,13 +1,13 @@
-// Why this file exists: what leaves a host's queue, in order: commands of one turn are joined into
-// one write, long data leaves from the caller's memory. A call whose memory is still on its way out
-// is told when it no longer is. Thread-safety: one core.
+// Why this file exists: what leaves a host's queue, in order: commands of one turn are joined in
+// memory, long data leaves from the caller's, and one write gathers both. A call whose memory is
+// still on its way out is told when it no longer is. Thread-safety: one core.
 #pragma once
 
 #include <deque>
 #include <functional>
 
 #include "core/env.h"
-#include "storage/nvme/joined.h"
+#include "storage/nvme/gathered.h"
 
 namespace capstan::storage::nvme {
 
@@ -38,6 +38,7 @@ class HostOutput {
     Joined joined;
     ByteView borrowed;
     HostCall* call = nullptr;
+    ByteView view() const { return call ? borrowed : joined.view(); }
   };
   struct Idle {
     HostOutput& output;
@@ -53,6 +54,7 @@ class HostOutput {
   std::function<void(HostCall&)> returned_;
   std::function<void(const Error&)> failed_;
   std::deque<Chunk> chunks_;
+  Gathered<Chunk> leaving_;
   Joined spare_;
   core::Suspended waiter_;
   std::size_t copied_ = 0;

@@ -388,10 +388,9 @@ core::Task<void> two_paths(TargetWorld& world) {
   options.ctrl_loss = 3600 * core::kSecond;
   expect_ok(co_await host.open(options));
   options.address = world.target.address(*port);
-  auto second = co_await host.initiator.connect(options);
+  auto second = co_await host.add_path(options);
   EXPECT_TRUE(second);
   if (!second) co_return;
-  expect_ok(host.device->add_path(*second));
   EXPECT_NE((*second)->id(), host.controller().id());
   const Bytes data = pattern(50 * kBlock, 9);
   Bytes read(data.size());
@@ -430,10 +429,9 @@ struct Sent {
 core::Task<void> all_paths(TargetWorld& world) {
   HostWorld host(world.env, world.log);
   expect_ok(co_await host.open(host_options(world.address)));
-  auto other = co_await host.initiator.connect(host_options(world.address));
+  auto other = co_await host.add_path(host_options(world.address));
   EXPECT_TRUE(other);
   if (!other) co_return;
-  expect_ok(host.device->add_path(*other));
   Sent first{host.controller()}, second{**other};
   co_await read_blocks(host.device.get(), 12);
   EXPECT_EQ(first.since(), 12U);
@@ -469,10 +467,9 @@ core::Task<void> follows_ana(TargetWorld& world) {
   options.fast_io_fail = 3 * core::kSecond;
   expect_ok(co_await host.open(options));
   options.address = world.target.address(*other);
-  auto second = co_await host.initiator.connect(options);
+  auto second = co_await host.add_path(options);
   EXPECT_TRUE(second);
   if (!second) co_return;
-  expect_ok(host.device->add_path(*second));
   HostController &first_path = host.controller(), &second_path = **second;
   (*subsystem)->set_ana_state(world.port, std::nullopt, AnaState::kNonOptimized);
   co_await pause();

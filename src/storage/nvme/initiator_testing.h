@@ -35,6 +35,12 @@ struct HostWorld {
     co_return {};
   }
   HostController& controller() { return *device->paths().front(); }
+  // One more way for the device.
+  core::Task<Result<std::shared_ptr<HostController>>> add_path(HostOptions options) {
+    CO_TRY_SET(auto path, co_await initiator.connect(std::move(options)));
+    CO_TRY(device->add_path(path));
+    co_return path;
+  }
   core::Task<void> close() {
     device.reset();
     co_await initiator.shutdown();

@@ -179,7 +179,8 @@ core::Task<Status> run_io(Controller& controller, Request& request) {
   const std::uint64_t size = device->block_size(), offset = command.first_block() * size;
   const bool durable = (command.dword(12) & kForceUnitAccess) != 0;
   Health& health = subsystem.health();
-  const ByteView data = request.payload().first(needs.to_controller);
+  const ByteView data =
+      needs.to_controller == 0 ? ByteView() : request.payload().first(needs.to_controller);
   switch (command.opcode()) {
     case opcode::kFlush: {
       const auto flushed = co_await device->flush();
@@ -189,6 +190,8 @@ core::Task<Status> run_io(Controller& controller, Request& request) {
       if (needs.to_host != request.length) co_return status::kDataLengthInvalid;
       ++health.reads;
       health.read_bytes += needs.to_host;
+      if (request.borrow(*device, offset, needs.to_host)) co_return status::kSuccess;
+      request.allocate(request.length);
       const auto read = co_await device->read(offset, request.payload());
       co_return read ? status::kSuccess : status_of(read.error(), false);
     }

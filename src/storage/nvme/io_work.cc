@@ -103,7 +103,7 @@ core::Task<void> IoWork::run_command(Request* request, std::uint32_t to_host) {
       begin_waiting(*request);
       if (!co_await wait_for_memory(request, to_host)) co_return;
     }
-    request->allocate(to_host);
+    request->length = to_host;
   }
   Subsystem& subsystem = controller_->subsystem();
   const HostId& host = controller_->association().host_id;

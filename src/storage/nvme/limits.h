@@ -12,8 +12,7 @@ inline constexpr std::uint32_t kIoQueueEntries = 128;     // per I/O queue, MQES
 inline constexpr std::uint32_t kAdminQueueEntries = 128;  // of an admin queue
 inline constexpr std::uint16_t kIoQueues = 64;            // per controller, without the admin queue
 inline constexpr std::uint32_t kInCapsuleBytes = 8192;    // data that travels within a command
-inline constexpr std::uint32_t kIoBytes = 128U << 10;     // one command: MDTS 5
-inline constexpr std::uint8_t kMdts = 5;                  // 2^5 * 4 KiB
+inline constexpr std::uint32_t kIoBytes = 128U << 10;     // one command: MDTS
 inline constexpr std::uint32_t kAsyncEvents = 4;          // requests that may wait, AERL + 1
 inline constexpr std::uint32_t kNamespaces = 32;          // NN of a subsystem that asks for none
 inline constexpr std::uint32_t kNamespacesMax = 1024;     // NN of any
@@ -26,7 +25,7 @@ inline constexpr std::uint32_t kDiscoveryKeepAliveMillis = 120'000;  // when a h
 
 // --- what a host may cost -----------------------------------------------------------------------
 inline constexpr std::size_t kConnections = 2048;       // per target; later ones are closed
-inline constexpr std::size_t kSubsystems = 1024;        // per target
+inline constexpr std::size_t kSubsystems = 2048;        // per target
 inline constexpr std::size_t kAllowedHosts = 256;       // per subsystem
 inline constexpr std::size_t kListeners = 64;           // per target
 inline constexpr std::size_t kReferrals = 64;           // other discovery services, per target
@@ -41,6 +40,7 @@ inline constexpr std::size_t kConnectionBufferBytes = 4U << 20;  // of these, fo
 inline constexpr std::size_t kOutputPauseBytes = 1U << 20;       // unread answers, then no reading
 inline constexpr std::size_t kOutputJoinBytes = 16U << 10;  // answers up to this leave together
 inline constexpr std::size_t kOutputChunkBytes = 128U << 10;
+inline constexpr std::size_t kOutputWriteBytes = 256U << 10;  // of one write, unless one piece
 inline constexpr std::size_t kTurnBytes = 32U << 10;  // moved, then the answers gathered leave
 inline constexpr std::uint32_t kEarlyCommands = 32;   // before Connect said how many
 

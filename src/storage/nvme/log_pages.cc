@@ -128,7 +128,7 @@ LogPage discovery_page(std::uint64_t generation, const std::vector<DiscoveryReco
     at[3] = kRequirements;
     store_le(at + 4, record.port);
     store_le(at + 6, kAnyController);
-    store_le<std::uint16_t>(at + 8, limits::kAdminQueueEntries);
+    store_le(at + 8, static_cast<std::uint16_t>(record.admin_entries));
     store_le<std::uint16_t>(at + 10, record.discovery && !record.referral ? 3 : 0);
     store_text({at + 32, 32}, std::to_string(record.service), ' ');
     store_text({at + 256, kNqnBytes}, record.subsystem, '\0');

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "storage/nvme/limits.h"
 
 namespace capstan::storage::nvme {
 
@@ -33,6 +34,7 @@ struct DiscoveryRecord {
   std::uint16_t service = 0, port = 0;  // TCP port; number of the listener
   bool discovery = false;               // a discovery service
   bool referral = false;                // of somebody else's
+  std::uint32_t admin_entries = limits::kAdminQueueEntries;
 };
 LogPage discovery_page(std::uint64_t generation, const std::vector<DiscoveryRecord>& records);
 // The other way round; nothing for a record that is no TCP subsystem.

@@ -218,8 +218,8 @@ core::Task<void> failback(TargetWorld& world, bool back) {
   EXPECT_TRUE(co_await host.open(host_options(world.address)));
   core::Address other = world.address;
   other.port = 4421;
-  const auto second = co_await host.initiator.connect(host_options(other));
-  EXPECT_TRUE(second && host.device->add_path(*second));
+  const auto second = co_await host.add_path(host_options(other));
+  EXPECT_TRUE(second);
   host.device->set_policy({.failback = back});
   Bytes read(4096);
   EXPECT_TRUE(co_await host.device->read(0, read));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/nvme/log_pages.h"
+#include "storage/nvme/transport_sizes.h"
 
 namespace capstan::storage::nvme {
 namespace {
@@ -85,6 +86,22 @@ TEST(NvmeCodec, Names) {
   EXPECT_FALSE(valid_nqn(""));
   EXPECT_FALSE(valid_nqn("iqn.x"));
   EXPECT_FALSE(valid_nqn("nqn.a b"));
+}
+
+TEST(NvmeCodec, SizesOfATransport) {
+  const TransportSizes own;
+  EXPECT_EQ(*fitting(own), own);
+  EXPECT_EQ(own.mdts(), 5);
+  EXPECT_EQ(*fitting({16, 64, 4, 4096, 65536}), (TransportSizes{16, 64, 4, 4096, 65536}));
+  EXPECT_EQ(*fitting({65535, 65535, 65535, 1U << 20, 1U << 20}), own);
+  EXPECT_EQ(fitting({.admin_queue_entries = 1})->admin_queue_entries, 32U);
+  EXPECT_EQ(fitting({.io_bytes = 8192})->mdts(), 1);
+  for (const TransportSizes& bad :
+       {TransportSizes{.io_queue_entries = 1}, TransportSizes{.io_queues = 0},
+        TransportSizes{.in_capsule_bytes = 4097}, TransportSizes{.io_bytes = 4},
+        TransportSizes{.io_bytes = 4096}, TransportSizes{.io_bytes = 65537}}) {
+    EXPECT_FALSE(fitting(bad));
+  }
 }
 
 TEST(NvmeCodec, DiscoveryRecords) {

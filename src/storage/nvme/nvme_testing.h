@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/checksum.h"
+#include "core/log_sinks.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
 #include "core/uring_env.h"
@@ -31,10 +32,7 @@ inline constexpr HostId kHostId = {0x0A, 0x0B, 0x0C, 0x0D, 0, 0, 0x40, 0,
 inline constexpr std::uint32_t kBlock = 512;
 inline constexpr std::uint64_t kBlocks = 16384;
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 struct Pdu {
   CommonHeader common;
@@ -68,7 +66,8 @@ class RawHost {
   Digests digests;
   std::uint8_t alignment = 0;
   std::uint16_t next_id = 1, controller = 0;
-  std::uint32_t space = 1;  // namespace of io()
+  std::uint32_t max_data_bytes = limits::kIoBytes;  // that the target is to name
+  std::uint32_t space = 1;                          // namespace of io()
   HostId host_id = kHostId;
   std::string host_nqn = kHostNqn;
 
@@ -91,7 +90,7 @@ class RawHost {
     EXPECT_TRUE(loaded);
     EXPECT_EQ(loaded->digests, digests);
     EXPECT_EQ(loaded->controller_alignment, 0);
-    EXPECT_EQ(loaded->max_data_bytes, limits::kIoBytes);
+    EXPECT_EQ(loaded->max_data_bytes, max_data_bytes);
     initialised_ = true;
   }
   core::Task<void> send(Bytes bytes) { (void)co_await stream_->write(bytes); }

@@ -27,9 +27,28 @@ void Output::take_back(std::size_t bytes) {
 }
 
 void Output::append(core::Buffer buffer, std::size_t begin, std::size_t end, Budget::Share share) {
-  chunks_.push_back({{}, std::move(buffer), begin, end, std::move(share)});
-  unsent_ += end - begin;
+  const ByteView bytes = buffer.view().subspan(begin, end - begin);
+  push({{}, std::move(buffer), {bytes, nullptr}, std::move(share)});
+}
+
+void Output::append(Loan loan, Budget::Share share) {
+  push({{}, {}, std::move(loan), std::move(share)});
+}
+
+void Output::push(Chunk chunk) {
+  unsent_ += chunk.view().size();
+  chunks_.push_back(std::move(chunk));
   if (!wake_.is_set()) wake_.set();
+}
+
+core::Task<Result<void>> Output::write() {
+  // Many short answers are no long one: nothing is won by keeping them.
+  if (leaving_.long_bytes < stream_.kept_bytes()) return leaving_.write(stream_);
+  auto leaving = std::make_shared<Leaving>(std::exchange(leaving_, {}));
+  std::erase_if(kept_, [](const auto& each) { return each.expired(); });
+  kept_.push_back(leaving);
+  const std::span<const ByteView> pieces = leaving->pieces;
+  return stream_.write_kept(pieces, std::move(leaving));
 }
 
 core::Task<void> Output::run() {
@@ -41,20 +60,21 @@ core::Task<void> Output::run() {
       co_await wake_.wait();
       continue;
     }
-    Chunk chunk = std::move(chunks_.front());
-    chunks_.pop_front();
-    const std::size_t size = chunk.view().size();
-    const auto written = co_await stream_.write(chunk.view());
+    leaving_.take(chunks_);
+    const std::size_t size = leaving_.bytes;
+    const auto written = co_await write();
+    leaving_.forget(spare_);
     unsent_ -= size;
     sent_ += size;
     if (!written) break;
-    if (chunk.joined.capacity() > spare_.capacity()) {
-      chunk.joined.clear();
-      spare_ = std::move(chunk.joined);
-    }
     if (room_.waiters() != 0) room_.notify_all();
   }
   chunks_.clear();
+  for (const auto& each : std::exchange(kept_, {})) {
+    const auto leaving = each.lock();
+    if (!leaving) continue;
+    for (Chunk& chunk : leaving->chunks) chunk.share.reset();
+  }
   unsent_ = 0;
   abandoned_ = true;
   room_.notify_all();

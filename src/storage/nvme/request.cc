@@ -25,6 +25,13 @@ void Request::own_data() {
   std::ranges::copy(content, payload().begin());
 }
 
+bool Request::borrow(Device& device, std::uint64_t offset, std::uint32_t bytes) {
+  if (!may_borrow || bytes <= limits::kOutputJoinBytes) return false;
+  if (!device.lend(offset, bytes, loans)) return false;
+  length = bytes;
+  return true;
+}
+
 void Request::reply(std::uint32_t bytes, ByteView content) {
   allocate(bytes);
   content = content.first(std::min<std::size_t>(content.size(), bytes));

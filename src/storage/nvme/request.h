@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/buffer.h"
 #include "core/task.h"
+#include "storage/device/device.h"
 #include "storage/nvme/budget.h"
 #include "storage/nvme/nvme_codec.h"
 
@@ -35,6 +37,8 @@ struct Request {
   core::Buffer data;        // of either direction
   std::size_t data_at = 0;  // where data begins in it; headers go in front
   ByteView borrowed;        // data still in the read buffer, until own_data()
+  bool may_borrow = false;  // `loans`: its connection gains by that
+  std::vector<Loan> loans;  // data to the host that lies in its device, in place of `data`
   std::uint32_t length = 0;              // of the data
   std::uint32_t received = 0;            // of `length`, by H2CData
   std::uint32_t dword0 = 0, dword1 = 0;  // of the completion
@@ -50,6 +54,9 @@ struct Request {
   MutableBytes payload() { return data.bytes().subspan(data_at, length); }
   // Memory for `bytes` of data, with room for headers in front and behind when that saves a copy.
   void allocate(std::uint32_t bytes);
+  // `bytes` of data to the host from where the device has them; false when it does not lend them,
+  // or a copy is cheaper.
+  bool borrow(Device& device, std::uint64_t offset, std::uint32_t bytes);
   // Memory for data to the host, filled with `content` and zeros.
   void reply(std::uint32_t bytes, ByteView content);
 };

@@ -55,7 +55,7 @@ struct SubsystemOptions {
   std::string nqn;
   std::string serial = {};  // at most 20 characters
   std::string model = "Mayastor NVMe controller";
-  std::string firmware = "1";
+  std::string firmware = {};  // up to 8 characters; empty: the target's
   std::uint16_t min_controller = 1, max_controller = 0xFFEF;
   bool any_host = true;
   std::vector<std::string> allowed_hosts = {};
@@ -82,6 +82,7 @@ class Subsystem {
   const SubsystemOptions& options() const { return options_; }
   const std::string& nqn() const { return options_.nqn; }
   bool discovery() const { return options_.discovery; }
+  void set_firmware(std::string firmware) { options_.firmware = std::move(firmware); }
 
   // --- listeners ---
   bool on_port(std::uint16_t port) const;

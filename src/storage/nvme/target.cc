@@ -16,6 +16,13 @@ core::Reactor& home(core::Env& env) {
   return here ? *here : env.reactor(0);
 }
 
+void tell_hosts(const Subsystem& discovery) {
+  // Telling one may end another.
+  std::vector<std::shared_ptr<Controller>> told;
+  for (const auto& [id, controller] : discovery.controllers()) told.push_back(controller);
+  for (const auto& controller : told) controller->discovery_changed();
+}
+
 }  // namespace
 
 Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes,
@@ -34,7 +41,8 @@ Target::Target(core::Env& env, const core::Log& log, std::size_t buffer_bytes,
     const auto core = static_cast<unsigned>(lanes_.size() + 1);
     lanes_.push_back(std::make_unique<Lane>(shared_.reactor, *reactor, core));
   }
-  auto discovery = Subsystem::make({.nqn = std::string(kDiscoveryNqn), .discovery = true});
+  auto discovery = Subsystem::make(
+      {.nqn = std::string(kDiscoveryNqn), .firmware = firmware_, .discovery = true});
   CAPSTAN_ASSERT(discovery);
   discovery_ = *std::move(discovery);
 }
@@ -169,6 +177,7 @@ Result<std::shared_ptr<Subsystem>> Target::add(SubsystemOptions options) {
     return fail(Code::kResourceExhausted, "the target has " + std::to_string(subsystems_.size()) +
                                               " subsystems, the most there can be");
   }
+  if (options.firmware.empty()) options.firmware = firmware_;
   TRY_SET(auto subsystem, Subsystem::make(std::move(options)));
   subsystem->on_visible_change([this] { visible_change(); });
   subsystems_.emplace(subsystem->nqn(), subsystem);
@@ -191,8 +200,13 @@ core::Task<bool> Target::remove(std::string nqn) {
   co_return true;
 }
 
+void Target::set_firmware(std::string firmware) {
+  firmware_ = std::move(firmware);
+  discovery_->set_firmware(firmware_);
+}
+
 std::shared_ptr<Subsystem> Target::find(const std::string& nqn) const {
-  if (nqn == kDiscoveryNqn) return discovery_;
+  if (nqn == kDiscoveryNqn) return discovery_served_ ? discovery_ : nullptr;
   const auto found = subsystems_.find(nqn);
   return found == subsystems_.end() ? nullptr : found->second;
 }
@@ -206,10 +220,11 @@ void Target::set_discovery_filter(DiscoveryFilter filter) {
 
 void Target::visible_change() {
   ++generation_;
-  // Telling one may end another.
-  std::vector<std::shared_ptr<Controller>> told;
-  for (const auto& [id, controller] : discovery_->controllers()) told.push_back(controller);
-  for (const auto& controller : told) controller->discovery_changed();
+  if (core::Reactor::current()) return tell_hosts(*discovery_);
+  // Nothing can be sent outside of a task; the hosts hear of it when the core runs again.
+  shared_.reactor.post([kept = std::weak_ptr(discovery_)] {
+    if (const auto discovery = kept.lock()) tell_hosts(*discovery);
+  });
 }
 
 LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const {
@@ -222,8 +237,8 @@ LogPage Target::discovery_log(const std::string& host, std::uint16_t port) const
            (!filter_.same_service || here.port == there.port);
   };
   const auto record = [&](const Port& at, const Subsystem& subsystem) {
-    records.push_back(
-        {subsystem.nqn(), at.advertised, at.address.port, at.number, subsystem.discovery(), false});
+    records.push_back({subsystem.nqn(), at.advertised, at.address.port, at.number,
+                       subsystem.discovery(), false, shared_.sizes.admin_queue_entries});
   };
   for (const auto& [number, at] : ports_) {
     if (told(*at)) record(*at, *discovery_);
@@ -277,10 +292,10 @@ core::Task<void> Target::shutdown() {
   ports_.clear();
 }
 
-void Target::publish(core::Metrics& metrics) {
+void Target::publish(core::Metrics& metrics, const core::Labels& labels) {
   using Kind = core::Metrics::Kind;
   const auto counter = [&](const char* name, const char* help, const std::uint64_t* value) {
-    metrics_.push_back(metrics.add(Kind::kCounter, name, help, {},
+    metrics_.push_back(metrics.add(Kind::kCounter, name, help, labels,
                                    [value] { return static_cast<double>(*value); }));
   };
   Counters& counters = shared_.counters;
@@ -296,12 +311,13 @@ void Target::publish(core::Metrics& metrics) {
   counter("nvme_data_digest_errors_total", "Data that arrived damaged.",
           &counters.bad_data_digests);
   for (const auto& lane : lanes_) {
+    core::Labels of_core = labels;
+    of_core.emplace_back("core", std::to_string(lane->core()));
     metrics_.push_back(metrics.add(
-        Kind::kCounter, "nvme_core_commands_total", "Of these, on queues of another core.",
-        {{"core", std::to_string(lane->core())}},
+        Kind::kCounter, "nvme_core_commands_total", "Of these, on queues of another core.", of_core,
         [each = lane.get()] { return static_cast<double>(each->use().commands); }));
   }
-  metrics_.push_back(metrics.add(Kind::kGauge, "nvme_connections", "Connections open now.", {},
+  metrics_.push_back(metrics.add(Kind::kGauge, "nvme_connections", "Connections open now.", labels,
                                  [this] { return static_cast<double>(connections_.size()); }));
 }
 

@@ -83,6 +83,17 @@ class Target final : private DiscoverySource {
   void set_subsystems_max(std::size_t most);
   std::size_t subsystems_max() const { return subsystems_max_; }
 
+  // Of hosts that connect from now on.
+  void set_sizes(const TransportSizes& sizes) { shared_.sizes = sizes; }
+  const TransportSizes& sizes() const { return shared_.sizes; }
+
+  // What hosts of subsystems added from now on, and of discovery, read as the revision; at most 8
+  // characters.
+  void set_firmware(std::string firmware);
+  const std::string& firmware() const { return firmware_; }
+
+  // Without it nobody can ask which subsystems there are; hosts that know the name still reach one.
+  void set_discovery_served(bool served) { discovery_served_ = served; }
   Subsystem& discovery() { return *discovery_; }
   void set_discovery_filter(DiscoveryFilter filter);
   const DiscoveryFilter& discovery_filter() const { return filter_; }
@@ -101,8 +112,8 @@ class Target final : private DiscoverySource {
   // The other cores, and what they did of counters(); the first is Connection::core() 1.
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
   const Budget& budget() const { return shared_.budget; }
-  // Registers the counters; unregistered with the target.
-  void publish(core::Metrics& metrics);
+  // Registers the counters with these labels; unregistered with the target.
+  void publish(core::Metrics& metrics, const core::Labels& labels = {});
 
  private:
   struct Port {
@@ -131,6 +142,8 @@ class Target final : private DiscoverySource {
   std::shared_ptr<Subsystem> discovery_;
   std::vector<Referral> referrals_;
   DiscoveryFilter filter_;
+  bool discovery_served_ = true;
+  std::string firmware_ = "1";
   std::size_t subsystems_max_ = limits::kSubsystems;
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;

@@ -158,7 +158,7 @@ class Replica : public Device {
  public:
   virtual const std::string& pool_name() const = 0;
   virtual Uuid pool_uuid() const = 0;
-  virtual bool thin() const = 0;
+  bool thin() const override = 0;
   virtual bool read_only() const = 0;
   virtual bool is_snapshot() const = 0;  // section 8.3: snapshot_create_time
   virtual bool is_clone() const = 0;     // source_uuid names an existing volume
