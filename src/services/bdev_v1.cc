@@ -2,6 +2,7 @@
 #include "services/bdev_v1.h"
 
 #include "rpc/condition.h"
+#include "rpc/wishes.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
@@ -43,6 +44,20 @@ core::Task<Result<void>> check_condition(BdevServiceV1* service, rpc::Call& call
   co_return rpc::check_condition(call, found.bdevs().empty() ? nullptr : &found, "bdevs");
 }
 
+// The URI by which a device is closed, which HTTP clients call by its name.
+Result<std::string> closing_uri(const Engine& engine, const rpc::Call& call,
+                                const std::string& text) {
+  if (!rpc::wishes(call, rpc::kWishBy, "name")) return text;
+  if (const auto* entry = engine.devices().entry(text)) {
+    if (!entry->uri.empty()) return entry->uri;
+    return fail(Code::kFailedPrecondition,
+                "device '" + text + "' was not opened by a URI; destroy the " +
+                    std::string(entry->device->product()) + " that it is");
+  }
+  if (text.contains(":/")) return text;
+  return fail(Code::kNotFound, "device '" + text + "' not found");
+}
+
 }  // namespace
 
 core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
@@ -68,7 +83,12 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
 
 core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call& call,
                                                  const v1::DestroyBdevRequest& request) {
-  CO_TRY_SET(const auto uri, storage::parse_device_uri(request.uri()));
+  const auto text = closing_uri(engine_, call, request.uri());
+  if (!text) {
+    CO_TRY(co_await check_condition(this, call, request.uri()));  // what is not there matches none
+    co_return std::unexpected(text.error());
+  }
+  CO_TRY_SET(const auto uri, storage::parse_device_uri(*text));
   // Letting go of a reference leaves the device, and a pool on it, alone.
   const bool reference = uri.scheme == storage::DeviceUri::Scheme::kExisting;
   DeviceHold hold;
@@ -82,7 +102,7 @@ core::Task<Result<Empty>> BdevServiceV1::destroy(rpc::Call& call,
       co_await engine_.shares().unshare(device);
     }
   }
-  CO_TRY(co_await engine_.devices().destroy(request.uri()));
+  CO_TRY(co_await engine_.devices().destroy(*text));
   if (!reference) engine_.events().publish("device", "delete", uri.name);
   co_return Empty();
 }

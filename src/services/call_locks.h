@@ -8,41 +8,18 @@
 #include <deque>
 #include <map>
 #include <string>
-#include <utility>
 
 #include "base/result.h"
 #include "core/cancel.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "services/name_guard.h"
 
 namespace capstan::services {
 
 class CallLocks {
  public:
-  class Guard {
-   public:
-    Guard() = default;
-    Guard(CallLocks* locks, std::string name) : locks_(locks), name_(std::move(name)) {}
-    Guard(Guard&& other) noexcept
-        : locks_(std::exchange(other.locks_, nullptr)), name_(std::move(other.name_)) {}
-    Guard& operator=(Guard&& other) noexcept {
-      if (this != &other) {
-        release();
-        locks_ = std::exchange(other.locks_, nullptr);
-        name_ = std::move(other.name_);
-      }
-      return *this;
-    }
-    ~Guard() { release(); }
-    void release() {
-      if (locks_) std::exchange(locks_, nullptr)->unlock(name_);
-    }
-    bool owns() const { return locks_ != nullptr; }
-
-   private:
-    CallLocks* locks_ = nullptr;
-    std::string name_;
-  };
+  using Guard = NameGuard<CallLocks>;
 
   // `what` the names are of, for messages ("pool").
   explicit CallLocks(std::string what) : what_(std::move(what)) {}
@@ -58,6 +35,7 @@ class CallLocks {
   std::size_t waiting(const std::string& name) const;
 
  private:
+  friend Guard;
   struct Waiter {
     core::Event done;
     bool granted = false;

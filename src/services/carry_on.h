@@ -48,8 +48,10 @@ core::Task<Result<T>> carry_on(Engine& engine, core::Task<Result<T>> work, core:
   if (!shared->result) co_await core::yield();
   if (shared->result) co_return std::move(*shared->result);
   shared->left = true;
-  co_return fail(token.reason(), what + ": its disk has not answered yet; it goes on, and the " +
-                                     "lists show when it has ended");
+  const std::string state = engine.state().trouble();
+  co_return fail(token.reason(), what + ": " +
+                                     (state.empty() ? "its disk has not answered yet" : state) +
+                                     "; it goes on, and the lists show when it has ended");
 }
 
 // Asked right before a change begins; it refers to nothing of the call. Empty: there is nothing to

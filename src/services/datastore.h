@@ -3,7 +3,7 @@
 // one that clients see who cannot name any.
 //
 // Reads answer from any core without waiting for writers. Changes are told to watchers from a queue
-// per watcher; a slow one loses changes and is told how many.
+// per watcher; a slow one loses changes and is told how many, or its stream ends (rpc/wishes.h).
 // Lifetimes: the engine outlives the service, the service the directory. Thread-safety: core 0.
 #pragma once
 
@@ -25,6 +25,7 @@ namespace capstan::services {
 inline constexpr std::uint64_t kKvAnswerBytes = 256U << 20;  // of values in one message
 inline constexpr std::size_t kKvShownKeyBytes = 256;         // of a key in an error
 inline constexpr std::size_t kKvToldKeyBytes = 64U << 10;    // of a key in a change, else none
+inline constexpr std::size_t kKvPageEntries = 1U << 16;      // sorted by hash at once
 inline constexpr std::size_t kKvWatchBytes = 4U << 20;       // of keys not taken, per watcher
 
 class DataStoreService {
@@ -74,6 +75,8 @@ class DataStoreService {
  private:
   using Store = storage::kv::Store;
   struct Watcher {
+    std::string prefix;  // of the keys it wants to hear of
+    bool abort_when_slow = false;
     std::deque<datastore::v1::Change> queue;
     std::size_t bytes = 0;  // of the keys in the queue
     std::uint64_t missed = 0;
@@ -83,6 +86,7 @@ class DataStoreService {
     std::string name;
     std::unique_ptr<Store> store;
     std::set<Watcher*> watchers;
+    std::uint64_t seq = 0;  // changes since it was opened
     std::vector<core::Metrics::Handle> metrics;
     core::SharedMutex in_use;    // held shared by calls, alone by stop()
     core::SharedMutex changing;  // held shared by changes, alone by those on a condition

@@ -1,9 +1,11 @@
 // Why this file exists: the operations of datastore.h that send or receive more than one message.
 // A slow client holds no store: what it reads is pinned by a value or a cursor.
 #include <algorithm>
+#include <map>
 
 #include "base/limits.h"
 #include "core/scope.h"
+#include "rpc/wishes.h"
 #include "services/datastore.h"
 #include "storage/kv/value_stream.h"
 
@@ -11,51 +13,123 @@ namespace capstan::services {
 
 namespace d1 = datastore::v1;
 
-core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
-                                                     const d1::ListKeysRequest& request,
-                                                     rpc::Sink<d1::ListKeysResponse> sink) {
-  CO_TRY_SET(auto store, co_await find(request.store()));
-  auto cursor = store->iterate();
-  store.guard.release();  // the cursor needs no store, and the client may be slow
-  d1::ListKeysResponse message;
-  std::size_t bytes = 0;
-  while (auto value = cursor.next()) {
-    if (request.values() && value->size() > kKvAnswerBytes) {
+namespace {
+
+// Keys on their way to the client, so many in a message.
+class KeySender {
+ public:
+  KeySender(rpc::Call& call, rpc::Sink<d1::ListKeysResponse> sink, bool values)
+      : call_(call), sink_(std::move(sink)), values_(values) {}
+
+  core::Task<Result<void>> add(storage::kv::Value value) {
+    if (values_ && value.size() > kKvAnswerBytes) {
       co_return fail(Code::kResourceExhausted,
-                     "a value of " + std::to_string(value->size()) +
+                     "a value of " + std::to_string(value.size()) +
                          " bytes does not fit into one answer; list the keys without values and "
                          "read it with ReadStream");
     }
-    auto* key = message.add_keys();
-    key->set_key_hash(value->key_hash());
-    key->set_size_bytes(value->size());
-    key->set_begin_offset(value->begin_offset());
-    if (request.values()) {
-      key->set_value(value->bytes().data(), value->size());
-      bytes += value->size();
+    auto* key = message_.add_keys();
+    key->set_key_hash(value.key_hash());
+    key->set_size_bytes(value.size());
+    key->set_begin_offset(value.begin_offset());
+    if (values_) {
+      key->set_value(value.bytes().data(), value.size());
+      bytes_ += value.size();
     }
-    CO_TRY(value->intact());
-    if (static_cast<std::size_t>(message.keys_size()) < limits::kKvListEntries &&
-        bytes < limits::kKvStreamPieceBytes) {
-      continue;
-    }
-    CO_TRY(call.token.check());
-    CO_TRY(co_await sink.send(message));
+    CO_TRY(value.intact());
+    const bool full = static_cast<std::size_t>(message_.keys_size()) >= limits::kKvListEntries ||
+                      bytes_ >= limits::kKvStreamPieceBytes;
+    if (full) co_return co_await flush();
+    co_return Result<void>();
+  }
+  core::Task<Result<void>> flush() {
+    if (message_.keys_size() == 0) co_return Result<void>();
+    CO_TRY(call_.token.check());
+    CO_TRY(co_await sink_.send(message_));
     co_await core::yield();
-    message.Clear();
-    bytes = 0;
+    message_.Clear();
+    bytes_ = 0;
+    co_return Result<void>();
+  }
+
+ private:
+  rpc::Call& call_;
+  rpc::Sink<d1::ListKeysResponse> sink_;
+  bool values_;
+  d1::ListKeysResponse message_;
+  std::size_t bytes_ = 0;
+};
+
+using ByHash = std::map<std::uint64_t, storage::kv::Value>;
+
+// The `most` smallest hashes above `after`, in one walk over all of them.
+core::Task<Result<ByHash>> next_page(storage::kv::Cursor cursor, std::optional<std::uint64_t> after,
+                                     std::size_t most, core::CancelToken token) {
+  ByHash page;
+  std::size_t walked = 0;
+  while (auto value = cursor.next()) {
+    const std::uint64_t hash = value->key_hash();
+    if (++walked % limits::kKvListEntries == 0) {
+      CO_TRY(token.check());
+      co_await core::yield();
+    }
+    if (after && hash <= *after) continue;
+    if (page.size() == most && hash > page.rbegin()->first) continue;
+    page.emplace(hash, *std::move(value));
+    if (page.size() > most) page.erase(std::prev(page.end()));
   }
   CO_TRY(cursor.intact());
-  if (message.keys_size() != 0) CO_TRY(co_await sink.send(message));
-  co_return Result<void>();
+  co_return page;
+}
+
+}  // namespace
+
+core::Task<Result<void>> DataStoreService::list_keys(rpc::Call& call,
+                                                     const d1::ListKeysRequest& request,
+                                                     rpc::Sink<d1::ListKeysResponse> sink) {
+  if (!request.prefix().empty()) {
+    co_return fail_field("prefix",
+                         "a store keeps hashes of keys, not keys, so it cannot tell which begin "
+                         "with the prefix; leave it out, and go through all with after and limit");
+  }
+  CO_TRY_SET(auto store, co_await find(request.store()));
+  const auto all = store->iterate();
+  store.guard.release();  // the cursor needs no store, and the client may be slow
+  KeySender sender(call, std::move(sink), request.values());
+  if (!request.has_after() && request.limit() == 0) {
+    auto cursor = all;
+    while (auto value = cursor.next()) CO_TRY(co_await sender.add(*std::move(value)));
+    CO_TRY(cursor.intact());
+    co_return co_await sender.flush();
+  }
+  std::optional<std::uint64_t> after;
+  if (request.has_after()) after = request.after();
+  std::uint64_t wanted = request.limit() == 0 ? UINT64_MAX : request.limit();
+  while (wanted != 0) {
+    const std::size_t most = std::min<std::uint64_t>(wanted, kKvPageEntries);
+    CO_TRY_SET(const ByHash page, co_await next_page(all, after, most, call.token));
+    for (const auto& [hash, value] : page) CO_TRY(co_await sender.add(value));
+    if (page.size() < most) break;
+    after = page.rbegin()->first;
+    wanted -= page.size();
+  }
+  co_return co_await sender.flush();
 }
 
 void DataStoreService::tell(Opened& opened, std::span<const storage::kv::Changed> changes) {
+  const std::uint64_t before = opened.seq;
+  opened.seq += changes.size();
   for (Watcher* watcher : opened.watchers) {
+    std::uint64_t seq = before;
     for (const auto& change : changes) {
+      ++seq;
+      // Who wrote by the hash alone named no key: nobody knows what it begins with.
+      if (!change.key.empty() && !as_text(change.key).starts_with(watcher->prefix)) continue;
       // A longer key is not told: the hash says which it is.
       const std::size_t key = change.key.size() <= kKvToldKeyBytes ? change.key.size() : 0;
-      if (watcher->queue.size() >= limits::kKvWatchQueue || watcher->bytes + key > kKvWatchBytes) {
+      const bool room =
+          watcher->queue.size() < limits::kKvWatchQueue && watcher->bytes + key <= kKvWatchBytes;
+      if (!room || (watcher->missed != 0 && watcher->abort_when_slow)) {
         ++watcher->missed;
         continue;
       }
@@ -67,6 +141,8 @@ void DataStoreService::tell(Opened& opened, std::span<const storage::kv::Changed
       message.set_size_bytes(change.size);
       message.set_tail_offset(change.tail);
       message.set_missed(std::exchange(watcher->missed, 0));
+      message.set_seq(seq);
+      message.set_op(change.removed ? "delete" : "write");
     }
     watcher->changed.notify_all();
   }
@@ -82,6 +158,8 @@ core::Task<Result<void>> DataStoreService::watch(rpc::Call& call, const d1::Watc
                                                  " watchers already; end one of them");
   }
   Watcher watcher;
+  watcher.prefix = request.prefix();
+  watcher.abort_when_slow = rpc::wishes(call, rpc::kWishOverflow, "abort");
   struct Entered {
     Opened& opened;
     Watcher* watcher;
@@ -101,6 +179,10 @@ core::Task<Result<void>> DataStoreService::watch(rpc::Call& call, const d1::Watc
       change = std::move(watcher.queue.front());
       watcher.queue.pop_front();
       watcher.bytes -= change.key().size();
+    } else if (watcher.missed != 0 && watcher.abort_when_slow) {
+      co_return fail(Code::kResourceExhausted, "the client is too slow: changes of store '" +
+                                                   opened.name +
+                                                   "' were lost; read faster, or watch less");
     } else if (watcher.missed != 0) {  // the last ones; there may be no next to tell it with
       change.set_missed(std::exchange(watcher.missed, 0));
     } else {

@@ -1,6 +1,7 @@
 // Why this file exists: DataStoreRpc as a wire sees it: every operation, its errors, watchers, and
 // what a restart of the node keeps.
 #include "datastore/datastore.pb.h"
+#include "rpc/wishes.h"
 #include "services/services_test_support.h"
 
 namespace capstan::services {
@@ -235,6 +236,69 @@ TEST_F(DataStoreTest, WatchersHearLongKeysByTheirHash) {
   EXPECT_EQ(read(longer), "1");
 }
 
+TEST_F(DataStoreTest, KeysPageByPage) {
+  std::vector<std::uint64_t> all;
+  for (int i = 0; i < 20; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    ASSERT_TRUE(write(key, key));
+    all.push_back(storage::kv::hash_of(as_bytes(key)));
+  }
+  std::ranges::sort(all);
+  d1::ListKeysRequest request;
+  const auto page = [&] {
+    std::vector<std::uint64_t> hashes;
+    const auto parts = stream<d1::ListKeysResponse>(name("ListKeys"), std::vector{request});
+    EXPECT_TRUE(parts) << text_of(parts);
+    for (const auto& part : *parts) {
+      for (const auto& key : part.keys()) hashes.push_back(key.key_hash());
+    }
+    return hashes;
+  };
+  EXPECT_EQ(page().front(), storage::kv::hash_of(as_bytes(std::string("k19"))));  // newest first
+  request.set_limit(7);
+  std::vector<std::uint64_t> met;
+  for (std::size_t wanted : {7U, 7U, 6U, 0U}) {
+    const auto hashes = page();
+    EXPECT_EQ(hashes.size(), wanted);
+    met.insert(met.end(), hashes.begin(), hashes.end());
+    if (!met.empty()) request.set_after(met.back());
+    ASSERT_TRUE(write("k3", "newer"));  // between pages nothing is missed or met twice
+  }
+  EXPECT_EQ(met, all);
+  request.set_limit(0);
+  request.set_after(all[4]);
+  EXPECT_EQ(page(), std::vector(all.begin() + 5, all.end()));
+  request.set_prefix("k");
+  EXPECT_EQ(code_of(stream<d1::ListKeysResponse>(name("ListKeys"), std::vector{request})),
+            Code::kInvalidArgument);
+}
+
+core::Task<Result<void>> watch_prefix(rpc::Directory* directory, rpc::Call* call,
+                                      Answers<d1::Change>* answers) {
+  d1::WatchRequest request;
+  request.set_prefix("a/");
+  Requests<d1::WatchRequest> source({request});
+  co_return co_await directory->run(*directory->find("capstan.datastore.v1.DataStoreRpc/Watch"),
+                                    *call, source, *answers);
+}
+
+TEST_F(DataStoreTest, WatchersOfAPrefix) {
+  core::CancelSource leave;
+  rpc::Call watching;
+  watching.token = leave.token();
+  Answers<d1::Change> answers;
+  answers.after = &leave;
+  answers.count = 2;
+  Result<void> ended;
+  world_.run(write_keys(&node_->stores, {"a/1", "b/1", "a", "a/2"},
+                        keep_watch(watch_prefix(&node_->directory, &watching, &answers), &ended)));
+  ASSERT_EQ(answers.messages.size(), 2U);
+  EXPECT_EQ(answers.messages[0].key(), "a/1");
+  EXPECT_EQ(answers.messages[0].op(), "write");
+  EXPECT_EQ(answers.messages[1].key(), "a/2");
+  EXPECT_EQ(answers.messages[1].seq(), answers.messages[0].seq() + 3);
+}
+
 // A client that takes one change, then none for a while.
 class SlowAnswers final : public rpc::MessageSink {
  public:
@@ -291,6 +355,21 @@ TEST_F(DataStoreTest, SlowWatchersCostAFewMegabytesAndHearWhatTheyMissed) {
   EXPECT_EQ(answers.messages[answers.until - 2].missed(), 0U);
   EXPECT_EQ(answers.messages.back().missed(), 5U);
   EXPECT_EQ(answers.messages.back().tail_offset(), 0U);
+}
+
+TEST_F(DataStoreTest, OrTheirStreamEnds) {
+  rpc::Call watching;
+  watching.metadata.request = {{rpc::kWishOverflow, "abort"}};
+  core::CancelSource never;
+  SlowAnswers answers;
+  answers.leave = &never;
+  Result<void> ended;
+  world_.run(
+      write_large_keys(&node_->stores, &answers, 5,
+                       keep_watch(watch_slowly(&node_->directory, &watching, &answers), &ended)));
+  EXPECT_EQ(code_of(ended), Code::kResourceExhausted);
+  ASSERT_EQ(answers.messages.size(), answers.until - 1);  // none that tells of others
+  for (const auto& message : answers.messages) EXPECT_EQ(message.missed(), 0U);
 }
 
 TEST_F(DataStoreTest, ARestartKeepsEverythingAndMetricsTell) {

@@ -1,9 +1,31 @@
 // Why this file exists: see engine.h.
 #include "services/engine.h"
 
+#include "base/limits.h"
 #include "services/pool_ops.h"
+#include "services/restore_limits.h"
 
 namespace capstan::services {
+namespace {
+
+// Who stops a node with a disk that hangs wants to know why it goes on.
+void tell_later(core::Timer& timer) {
+  core::Reactor& reactor = *core::Reactor::current();
+  timer.arm_at(reactor, reactor.now() + capstan::limits::kShutdownNanos);
+}
+
+std::string what_stop_waits_for(const Engine& engine) {
+  std::string text;
+  for (const auto& [name, loaded] : engine.pools()) {
+    text += (text.empty() ? "pool '" : ", pool '") + name + "' on " + loaded.disk;
+  }
+  if (const auto opening = engine.restore().check_all(); !opening) {
+    text += (text.empty() ? "" : "; ") + opening.error().message;
+  }
+  return text.empty() ? "changes that have begun" : text;
+}
+
+}  // namespace
 
 Engine::Engine(core::Env& env, const core::Log& log, std::string state_directory)
     : env_(env),
@@ -22,8 +44,12 @@ Engine::~Engine() {
 }
 
 core::Task<Result<void>> Engine::start(bool restore) {
+  core::Timer stuck([this] { log_.warn("node_state_hangs", {{"error", state_.trouble()}}); });
+  core::Reactor& reactor = *core::Reactor::current();
+  stuck.arm_at(reactor, reactor.now() + limits::kStateStalledNanos);
   CO_TRY(co_await state_.load());
-  if (restore) co_await restore_pools(*this);
+  stuck.disarm();
+  if (restore) co_await restore_.start();
   set_phase(Phase::kReady);
   events_.publish("node", "start", "");
   log_.info("started", {{"pools", pools_.size()}, {"unavailable_pools", unavailable_.size()}});
@@ -31,11 +57,21 @@ core::Task<Result<void>> Engine::start(bool restore) {
 }
 
 core::Task<void> Engine::stop() {
+  core::Timer waiting([this, &waiting] {
+    log_.warn("stop_waits", {{"for", what_stop_waits_for(*this)},
+                             {"effect",
+                              "the node ends when their disks answer; killing it loses "
+                              "nothing that was acknowledged"}});
+    tell_later(waiting);
+  });
+  tell_later(waiting);
   set_phase(Phase::kDraining);
+  restore_.give_up();
   co_await pool_calls_.close();
   co_await replica_calls_.close();
   co_await device_calls_.close();
   co_await changes_.join();
+  co_await restore_.join();
   co_await disks_.stop();
   // What waits for devices that cannot be reached would hold the others' last writes up.
   for (const auto& device : remotes_.list()) {

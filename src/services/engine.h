@@ -7,8 +7,8 @@
 //   * a pool in pools() has its device in devices() and holds its claim;
 //   * every volume of an open pool is in devices() under its name, with the alias "<pool>/<name>",
 //     unless that name was taken when the pool was opened (logged then);
-//   * a recorded pool that start() could not open is in unavailable() until it is opened, exported
-//     or destroyed;
+//   * a recorded pool that start() could not open, or not yet, is in unavailable() until it is
+//     opened, exported or destroyed;
 //   * a pool whose device was taken away under it is faulted, and stays in pools() until then.
 // Lifetimes: env and log outlive the engine; services hold the engine by reference.
 // Thread-safety: core 0.
@@ -28,6 +28,7 @@
 #include "services/disk_watch.h"
 #include "services/event_bus.h"
 #include "services/node_state.h"
+#include "services/pool_restore.h"
 #include "services/remote_devices.h"
 #include "services/resource_locks.h"
 #include "services/shares.h"
@@ -58,7 +59,8 @@ class Engine final : private storage::DeviceRegistry::Observer {
   ~Engine() override;
 
   // Reads the node state and, when `restore`, opens the recorded pools. Pools that cannot be opened
-  // are logged and become unavailable(); only an unreadable state is an error.
+  // are logged and become unavailable(), and those that hang are opened later (pool_restore.h);
+  // only an unreadable state is an error.
   core::Task<Result<void>> start(bool restore);
   // Refuses to look ready, ends all shares, then closes every pool cleanly. What is recorded stays
   // recorded.
@@ -85,6 +87,8 @@ class Engine final : private storage::DeviceRegistry::Observer {
   std::size_t& opening() { return opening_; }
   // Changes that outlive their calls (carry_on.h).
   core::Scope& changes() { return changes_; }
+  PoolRestore& restore() { return restore_; }
+  const PoolRestore& restore() const { return restore_; }
   // Not started by start(): programs do that.
   DiskWatch& disks() { return disks_; }
 
@@ -123,6 +127,7 @@ class Engine final : private storage::DeviceRegistry::Observer {
   CallLocks pool_calls_{"pool"}, replica_calls_{"the replicas of pool"}, device_calls_{"device"};
   std::size_t opening_ = 0;
   core::Scope changes_;
+  PoolRestore restore_{*this};
   Phase phase_ = Phase::kStarting;
   core::Event phase_event_;
 };

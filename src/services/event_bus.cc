@@ -15,9 +15,13 @@ bool known(std::string_view category) {
 }
 }  // namespace
 
-EventBus::Subscription::Subscription(EventBus& bus, std::set<std::string> categories)
-    : bus_(bus), categories_(std::move(categories)) {
+EventBus::Subscription::Subscription(EventBus& bus, Interest interest)
+    : bus_(bus), interest_(std::move(interest)) {
   bus_.subscriptions_.insert(this);
+  if (interest_.since == 0) return;
+  for (const auto& event : bus_.kept_) {
+    if (event.seq() > interest_.since) offer(event);
+  }
 }
 
 EventBus::Subscription::~Subscription() {
@@ -25,8 +29,9 @@ EventBus::Subscription::~Subscription() {
 }
 
 void EventBus::Subscription::offer(const node::v1::Event& event) {
-  if (!categories_.empty() && !categories_.contains(event.category())) return;
-  if (queue_.size() >= limits::kEventQueueLength) {
+  const auto& categories = interest_.categories;
+  if (!categories.empty() && !categories.contains(event.category())) return;
+  if (queue_.size() >= limits::kEventQueueLength || (missed_ != 0 && interest_.abort_when_slow)) {
     ++missed_;
     return;
   }
@@ -37,6 +42,11 @@ void EventBus::Subscription::offer(const node::v1::Event& event) {
 
 core::Task<Result<node::v1::Event>> EventBus::Subscription::next(core::CancelToken token) {
   while (queue_.empty()) {
+    if (missed_ != 0 && interest_.abort_when_slow) {
+      co_return fail(Code::kResourceExhausted,
+                     "the client is too slow: events were lost; read faster, or ask again with "
+                     "`since`");
+    }
     CO_TRY(token.check());
     const core::CancelCallback wake(token, [this] { changed_.notify_all(); });
     co_await changed_.wait();
@@ -50,7 +60,8 @@ void EventBus::publish(std::string_view category, std::string_view action, std::
                        const Details& details) {
   CAPSTAN_ASSERT(known(category));
   for (auto* listener : listeners_) listener->published(category, action, target, details);
-  if (subscriptions_.empty()) return;
+  // Nobody can ask for what came before the first event that somebody was told.
+  if (subscriptions_.empty() && kept_.empty()) return;
   node::v1::Event event;
   event.set_id(env_.random_uuid().text());
   const std::uint64_t now = env_.wall_clock_ns();
@@ -60,12 +71,25 @@ void EventBus::publish(std::string_view category, std::string_view action, std::
   event.set_action(std::string(action));
   event.set_target(std::string(target));
   for (const auto& [key, value] : details) (*event.mutable_details())[key] = value;
+  event.set_seq(++last_seq_);
+  kept_.push_back(event);
+  if (kept_.size() > limits::kEventQueueLength) kept_.pop_front();
   for (auto* subscription : subscriptions_) subscription->offer(event);
 }
 
-Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(
-    std::set<std::string> categories) {
-  for (const std::string& category : categories) {
+// The clock in microseconds is ahead of what events, one at a time, can have counted since then.
+EventBus::EventBus(core::Env& env) : env_(env), last_seq_(env.wall_clock_ns() / 1000) {}
+
+Result<void> EventBus::check_since(std::uint64_t since) const {
+  const std::uint64_t oldest = last_seq_ - kept_.size();  // behind it everything is kept
+  if (since == 0 || (since >= oldest && since <= last_seq_)) return {};
+  return fail(Code::kOutOfRange,
+              "since: events behind " + std::to_string(since) + " are not kept; known are those " +
+                  "behind " + std::to_string(oldest) + " up to " + std::to_string(last_seq_));
+}
+
+Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(Interest interest) {
+  for (const std::string& category : interest.categories) {
     if (known(category)) continue;
     std::string all;
     for (const auto one : kCategories) all += (all.empty() ? "" : ", ") + std::string(one);
@@ -77,7 +101,8 @@ Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(
                 std::to_string(subscriptions_.size()) +
                     " clients monitor events already, which is the limit; end one of them");
   }
-  return std::make_unique<Subscription>(*this, std::move(categories));
+  TRY(check_since(interest.since));
+  return std::make_unique<Subscription>(*this, std::move(interest));
 }
 
 }  // namespace capstan::services

@@ -27,13 +27,20 @@ class EventBus {
   static constexpr std::array<std::string_view, 5> kCategories{"pool", "replica", "device", "store",
                                                                "node"};
 
+  struct Interest {
+    std::set<std::string> categories = {};  // empty: all
+    std::uint64_t since = 0;                // those behind the one of this `seq` first; 0: none
+    bool abort_when_slow = false;           // instead of losing events
+  };
+
   class Subscription {
    public:
-    Subscription(EventBus& bus, std::set<std::string> categories);
+    Subscription(EventBus& bus, Interest interest);
     ~Subscription();
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
-    // The next event; the token's error when it fires first.
+    // The next event; the token's error when it fires first. kResourceExhausted once events were
+    // lost which may not be.
     core::Task<Result<node::v1::Event>> next(core::CancelToken token);
 
    private:
@@ -41,7 +48,7 @@ class EventBus {
     void offer(const node::v1::Event& event);
 
     EventBus& bus_;
-    std::set<std::string> categories_;  // empty: all
+    Interest interest_;
     std::deque<node::v1::Event> queue_;
     std::uint64_t missed_ = 0;  // since the last event that found room
     core::Event changed_;
@@ -55,7 +62,7 @@ class EventBus {
                            std::string_view target, const Details& details) = 0;
   };
 
-  explicit EventBus(core::Env& env) : env_(env) {}
+  explicit EventBus(core::Env& env);
   ~EventBus() { CAPSTAN_ASSERT(subscriptions_.empty() && listeners_.empty()); }
 
   // Until forget(), which comes before the listener goes.
@@ -64,12 +71,16 @@ class EventBus {
 
   void publish(std::string_view category, std::string_view action, std::string_view target,
                const Details& details = {});
-  // kInvalidArgument for a category that does not exist; kResourceExhausted when
-  // limits::kEventSubscribers listen already.
-  Result<std::unique_ptr<Subscription>> subscribe(std::set<std::string> categories);
+  // kInvalidArgument for a category that does not exist; kOutOfRange when events behind `since` are
+  // not kept any more; kResourceExhausted when limits::kEventSubscribers listen already.
+  Result<std::unique_ptr<Subscription>> subscribe(Interest interest);
 
  private:
+  Result<void> check_since(std::uint64_t since) const;
+
   core::Env& env_;
+  std::uint64_t last_seq_;            // larger than any of an earlier start
+  std::deque<node::v1::Event> kept_;  // the last ones, limits::kEventQueueLength at most
   std::set<Subscription*> subscriptions_;
   std::set<Listener*> listeners_;
 };

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "core/os_file.h"
 #include "core/os_process.h"
+#include "rpc/wishes.h"
 #include "services/block_devices.h"
 #include "services/io_counts.h"
 
@@ -12,11 +13,14 @@ namespace capstan::services {
 namespace v1 = ::mayastor::v1;
 using google::protobuf::Empty;
 
-v1::RegisterRequest registration_of(const NodeInfo& info) {
-  v1::RegisterRequest out;
+namespace {
+
+void fill_registration(const NodeInfo& info, v1::RegisterRequest& out) {
   out.set_id(info.node_name);
   out.set_grpc_endpoint(info.grpc_endpoint);
-  if (info.registers) out.mutable_instance_uuid()->set_value(info.instance_uuid.text());
+  if (info.registers) {
+    info.instance_uuid.append_to(*out.mutable_instance_uuid()->mutable_value());
+  }
   if (info.api_v0) out.add_api_version(v1::V0);
   if (info.api_v1) out.add_api_version(v1::V1);
   if (!info.host_nqn.empty()) out.mutable_hostnqn()->set_value(info.host_nqn);
@@ -27,15 +31,22 @@ v1::RegisterRequest registration_of(const NodeInfo& info) {
   features->set_rdmacapableioengine(info.rdma);
   out.mutable_bugfixes()->set_nexusrebuildreplicaancestry(true);
   out.set_version(info.version);
+}
+
+}  // namespace
+
+v1::RegisterRequest registration_of(const NodeInfo& info) {
+  v1::RegisterRequest out;
+  fill_registration(info, out);
   return out;
 }
 
-core::Task<Result<v1::MayastorInfoResponse>> HostServiceV1::get_info(rpc::Call&, const Empty&) {
-  v1::MayastorInfoResponse out;
+core::Task<Result<void>> HostServiceV1::get_info(rpc::Call&, const Empty&,
+                                                 v1::MayastorInfoResponse& out) {
   out.set_version(info_.version);
   out.mutable_previous_features()->set_asymmetricnamespaceaccess(info_.ana);
-  *out.mutable_registration_info() = registration_of(info_);
-  co_return out;
+  fill_registration(info_, *out.mutable_registration_info());
+  co_return Result<void>();
 }
 
 core::Task<Result<v1::ListBlockDevicesResponse>> HostServiceV1::list_block_devices(
@@ -103,15 +114,17 @@ core::Task<Result<v1::ListNvmeControllersResponse>> HostServiceV1::list_nvme_con
 }
 
 core::Task<Result<v1::StatNvmeControllerResponse>> HostServiceV1::stat_nvme_controller(
-    rpc::Call&, const v1::StatNvmeControllerRequest& request) {
+    rpc::Call& call, const v1::StatNvmeControllerRequest& request) {
   for (const auto& device : engine_.remotes().list()) {
     if (device->name() != request.name()) continue;
     v1::StatNvmeControllerResponse out;
     fill_counts(device->stats(), *out.mutable_stats());
     co_return out;
   }
-  co_return fail(Code::kInternal, "NVMe controller '" + request.name() +
-                                      "' not found; ListNvmeControllers shows what there is");
+  const bool own = rpc::wishes(call, rpc::kWishErrors, "own");
+  co_return fail(own ? Code::kNotFound : Code::kInternal,
+                 "NVMe controller '" + request.name() +
+                     "' not found; ListNvmeControllers shows what there is");
 }
 
 Result<void> bind_host_v1(rpc::Directory& directory, HostServiceV1& service) {

@@ -15,7 +15,8 @@ class HostServiceV1 {
   HostServiceV1(const NodeInfo& info, Engine& engine) : info_(info), engine_(engine) {}
 
   using Empty = google::protobuf::Empty;
-  core::Task<Result<mayastor::v1::MayastorInfoResponse>> get_info(rpc::Call& call, const Empty&);
+  core::Task<Result<void>> get_info(rpc::Call& call, const Empty&,
+                                    mayastor::v1::MayastorInfoResponse& out);
   core::Task<Result<mayastor::v1::ListBlockDevicesResponse>> list_block_devices(
       rpc::Call& call, const mayastor::v1::ListBlockDevicesRequest& request);
   core::Task<Result<mayastor::v1::GetMayastorResourceUsageResponse>> get_resource_usage(

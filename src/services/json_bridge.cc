@@ -5,6 +5,7 @@
 
 #include "rpc/acl_operation.h"
 #include "rpc/json_pretty.h"
+#include "rpc/wishes.h"
 
 namespace capstan::services {
 namespace {
@@ -22,28 +23,29 @@ Code code_of(std::int64_t code) {
   }
 }
 
-std::unexpected<Error> bad_json(const Error& error) {
-  return fail(Code::kInternal, "Invalid json reply: " + error.message);
-}
-
 }  // namespace
 
 core::Task<Result<std::string>> JsonBridge::run(rpc::Call& outer, const std::string& method,
                                                 const std::string& params) {
+  // The API has INTERNAL for nearly everything.
+  const bool own = rpc::wishes(outer, rpc::kWishErrors, "own");
+  const auto code = [own](Code cause) { return own ? cause : Code::kInternal; };
   if (!methods_) methods_.emplace(directory_, allowed_);
   std::string checked;  // in one form, so that its first byte tells what it is
   if (!params.empty()) {
     auto parsed = rpc::pretty_sorted_json(params);
-    if (!parsed) co_return bad_json(parsed.error());
+    if (!parsed) {
+      co_return fail(code(Code::kInvalidArgument), "Invalid json reply: " + parsed.error().message);
+    }
     checked = *std::move(parsed);
     if (checked != "null" && !checked.starts_with('{') && !checked.starts_with('[')) {
-      co_return fail(Code::kInternal, "Invalid request");
+      co_return fail(code(Code::kInvalidArgument), "Invalid request");
     }
   }
   const auto* found = methods_->find(method);
-  if (!found) co_return fail(Code::kInternal, "Method not found");
+  if (!found) co_return fail(code(Code::kNotFound), "Method not found");
   if (found->entry->operation.jsonrpc.states == rpc::JsonRpcShape::States::kStartup) {
-    co_return fail(Code::kInternal,
+    co_return fail(code(Code::kFailedPrecondition),
                    "Method may only be called before framework is initialized. Use --wait-for-rpc "
                    "command line parameter and then issue this RPC before the "
                    "framework_start_init RPC.");
@@ -56,9 +58,14 @@ core::Task<Result<std::string>> JsonBridge::run(rpc::Call& outer, const std::str
   inner.trace_id = outer.trace_id;
   inner.wire = rpc::bridged_wire(outer.wire);
   const auto result = co_await rpc::call_json(*methods_, *found->entry, inner, params);
-  if (!result) co_return fail(code_of(result.error().code), result.error().message);
+  if (!result) {
+    const auto& error = result.error();
+    co_return fail(own ? error.cause : code_of(error.code), error.message);
+  }
   auto pretty = rpc::pretty_sorted_json(*result);
-  if (!pretty) co_return bad_json(pretty.error());
+  if (!pretty) {
+    co_return fail(Code::kInternal, "Invalid json reply: " + pretty.error().message);
+  }
   co_return pretty;
 }
 

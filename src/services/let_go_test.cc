@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/log_sinks.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
 #include "services/engine.h"
@@ -23,13 +24,6 @@ namespace nvme = storage::nvme;
 constexpr std::uint64_t kMiB = 1U << 20;
 constexpr char kHand[] = "nqn.2019-05.io.openebs:hand";
 constexpr char kHost[] = "nqn.2014-08.org.example:h";
-
-class EventSink final : public core::LogSink {
- public:
-  void write(const core::LogRecord& record) override { events.emplace_back(record.event); }
-  bool has(std::string_view event) const { return std::ranges::count(events, event) != 0; }
-  std::vector<std::string> events;
-};
 
 class LetGoTest : public testing::Test {
  protected:
@@ -115,7 +109,7 @@ class LetGoTest : public testing::Test {
   }
   bool destroy_it_all() { return run(destroy_pool(engine_, "p", {}, {})).has_value(); }
 
-  EventSink sink_;
+  core::EventLog sink_;
   core::Log log_{sink_, core::LogLevel::kTrace, [](const void*) -> std::uint64_t { return 0; },
                  nullptr};
   core::SimWorld world_{1};

@@ -100,6 +100,7 @@ core::Task<Result<v0::Pool>> open_pool(Engine& engine, PoolArguments arguments) 
 
 core::Task<Result<v0::Null>> end_pool(Engine& engine, std::string name, core::CancelToken token) {
   CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(name, token));
+  CO_TRY(engine.restore().check(name));
   if (!engine.find_pool(name)) co_return v0::Null();
   CO_TRY(co_await destroy_pool(engine, name, std::nullopt, {.token = token}));
   co_return v0::Null();

@@ -20,14 +20,16 @@ class NodeService {
   NodeService(Engine& engine, const rpc::Directory& directory, const NodeInfo& info,
               const core::Metrics& metrics, core::ReactorMetrics& reactors, ConfigValues config);
 
-  core::Task<Result<node::v1::Version>> get_version(rpc::Call& call,
-                                                    const node::v1::GetVersionRequest&);
+  core::Task<Result<void>> get_version(rpc::Call& call, const node::v1::GetVersionRequest&,
+                                       node::v1::Version& out);
   core::Task<Result<node::v1::Health>> get_health(rpc::Call& call,
                                                   const node::v1::GetHealthRequest&);
   core::Task<Result<node::v1::DescribeOperationsResponse>> describe_operations(
       rpc::Call& call, const node::v1::DescribeOperationsRequest& request);
   core::Task<Result<node::v1::Config>> get_config(rpc::Call& call,
                                                   const node::v1::GetConfigRequest&);
+  core::Task<Result<node::v1::Logging>> set_logging(rpc::Call& call,
+                                                    const node::v1::SetLoggingRequest& request);
   core::Task<Result<void>> monitor_events(rpc::Call& call,
                                           const node::v1::MonitorEventsRequest& request,
                                           rpc::Sink<node::v1::Event> sink);

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "base/limits.h"
+#include "services/restore_limits.h"
 
 namespace capstan::services {
 
@@ -16,13 +17,37 @@ constexpr std::uint32_t kVersion = 1;
 std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
+
+// Says since when the file is in use, while it is.
+class Busy {
+ public:
+  explicit Busy(std::optional<core::Nanos>& since) : since_(since) {
+    since_ = core::Reactor::current()->now();
+  }
+  ~Busy() { since_.reset(); }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  std::optional<core::Nanos>& since_;
+};
 }  // namespace
 
 NodeState::NodeState(core::Env& env, std::string directory)
     : env_(env), directory_(std::move(directory)) {}
 
+std::string NodeState::trouble() const {
+  const core::Nanos now = core::Reactor::current()->now();
+  if (!busy_since_ || now < *busy_since_ + limits::kStateStalledNanos) return {};
+  return "node state '" + path() + "' could not be read or written for " +
+         std::to_string((now - *busy_since_) / core::kSecond) +
+         " s: its disk does not answer, and whatever has to be recorded waits for it; look after "
+         "the disk of the state directory";
+}
+
 core::Task<Result<void>> NodeState::load() {
   if (!persistent()) co_return {};
+  const Busy busy(busy_since_);
   auto made = co_await env_.files().make_directories(directory_);
   if (!made) {
     co_return std::unexpected(
@@ -53,11 +78,13 @@ core::Task<Result<void>> NodeState::load() {
 }
 
 core::Task<Result<void>> NodeState::put(node::v1::PoolRecord record) {
-  const auto guard = co_await writing_.lock();
+  // Calls on one pool follow each other, so nobody else is changing this record: one that stands
+  // does not wait for others that are being written, perhaps to a disk that hangs.
   const auto known = pools_.find(record.name());
   if (known != pools_.end() && known->second.SerializeAsString() == record.SerializeAsString()) {
     co_return {};
   }
+  const auto guard = co_await writing_.lock();
   Pools pools = pools_;
   pools[record.name()] = std::move(record);
   co_return co_await replace(std::move(pools));
@@ -84,6 +111,7 @@ core::Task<Result<void>> NodeState::replace(Pools pools) {
       co_return fail(Code::kInternal,
                      "node state cannot be written as JSON: " + std::string(printed.message()));
     }
+    const Busy busy(busy_since_);
     auto written = co_await env_.files().replace_file(path(), std::move(text));
     if (!written) {
       co_return std::unexpected(

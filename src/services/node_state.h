@@ -6,10 +6,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "core/env.h"
+#include "core/reactor.h"
 #include "core/sync.h"
 #include "core/task.h"
 #include "node/state.pb.h"
@@ -26,6 +28,10 @@ class NodeState {
   core::Task<Result<void>> put(node::v1::PoolRecord record);
   core::Task<Result<void>> remove(std::string name);  // fine when there is none
 
+  // The disk of the file has not answered for limits::kStateStalledNanos: what it holds up and what
+  // to do; empty while all is well.
+  std::string trouble() const;
+
   bool persistent() const { return !directory_.empty(); }
   std::string path() const { return directory_ + "/node.json"; }
   using Pools = std::map<std::string, node::v1::PoolRecord, std::less<>>;
@@ -38,6 +44,7 @@ class NodeState {
   std::string directory_;
   Pools pools_;  // what the file says
   core::Mutex writing_;
+  std::optional<core::Nanos> busy_since_;  // reading or writing the file
 };
 
 }  // namespace capstan::services

@@ -17,15 +17,16 @@ namespace {
 constexpr std::string_view kSource = "io-engine.source_uuid";
 constexpr std::string_view kDiscarded = "io-engine.discarded_snapshot";
 
-std::unexpected<Error> not_found(const std::string& name) {
-  return fail(Code::kNotFound, "Pool " + name + " not found");
+std::unexpected<Error> not_found(Engine& engine, const std::string& name) {
+  if (auto busy = engine.restore().check(name); !busy) return std::unexpected(busy.error());
+  return fail(Code::kNotFound, "Pool " + name + " not found" + why_not_open(engine, name));
 }
 
 // By name; the UUID must agree when it is given.
 Result<LoadedPool*> find(Engine& engine, const std::string& name,
                          const std::optional<std::string>& uuid) {
   auto* loaded = engine.find_pool(name);
-  if (!loaded) return not_found(name);
+  if (!loaded) return not_found(engine, name);
   if (uuid && Uuid::parse(*uuid) != loaded->pool->uuid()) {
     return fail(Code::kNotFound, "Pool " + name + " with UUID " + *uuid +
                                      " not found; the open pool of that name has UUID " +
@@ -125,6 +126,7 @@ core::Task<Result<void>> export_pool(Engine& engine, std::string name,
                                      std::optional<std::string> uuid, core::CancelToken token) {
   const auto unavailable = engine.unavailable().find(name);
   if (!engine.find_pool(name) && unavailable != engine.unavailable().end()) {
+    CO_TRY(engine.restore().check(name));
     CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
     CO_TRY(co_await engine.state().remove(name));
     engine.unavailable().erase(name);
@@ -281,6 +283,17 @@ core::Task<void> close_pools(Engine& engine) {
     for (auto& name : names) scope.spawn(close_one(engine, std::move(name)));
     co_await scope.join();
   }
+}
+
+std::string why_not_open(Engine& engine, std::string_view name_or_uuid) {
+  for (const auto& [name, record] : engine.state().pools()) {
+    if (name != name_or_uuid && record.uuid() != name_or_uuid) continue;
+    const auto why = engine.unavailable().find(name);
+    if (why == engine.unavailable().end()) continue;
+    const auto busy = engine.restore().check(name);
+    return ": pool '" + name + "' is not open: " + (busy ? why->second : busy.error().message);
+  }
+  return {};
 }
 
 core::Task<void> drop_discarded_snapshot(Engine& engine, LoadedPool& loaded, Uuid uuid) {

@@ -1,6 +1,7 @@
 // Why this file exists: the opening half of pool_ops.h: CreatePool and ImportPool with their checks
 // in the order clients rely on (io-engine-behaviour sections 7.2 and 7.4). The steps are numbered
 // as there. A failure takes back the base device that this call created, so a retry starts clean.
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <limits>
@@ -8,7 +9,9 @@
 #include "base/limits.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
+#include "services/subsystems.h"
 #include "services/uris.h"
+#include "storage/device/signature.h"
 
 namespace capstan::services {
 namespace {
@@ -23,8 +26,31 @@ struct BaseDevice {
   bool created = false;  // by this call, so a failure takes it back
 };
 
+// A pool of that name is recorded, and not open. Its disk may have another name by now: what has
+// the recorded UUID is that pool, wherever it is; but only who asks for it by name knows that it is
+// not a copy.
+Result<void> check_record(Engine& engine, PoolArguments& arguments, const std::string& device_name,
+                          bool format) {
+  const auto unavailable = engine.unavailable().find(arguments.name);
+  if (unavailable == engine.unavailable().end()) return {};
+  const auto& record = engine.state().pools().at(arguments.name);
+  const auto recorded = storage::device_name_of(record.disk());
+  if (recorded && *recorded == device_name) return {};
+  const auto uuid = Uuid::parse(record.uuid());
+  const bool asked_for = !format && !arguments.examined;
+  if (asked_for && uuid && arguments.uuid.value_or(*uuid) == *uuid) {
+    arguments.uuid = uuid;
+    return {};
+  }
+  return fail(Code::kInvalidArgument,
+              "pool '" + arguments.name + "' belongs to disk '" + record.disk() +
+                  "', which could not be opened (" + unavailable->second +
+                  "); import it if this is the same disk under another name, export it to forget "
+                  "it, or choose another name");
+}
+
 // Steps 7 to 9: the URI of the one disk, checked.
-Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
+Result<std::string> check_disk(Engine& engine, PoolArguments& arguments, bool format) {
   if (arguments.disks.size() != 1) {
     std::string list;
     for (const auto& disk : arguments.disks) list += (list.empty() ? "" : ", ") + disk;
@@ -48,17 +74,7 @@ Result<std::string> check_disk(Engine& engine, const PoolArguments& arguments) {
                                             loaded->pool->device()->name() +
                                             "'; choose another name or export that pool first");
   }
-  const auto unavailable = engine.unavailable().find(arguments.name);
-  if (unavailable != engine.unavailable().end()) {
-    const auto& record = engine.state().pools().at(arguments.name);
-    const auto recorded = storage::device_name_of(record.disk());
-    if (!recorded || *recorded != device_name) {
-      return fail(Code::kInvalidArgument,
-                  "pool '" + arguments.name + "' belongs to disk '" + record.disk() +
-                      "', which could not be opened (" + unavailable->second +
-                      "); export the pool to forget it, or choose another name");
-    }
-  }
+  TRY(check_record(engine, arguments, device_name, format));
   if (engine.pools().size() + engine.opening() >= limits::kPoolsMax) {
     return fail(Code::kResourceExhausted, "the node has its " + std::to_string(limits::kPoolsMax) +
                                               " pools already; export one first");
@@ -180,11 +196,22 @@ struct Opened {
   ResourceLocks::Guard uuid;
 };
 
-core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, BaseDevice base) {
+// Of a disk without a pool, for who wants to import one from it.
+core::Task<std::string> what_is_there(std::shared_ptr<storage::Device> device) {
+  const auto foreign = co_await storage::foreign_signature(device);
+  if (!foreign) co_return "";
+  if (*foreign) co_return "; it holds " + **foreign + ": is it the right disk?";
+  co_return "; nothing known is on it: is it the right disk? A new pool is made with 'create'";
+}
+
+core::Task<Result<Opened>> open_only(Engine& engine, const PoolArguments& arguments,
+                                     BaseDevice base) {
   auto found = co_await storage::Pool::probe(base.device);
   if (!found) {
+    Error error = std::move(found).error();
+    if (error.code == Code::kNotFound) error.message += co_await what_is_there(base.device);
     co_return std::unexpected(
-        pool_import_error(std::move(found).error()).within("import pool '" + arguments.name + "'"));
+        pool_import_error(std::move(error)).within("import pool '" + arguments.name + "'"));
   }
   CO_TRY(check_found(arguments, *found));
   CO_TRY_SET(auto reserved, reserve_uuid(engine, found->uuid));
@@ -192,7 +219,7 @@ core::Task<Result<Opened>> open_only(Engine& engine, PoolArguments arguments, Ba
   co_return Opened{std::move(pool), false, std::move(reserved)};
 }
 
-core::Task<Result<Opened>> open_or_format(Engine& engine, PoolArguments arguments,
+core::Task<Result<Opened>> open_or_format(Engine& engine, const PoolArguments& arguments,
                                           BaseDevice base) {
   auto found = co_await storage::Pool::probe(base.device);
   if (found) {
@@ -259,8 +286,42 @@ void tell_health(Engine& engine, const std::string& name, const storage::PoolHea
                           {{"state", faulted ? "faulted" : "degraded"}, {"reason", health.reason}});
 }
 
+// Pools that are opened side by side come in any order. Of two volumes with one name it must be the
+// same one after every start that has the name, and is shared under it: at the start of the node
+// that of the pool whose name comes first, then that of the pool file's earlier pool.
+bool comes_before(Engine& engine, const PoolArguments& arguments, const std::string& other) {
+  if (engine.phase() == Engine::Phase::kStarting) return arguments.name < other;
+  // What hosts may have found already stays.
+  const bool late = arguments.token.fired() || engine.shares().check();
+  return !late && std::ranges::count(arguments.ahead_of, other) != 0;
+}
+
+// Another pool may do the same whenever this waits.
+core::Task<Result<void>> register_in_order(Engine& engine, const PoolArguments& arguments,
+                                           std::shared_ptr<storage::Replica> replica) {
+  while (true) {
+    auto registered = register_replica(engine, replica);
+    if (registered) co_return {};
+    const auto other =
+        std::dynamic_pointer_cast<storage::Replica>(engine.devices().find(replica->name()));
+    if (!other || !comes_before(engine, arguments, other->pool_name())) co_return registered;
+    if (!other->claimed()) {
+      unregister_replica(engine, other);
+      engine.log().warn(
+          "replica_name_taken",
+          {{"pool", other->pool_name()}, {"replica", other->name()}, {"by_pool", arguments.name}});
+      co_return register_replica(engine, replica);
+    }
+    // A share goes with the name; what a pool or a stacked device stands on stays.
+    if (other->claimed_by() != kTargetOwner) co_return registered;
+    static_cast<void>(co_await engine.shares().take_away(other));
+    if (other->claimed()) co_return registered;
+  }
+}
+
 // The pool joins the node: recorded, its volumes known by name.
-core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice base) {
+core::Task<Result<LoadedPool*>> adopt(Engine& engine, const PoolArguments& arguments, Opened opened,
+                                      BaseDevice base) {
   const std::string name = opened.pool->name();
   if (!is_volatile(base.uri)) {
     node::v1::PoolRecord record;
@@ -288,7 +349,7 @@ core::Task<Result<LoadedPool*>> adopt(Engine& engine, Opened opened, BaseDevice 
     loaded.pool->device_lost("device '" + base.device->name() + "' was removed from the node");
   }
   for (const auto& replica : loaded.pool->replicas()) {
-    const auto registered = register_replica(engine, replica);
+    const auto registered = co_await register_in_order(engine, arguments, replica);
     if (!registered) {
       engine.log().warn("replica_name_taken",
                         {{"pool", name}, {"error", registered.error().text()}});
@@ -318,8 +379,9 @@ Result<std::string> known_name(Engine& engine, const std::string& uri) {
 
 core::Task<Result<LoadedPool*>> open_pool(Engine& engine, PoolArguments arguments, bool format) {
   const std::string name = arguments.name;
+  if (!arguments.restoring) CO_TRY(engine.restore().check(name));
   CO_TRY_SET(const auto lock, engine.locks().try_lock(name));
-  CO_TRY_SET(std::string uri, check_disk(engine, arguments));
+  CO_TRY_SET(std::string uri, check_disk(engine, arguments, format));
   const Opening opening(engine);
   CallLocks::Guard device = std::move(arguments.device);
   if (!device.owns()) {
@@ -327,14 +389,14 @@ core::Task<Result<LoadedPool*>> open_pool(Engine& engine, PoolArguments argument
     CO_TRY_SET(device, co_await engine.device_calls().lock(known, arguments.token));
   }
   CO_TRY_SET(const BaseDevice base, co_await open_base(engine, std::move(uri)));
-  auto opened = format ? co_await open_or_format(engine, std::move(arguments), base)
-                       : co_await open_only(engine, std::move(arguments), base);
+  auto opened = format ? co_await open_or_format(engine, arguments, base)
+                       : co_await open_only(engine, arguments, base);
   if (!opened) {
     co_await close_base(engine, base);
     co_return std::unexpected(std::move(opened).error());
   }
   const bool formatted = opened->formatted;
-  auto loaded = co_await adopt(engine, *std::move(opened), base);
+  auto loaded = co_await adopt(engine, arguments, *std::move(opened), base);
   if (!loaded) {
     co_await close_base(engine, base);
     co_return std::unexpected(std::move(loaded).error());
@@ -347,15 +409,6 @@ core::Task<Result<LoadedPool*>> open_pool(Engine& engine, PoolArguments argument
   co_return *loaded;
 }
 
-// Whether the disk can be read and holds no pool.
-core::Task<bool> nothing_left(Engine& engine, std::string disk) {
-  auto base = co_await open_base(engine, std::move(disk));
-  if (!base) co_return false;
-  const auto found = co_await storage::Pool::probe(base->device);
-  co_await close_base(engine, *std::move(base));
-  co_return !found && found.error().code == Code::kNotFound;
-}
-
 }  // namespace
 
 core::Task<Result<LoadedPool*>> create_pool(Engine& engine, PoolArguments arguments) {
@@ -366,26 +419,16 @@ core::Task<Result<LoadedPool*>> import_pool(Engine& engine, PoolArguments argume
   return open_pool(engine, std::move(arguments), false);
 }
 
-core::Task<void> restore_pools(Engine& engine) {
-  const auto records = engine.state().pools();  // a copy: opening may change them
-  for (const auto& [name, record] : records) {
-    PoolArguments arguments;
-    arguments.name = name;
-    arguments.uuid = Uuid::parse(record.uuid());
-    arguments.disks = {record.disk()};
-    const auto loaded = co_await import_pool(engine, std::move(arguments));
-    if (loaded) continue;
-    // Its destruction had begun and nothing of it is left: finish what was asked for.
-    if (record.destroying() && co_await nothing_left(engine, record.disk())) {
-      const auto removed = co_await engine.state().remove(name);
-      if (removed) continue;
-    }
-    engine.unavailable()[name] = loaded.error().text();
-    engine.log().error("pool_unavailable",
-                       {{"pool", name}, {"disk", record.disk()}, {"error", loaded.error().text()}});
-    engine.events().publish("pool", "state_change", name,
-                            {{"state", "unavailable"}, {"reason", loaded.error().text()}});
-  }
+core::Task<bool> nothing_left(Engine& engine, std::string disk) {
+  const auto known = known_name(engine, disk);
+  if (!known) co_return false;
+  const auto device = co_await engine.device_calls().lock(*known, {});
+  if (!device) co_return false;
+  auto base = co_await open_base(engine, std::move(disk));
+  if (!base) co_return false;
+  const auto found = co_await storage::Pool::probe(base->device);
+  co_await close_base(engine, *std::move(base));
+  co_return !found && found.error().code == Code::kNotFound;
 }
 
 }  // namespace capstan::services

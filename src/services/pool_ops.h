@@ -26,6 +26,11 @@ struct PoolArguments {
   bool force = false;  // overwrite foreign data or a damaged pool
   core::CancelToken token = {};
   CallLocks::Guard device = {};  // of the disk, when the caller holds it already
+  bool restoring = false;        // by the node itself (pool_restore.h), which holds nothing
+  bool examined = false;  // found on a device that came: no reason to move a recorded pool there
+  // Pools that are opened along with this one, before the target listens, and come after it: a
+  // volume of this one takes its name from a volume of theirs that came sooner.
+  std::vector<std::string> ahead_of = {};
 };
 
 // Opens the pool of that name on the disk, or formats the disk.
@@ -71,9 +76,12 @@ core::Task<Result<DevicesHold>> hold_devices(Engine& engine, std::vector<std::st
 // and stays recorded as unavailable. Fine when there is none.
 core::Task<Result<void>> close_pool_on(Engine& engine, std::string device_name);
 
-// At the start: opens what is recorded. At the end: closes all, keeping the records.
-core::Task<void> restore_pools(Engine& engine);
+// Whether the disk can be read and holds no pool.
+core::Task<bool> nothing_left(Engine& engine, std::string disk);
+// Closes all, keeping the records.
 core::Task<void> close_pools(Engine& engine);
+// Why a pool that is recorded under this name or UUID is not open; empty when there is none.
+std::string why_not_open(Engine& engine, std::string_view name_or_uuid);
 
 // Destroys a snapshot that was discarded while it had clones, once the last of them is gone.
 // Failures are logged: the snapshot stays listed and the next import tries again.

@@ -4,9 +4,11 @@
 
 #include "model/listing.h"
 #include "rpc/condition.h"
+#include "rpc/wishes.h"
 #include "services/carry_on.h"
 #include "services/pool_ops.h"
 #include "services/uris.h"
+#include "storage/device/device_uri.h"
 
 namespace capstan::services {
 
@@ -64,12 +66,12 @@ std::optional<std::string> uuid_of(const Request& request) {
   return request.uuid().value();
 }
 
-v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
+// Of an empty message, which may have held another pool before.
+void fill(const LoadedPool& loaded, const storage::PoolInfo& info, v1::Pool& pool) {
   const auto device = loaded.pool->device();
-  v1::Pool pool;
-  pool.set_uuid(info.uuid.text());
+  info.uuid.append_to(*pool.mutable_uuid());
   pool.set_name(info.name);
-  pool.add_disks(with_uuid(loaded.disk, device->uuid()));
+  append_with_uuid(loaded.disk, device->uuid(), *pool.add_disks());
   pool.set_state(state_of(info.health));
   pool.set_capacity(info.capacity_bytes);
   pool.set_used(info.used_bytes);
@@ -82,6 +84,11 @@ v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
   metadata->set_md_page_size(info.page_size_bytes);
   metadata->set_md_pages(info.md_pages);
   metadata->set_md_used_pages(info.md_used_pages);
+}
+
+v1::Pool message_of(const LoadedPool& loaded, const storage::PoolInfo& info) {
+  v1::Pool pool;
+  fill(loaded, info, pool);
   return pool;
 }
 
@@ -97,14 +104,48 @@ PoolCheck condition_of(Engine& engine, const rpc::Call& call, std::string name) 
   };
 }
 
+// Whether making the pool again would make what there is. How much room was asked for metadata is
+// not compared: a pool does not remember it.
+Result<void> check_equal(const LoadedPool& loaded, const PoolArguments& wanted) {
+  const auto info = loaded.pool->info();
+  const auto differs = [&](const char* what) {
+    return fail(Code::kAlreadyExists, "pool '" + wanted.name + "' is open already with another " +
+                                          what + "; choose another name, or destroy it first");
+  };
+  if (wanted.disks.size() != 1) return differs("number of disks");
+  TRY_SET(const std::string device,
+          storage::device_name_of(storage::normalize_disk(wanted.disks.front())));
+  if (device != loaded.pool->device()->name()) return differs("disk");
+  if (wanted.uuid && *wanted.uuid != info.uuid) return differs("UUID");
+  if (wanted.cluster_size_bytes && *wanted.cluster_size_bytes != info.cluster_size_bytes) {
+    return differs("cluster size");
+  }
+  return {};
+}
+
 // The changes themselves: they own what they need and may outlive their calls.
 
-core::Task<Result<v1::Pool>> open_pool(Engine& engine, PoolArguments arguments, bool format,
-                                       PoolCheck check = {}) {
+// Formats the disk, or opens what is on it.
+struct Making {
+  PoolCheck check;
+  bool equal_is_fine = false;
+};
+core::Task<Result<v1::Pool>> make_pool(Engine& engine, PoolArguments arguments, Making how) {
   CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(arguments.name, arguments.token));
-  if (check) CO_TRY(check());
-  auto opened = format ? co_await create_pool(engine, std::move(arguments))
-                       : co_await import_pool(engine, std::move(arguments));
+  CO_TRY(how.check());
+  const LoadedPool* const loaded = engine.find_pool(arguments.name);
+  if (how.equal_is_fine && loaded) {
+    CO_TRY(check_equal(*loaded, arguments));
+    co_return pool_message_v1(*loaded);
+  }
+  auto opened = co_await create_pool(engine, std::move(arguments));
+  if (!opened) co_return std::unexpected(std::move(opened).error());
+  co_return pool_message_v1(**opened);
+}
+
+core::Task<Result<v1::Pool>> open_pool(Engine& engine, PoolArguments arguments) {
+  CO_TRY_SET(const auto guard, co_await engine.pool_calls().lock(arguments.name, arguments.token));
+  auto opened = co_await import_pool(engine, std::move(arguments));
   if (!opened) co_return std::unexpected(std::move(opened).error());
   co_return pool_message_v1(**opened);
 }
@@ -156,7 +197,8 @@ core::Task<Result<v1::Pool>> PoolServiceV1::create_pool(rpc::Call& call,
   }
   arguments.force = call.metadata.get(kForceKey) == "true";
   arguments.token = call.token;
-  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments), true, condition),
+  Making how{condition, rpc::wishes(call, rpc::kWishExisting, "equal")};
+  co_return co_await carry_on(engine_, make_pool(engine_, std::move(arguments), std::move(how)),
                               call.token, "create pool '" + request.name() + "'");
 }
 
@@ -164,7 +206,7 @@ core::Task<Result<v1::Pool>> PoolServiceV1::import_pool(rpc::Call& call,
                                                         const v1::ImportPoolRequest& request) {
   CO_TRY_SET(auto arguments, arguments_of(request));
   arguments.token = call.token;
-  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments), false), call.token,
+  co_return co_await carry_on(engine_, open_pool(engine_, std::move(arguments)), call.token,
                               "import pool '" + request.name() + "'");
 }
 
@@ -189,16 +231,15 @@ core::Task<Result<v1::GrowPoolResponse>> PoolServiceV1::grow_pool(
                               call.token, "grow pool '" + request.name() + "'");
 }
 
-core::Task<Result<v1::ListPoolsResponse>> PoolServiceV1::list_pools(
-    rpc::Call&, const v1::ListPoolOptions& request) {
+core::Task<Result<void>> PoolServiceV1::list_pools(rpc::Call&, const v1::ListPoolOptions& request,
+                                                   v1::ListPoolsResponse& response) {
   // No lock: nothing below waits, and a list must answer while a change waits for a disk.
   CO_TRY(model::check_listing(request));
-  v1::ListPoolsResponse response;
   for (const auto& [name, loaded] : engine_.pools()) {
-    if (model::is_listed(request, Listed{name, loaded}))
-      *response.add_pools() = pool_message_v1(loaded);
+    if (!model::is_listed(request, Listed{name, loaded})) continue;
+    fill(loaded, loaded.pool->info(), *response.add_pools());
   }
-  co_return response;
+  co_return Result<void>();
 }
 
 v1::Pool pool_message_v1(const LoadedPool& loaded) {

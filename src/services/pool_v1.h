@@ -24,8 +24,8 @@ class PoolServiceV1 {
       rpc::Call& call, const mayastor::v1::ExportPoolRequest& request);
   core::Task<Result<mayastor::v1::GrowPoolResponse>> grow_pool(
       rpc::Call& call, const mayastor::v1::GrowPoolRequest& request);
-  core::Task<Result<mayastor::v1::ListPoolsResponse>> list_pools(
-      rpc::Call& call, const mayastor::v1::ListPoolOptions& request);
+  core::Task<Result<void>> list_pools(rpc::Call& call, const mayastor::v1::ListPoolOptions& request,
+                                      mayastor::v1::ListPoolsResponse& response);
 
  private:
   Engine& engine_;

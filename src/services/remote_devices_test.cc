@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "storage/device/memory_device.h"
 #include "storage/nvme/target.h"
@@ -13,10 +14,7 @@
 namespace capstan::services {
 namespace {
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 class Observer final : public storage::DeviceRegistry::Observer {
  public:

@@ -16,9 +16,11 @@ constexpr std::string_view kShared = "shared";
 constexpr std::string_view kAllowedHosts = "allowed-hosts";
 constexpr std::string_view kEntityId = "entity_id";
 
-std::unexpected<Error> no_pool(const std::string& text) {
+std::unexpected<Error> no_pool(Engine& engine, const std::string& text) {
+  const std::string why = why_not_open(engine, text);
   return fail(Code::kFailedPrecondition,
-              "Pool " + text + " not found; create or import the pool first");
+              "Pool " + text + " not found" +
+                  (why.empty() ? std::string("; create or import the pool first") : why));
 }
 
 LoadedPool* find_pool_by_text(Engine& engine, const std::string& text) {
@@ -132,15 +134,28 @@ core::Task<Result<void>> make_share(Engine& engine, FoundReplica found,
   co_return stored;
 }
 
-std::unexpected<Error> no_replica(const std::string& uuid) {
-  return fail(Code::kNotFound, "Replica " + uuid + " not found");
+Error not_found(const std::string& uuid) {
+  return fail(Code::kNotFound, "Replica " + uuid + " not found").error();
+}
+
+// Fails while a pool is being opened: what is in no open pool may be in that one.
+Result<void> check_all_open(Engine& engine, const std::string& uuid) {
+  auto opening = engine.restore().check_all();
+  if (opening) return {};
+  return std::unexpected(std::move(opening).error().within(
+      "Replica " + uuid + " is in no open pool, but may be in one that is not open yet"));
+}
+
+std::unexpected<Error> no_replica(Engine& engine, const std::string& uuid) {
+  if (auto all = check_all_open(engine, uuid); !all) return std::unexpected(all.error());
+  return std::unexpected(not_found(uuid));
 }
 
 }  // namespace
 
 core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments wanted) {
   LoadedPool* loaded = find_pool_by_text(engine, wanted.pool);  // 2
-  if (!loaded) co_return no_pool(wanted.pool);
+  if (!loaded) co_return no_pool(engine, wanted.pool);
   const std::string pool_name = loaded->pool->name();
   CO_TRY_SET(const auto lock, engine.locks().try_lock(pool_name));  // 3
   const auto uuid = Uuid::parse(wanted.uuid);
@@ -154,7 +169,13 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
   if (uuid) {
     CO_TRY_SET(uuid_lock, engine.locks().try_lock("replica UUID " + uuid->text()));
   }
-  if (wanted.share_nvmf) CO_TRY(engine.shares().check());
+  if (wanted.share_nvmf) {
+    auto reachable = engine.shares().check();
+    if (!reachable) {
+      reachable.error().code = Code::kInternal;  // as of any share that fails, 11
+      co_return std::unexpected(std::move(reachable).error());
+    }
+  }
   storage::ReplicaOptions options;
   options.name = wanted.name;
   if (uuid) options.uuid = *uuid;
@@ -275,11 +296,14 @@ core::Task<Result<Destroyed>> destroy_replica(Engine& engine, std::string text, 
     const auto parsed = Uuid::parse(choice.uuid.value_or(""));
     chosen = choice.name ? engine.find_pool(*choice.name)
                          : (parsed ? engine.find_pool(*parsed) : nullptr);
-    if (!chosen) co_return no_pool(choice.name ? *choice.name : *choice.uuid);
+    if (!chosen) co_return no_pool(engine, choice.name ? *choice.name : *choice.uuid);
     CO_TRY_SET(lock, engine.locks().try_lock(chosen->pool->name()));
   }
   CO_TRY_SET(const Target target, find_target(engine, text));
-  if (!target.pool) co_return Destroyed{true, no_replica(text).error()};
+  if (!target.pool) {
+    if (!chosen) CO_TRY(check_all_open(engine, text));
+    co_return Destroyed{true, not_found(text)};
+  }
   if (chosen && chosen != target.pool) {
     co_return fail(Code::kAborted, "replica " + text + " is in pool '" + target.pool->pool->name() +
                                        "', not in '" + chosen->pool->name() + "'");
@@ -314,7 +338,7 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
                                                std::optional<ShareKind> kind, std::string kind_text,
                                                std::vector<std::string> hosts) {
   auto found = find_by_text(engine, uuid, true);
-  if (!found) co_return no_replica(uuid);
+  if (!found) co_return no_replica(engine, uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
   if (!kind) {
     co_return fail_field(
@@ -333,7 +357,7 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
 
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid) {
   auto found = find_by_text(engine, uuid, true);
-  if (!found) co_return no_replica(uuid);
+  if (!found) co_return no_replica(engine, uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
   const bool shared = co_await engine.shares().unshare(found.replica);
   if (found.replica->attribute(kShared) == "true" && !found.replica->is_snapshot()) {
@@ -346,7 +370,7 @@ core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uui
 core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,
                                                 std::uint64_t size_bytes) {
   auto found = find_by_text(engine, uuid, false);
-  if (!found) co_return no_replica(uuid);
+  if (!found) co_return no_replica(engine, uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
   const std::uint64_t before = found.replica->size_bytes();
   auto resized = co_await found.pool->pool->resize_replica(found.replica->uuid(), size_bytes);
@@ -362,7 +386,7 @@ core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid
 core::Task<Result<FoundReplica>> set_entity_id(Engine& engine, std::string uuid,
                                                std::string entity_id) {
   auto found = find_by_text(engine, uuid, true);
-  if (!found) co_return no_replica(uuid);
+  if (!found) co_return no_replica(engine, uuid);
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
   if (found.replica->is_snapshot()) co_return found;  // nothing is stored on snapshots
   if (found.replica->attribute(kEntityId) == entity_id) co_return found;

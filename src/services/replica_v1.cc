@@ -7,6 +7,7 @@
 
 #include "model/listing.h"
 #include "rpc/condition.h"
+#include "rpc/wishes.h"
 #include "services/carry_on.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
@@ -33,11 +34,11 @@ void fill_usage(const storage::ReplicaUsage& from, v1::ReplicaSpaceUsage& to) {
   }
 }
 
-v1::Replica message(const Shares& shares, const storage::Replica& replica) {
-  v1::Replica out;
+// Of an empty message, which may have held another replica before.
+void fill(const Shares& shares, const storage::Replica& replica, v1::Replica& out) {
   out.set_name(replica.name());
-  out.set_uuid(replica.uuid().text());
-  out.set_pooluuid(replica.pool_uuid().text());
+  replica.uuid().append_to(*out.mutable_uuid());
+  replica.pool_uuid().append_to(*out.mutable_pooluuid());
   out.set_size(replica.size_bytes());
   out.set_thin(replica.thin());
   out.set_share(shares.shared(replica) ? v1::NVMF : v1::NONE);
@@ -52,6 +53,11 @@ v1::Replica message(const Shares& shares, const storage::Replica& replica) {
   }
   if (auto entity = replica.attribute("entity_id")) out.set_entity_id(*std::move(entity));
   out.set_pooltype(v1::Lvs);
+}
+
+v1::Replica message(const Shares& shares, const storage::Replica& replica) {
+  v1::Replica out;
+  fill(shares, replica, out);
   return out;
 }
 
@@ -66,17 +72,17 @@ struct Listed {
   bool is_clone() const { return replica.is_clone(); }
 };
 
-Result<v1::ListReplicasResponse> list(Engine& engine, const v1::ListReplicaOptions& request) {
+Result<void> list(Engine& engine, const v1::ListReplicaOptions& request,
+                  v1::ListReplicasResponse& response) {
   TRY_SET(const bool any, model::check_listing(request));
-  v1::ListReplicasResponse response;
-  if (!any) return response;
+  if (!any) return {};
   for (const auto& [name, loaded] : engine.pools()) {
     for (const auto& replica : loaded.pool->replicas()) {
-      if (model::is_listed(request, Listed{*replica}))
-        *response.add_replicas() = message(engine.shares(), *replica);
+      if (!model::is_listed(request, Listed{*replica})) continue;
+      fill(engine.shares(), *replica, *response.add_replicas());
     }
   }
-  return response;
+  return {};
 }
 
 // A change of the pool of that name, in its turn; it goes on when the call is given up.
@@ -98,8 +104,20 @@ Precheck condition_of(Engine& engine, const rpc::Call& call, std::string uuid,
     v1::ListReplicaOptions which;
     which.mutable_uuid()->set_value(uuid);
     if (!pool_name.empty()) which.mutable_poolname()->set_value(pool_name);
-    TRY_SET(const auto found, list(engine, which));
+    v1::ListReplicasResponse found;
+    TRY(list(engine, which, found));
     return condition.check(found.replicas().empty() ? nullptr : &found, "replicas");
+  };
+}
+
+// The same for a replica that exists; in the pool that the call names, if it does.
+Precheck check_of(Engine& engine, const rpc::Call& call, const std::string& uuid) {
+  return [&engine, condition = condition_of(engine, call, uuid), uuid,
+          pool = std::string(call.metadata.get(rpc::kWishPool))]() mutable -> Result<void> {
+    if (!pool.empty() && pool_of_replica(engine, uuid) != pool_named(engine, pool)) {
+      return fail(Code::kNotFound, "replica " + uuid + " is not in pool '" + pool + "'");
+    }
+    return condition();
   };
 }
 
@@ -151,10 +169,14 @@ core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
   co_return Empty();
 }
 
-core::Task<Result<v1::ListReplicasResponse>> ReplicaServiceV1::list_replicas(
-    rpc::Call&, const v1::ListReplicaOptions& request) {
+core::Task<Result<void>> ReplicaServiceV1::list_replicas(rpc::Call& call,
+                                                         const v1::ListReplicaOptions& request,
+                                                         v1::ListReplicasResponse& response) {
   // No lock: nothing waits, and a list must answer while a change waits for a disk.
-  co_return list(engine_, request);
+  CO_TRY(model::check_pool(call, request, [this](const std::string& name) {
+    return engine_.find_pool(name) != nullptr;
+  }));
+  co_return list(engine_, request, response);
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
@@ -168,7 +190,7 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::share_replica(
           engine_, call, pool_of_replica(engine_, request.uuid()),
           services::share_replica(engine_, request.uuid(), kind, std::to_string(request.share()),
                                   {request.allowed_hosts().begin(), request.allowed_hosts().end()}),
-          "share replica " + request.uuid(), condition_of(engine_, call, request.uuid())));
+          "share replica " + request.uuid(), check_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
@@ -176,16 +198,16 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::unshare_replica(
   co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
                                             services::unshare_replica(engine_, request.uuid()),
                                             "unshare replica " + request.uuid(),
-                                            condition_of(engine_, call, request.uuid())));
+                                            check_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::resize_replica(
     rpc::Call& call, const v1::ResizeReplicaRequest& request) {
-  co_return answer(engine_, co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
-                                            services::resize_replica(engine_, request.uuid(),
-                                                                     request.requested_size()),
-                                            "resize replica " + request.uuid(),
-                                            condition_of(engine_, call, request.uuid())));
+  co_return answer(
+      engine_,
+      co_await change(engine_, call, pool_of_replica(engine_, request.uuid()),
+                      services::resize_replica(engine_, request.uuid(), request.requested_size()),
+                      "resize replica " + request.uuid(), check_of(engine_, call, request.uuid())));
 }
 
 core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
@@ -194,7 +216,7 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::set_entity_id(
                                             services::set_entity_id(engine_, request.uuid(),
                                                                     request.entity_id()),
                                             "set the entity of replica " + request.uuid(),
-                                            condition_of(engine_, call, request.uuid())));
+                                            check_of(engine_, call, request.uuid())));
 }
 
 v1::Replica replica_message_v1(const Shares& shares, const storage::Replica& replica) {

@@ -18,8 +18,9 @@ class ReplicaServiceV1 {
                                              const mayastor::v1::CreateReplicaRequest& request);
   core::Task<Result<google::protobuf::Empty>> destroy_replica(
       rpc::Call& call, const mayastor::v1::DestroyReplicaRequest& request);
-  core::Task<Result<mayastor::v1::ListReplicasResponse>> list_replicas(
-      rpc::Call& call, const mayastor::v1::ListReplicaOptions& request);
+  core::Task<Result<void>> list_replicas(rpc::Call& call,
+                                         const mayastor::v1::ListReplicaOptions& request,
+                                         mayastor::v1::ListReplicasResponse& response);
   core::Task<Result<Replica>> share_replica(rpc::Call& call,
                                             const mayastor::v1::ShareReplicaRequest& request);
   core::Task<Result<Replica>> unshare_replica(rpc::Call& call,

@@ -100,7 +100,7 @@ TEST_F(ReplicaV1Test, CreateChecksInOrder) {
   request.set_size(kMiB);
   EXPECT_NE(text_of(create()).find("invalid replica UUID"), std::string::npos);
   request.clear_uuid();
-  EXPECT_EQ(code_of(create()), Code::kFailedPrecondition) << "no target runs";
+  EXPECT_EQ(code_of(create()), Code::kInternal) << "no target runs";
   EXPECT_TRUE(list({}).empty()) << "nothing is left behind";
   request.set_share(v1::NONE);
   request.set_entity_id("vol-1");

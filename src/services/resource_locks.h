@@ -6,37 +6,15 @@
 
 #include <set>
 #include <string>
-#include <utility>
 
 #include "base/result.h"
+#include "services/name_guard.h"
 
 namespace capstan::services {
 
 class ResourceLocks {
  public:
-  class Guard {
-   public:
-    Guard() = default;
-    Guard(ResourceLocks* locks, std::string name) : locks_(locks), name_(std::move(name)) {}
-    Guard(Guard&& other) noexcept
-        : locks_(std::exchange(other.locks_, nullptr)), name_(std::move(other.name_)) {}
-    Guard& operator=(Guard&& other) noexcept {
-      if (this != &other) {
-        release();
-        locks_ = std::exchange(other.locks_, nullptr);
-        name_ = std::move(other.name_);
-      }
-      return *this;
-    }
-    ~Guard() { release(); }
-    void release() {
-      if (locks_) std::exchange(locks_, nullptr)->held_.erase(name_);
-    }
-
-   private:
-    ResourceLocks* locks_ = nullptr;
-    std::string name_;
-  };
+  using Guard = NameGuard<ResourceLocks>;
 
   Result<Guard> try_lock(const std::string& name) {
     if (!held_.insert(name).second) {
@@ -45,8 +23,12 @@ class ResourceLocks {
     }
     return Guard(this, name);
   }
+  bool held(const std::string& name) const { return held_.contains(name); }
 
  private:
+  friend Guard;
+  void unlock(const std::string& name) { held_.erase(name); }
+
   std::set<std::string> held_;
 };
 

@@ -208,7 +208,7 @@ TEST_F(RestV0, SharingTwiceIsAnError) {
   EXPECT_EQ(code_of(again), Code::kFailedPrecondition);
   EXPECT_EQ(reason_of(again), "ALREADY_SHARED");
   // Other hosts are a change.
-  const std::string host = "nqn.2014-08.org.nvmexpress:uuid:1";
+  const std::string host = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-4333-8444-555555555555";
   ASSERT_TRUE(share({host}));
   EXPECT_EQ(reason_of(share({host})), "ALREADY_SHARED");
   const auto shared = rest<v0::Replica>("Replicas/GetReplica", it);

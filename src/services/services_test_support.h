@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "services/absent.h"
 #include "services/bdev_v1.h"
@@ -28,11 +29,6 @@
 #include "services/stats_v1.h"
 
 namespace capstan::services {
-
-struct QuietSink final : core::LogSink {
-  std::vector<std::string> events;
-  void write(const core::LogRecord& record) override { events.emplace_back(record.event); }
-};
 
 // The requests of a streaming call, then its regular end or a break.
 template <class Request>
@@ -117,7 +113,7 @@ struct TestNode {
     EXPECT_TRUE(directory.check_complete());
   }
 
-  QuietSink sink;
+  core::EventLog sink;
   core::Log log;
   NodeInfo info;
   core::Metrics metrics;

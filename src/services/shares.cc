@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "services/nqn.h"
 #include "services/sha256.h"
 #include "services/uris.h"
 #include "storage/nvme/nvme_codec.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kSerialDigits = 17;
 
 Result<void> check_hosts(const std::vector<std::string>& hosts) {
   for (const auto& host : hosts) {
-    if (nvme::valid_nqn(host)) continue;
+    if (well_formed_nqn(host)) continue;
     return fail_field("allowed_hosts", "the allowed host '" + host +
                                            "' is no NQN: write it as in "
                                            "nqn.2014-08.org.nvmexpress:uuid:…");
@@ -54,21 +55,12 @@ std::string share_serial(const Uuid& uuid) {
   return out;
 }
 
-namespace {
-// Control and devices are on core 0; the others have the connections of hosts.
-std::vector<core::Reactor*> other_cores(core::Env& env) {
-  std::vector<core::Reactor*> out;
-  for (unsigned core = 1; core < env.cores(); ++core) out.push_back(&env.reactor(core));
-  return out;
-}
-}  // namespace
-
 Shares::Shares(core::Env& env, const core::Log& log, storage::DeviceRegistry& devices)
     : log_(log.child("shares")),
       devices_(devices),
       env_(env),
-      target_(env, log, storage::nvme::limits::kBufferBytes, other_cores(env)),
-      subsystems_(target_) {
+      targets_(env, log),
+      target_(targets_.node().target) {
   devices_.observe(*this);
 }
 
@@ -82,6 +74,10 @@ void Shares::configure(ShareSettings settings) {
   CAPSTAN_ASSERT(shares_.empty() && !listening_);
   settings_ = std::move(settings);
   configured_ = true;
+  target_.set_sizes(settings_.sizes);
+  target_.set_subsystems_max(settings_.subsystems_max);
+  target_.set_discovery_served(settings_.discovery);
+  target_.set_firmware(settings_.firmware);
 }
 
 Result<void> Shares::listen() {
@@ -107,9 +103,8 @@ Result<void> Shares::try_listen() {
 }
 
 core::Task<void> Shares::shutdown() {
-  co_await target_.shutdown();
+  co_await targets_.shutdown();
   listening_ = false;
-  co_await subsystems_.shutdown();
   co_await scope_.join();
   while (!shares_.empty()) co_await end(shares_.begin()->second);
 }
@@ -163,6 +158,7 @@ Result<void> Shares::share(const std::shared_ptr<storage::Device>& device, Share
   wanted.any_host = options.hosts.empty();
   wanted.allowed_hosts = options.hosts;
   wanted.ports = {{kReplicaListener}};
+  wanted.max_namespaces = kNamespaceId;
   wanted.retry_delays = settings_.retry_delays;
   wanted.ana = options.ana && settings_.ana;
   if (options.replica) wanted.error_delay = wanted.conflict_delay = kReplicaDelay;
@@ -208,7 +204,7 @@ core::Task<Shares::Taken> Shares::take_away(std::shared_ptr<storage::Device> dev
   Taken taken;
   const Share* share = find(*device);
   if (!share) {
-    taken.places = co_await subsystems_.take_out(std::move(device));
+    taken.places = co_await targets_.take_out(std::move(device));
     co_return taken;
   }
   const auto& options = share->subsystem->options();
@@ -220,7 +216,7 @@ core::Task<Shares::Taken> Shares::take_away(std::shared_ptr<storage::Device> dev
 }
 
 void Shares::give_back(const std::shared_ptr<storage::Device>& device, Taken taken) {
-  for (auto& place : taken.places) subsystems_.put_back(std::move(place));
+  for (const auto& place : taken.places) targets_.put_back(place);
   if (!taken.share) return;
   const auto shared = share(device, *std::move(taken.share));
   if (!shared) {
@@ -329,13 +325,13 @@ void Shares::device_added(const storage::DeviceEntry&) {}
 void Shares::device_removed(const storage::Device& device) {
   Share* share = find(device);
   if (share && !share->ending) scope_.spawn(end(shares_.at(device.name())));
-  if (!share)
-    subsystems_.device_removed(std::const_pointer_cast<storage::Device>(device.shared_from_this()));
+  if (share) return;
+  targets_.device_removed(std::const_pointer_cast<storage::Device>(device.shared_from_this()));
 }
 
 void Shares::device_resized(const storage::Device& device) {
   if (Share* share = find(device)) share->subsystem->namespace_resized(kNamespaceId);
-  subsystems_.device_resized(device);
+  targets_.device_resized(device);
 }
 
 }  // namespace capstan::services

@@ -22,7 +22,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "core/task.h"
-#include "services/subsystems.h"
+#include "services/targets.h"
 #include "storage/device/registry.h"
 #include "storage/nvme/target.h"
 
@@ -34,7 +34,11 @@ struct ShareSettings {
   std::uint16_t replica_port = 8420;            // every share is here
   std::uint16_t nexus_port = 4421;              // discovery only
   std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
-  bool ana = false;  // shares that ask for it report ANA states (NEXUS_NVMF_ANA_ENABLE)
+  storage::nvme::TransportSizes sizes = {};
+  std::size_t subsystems_max = storage::nvme::limits::kSubsystems;
+  bool discovery = true;       // hosts may ask which subsystems there are
+  std::string firmware = "1";  // what hosts are told as the revision; up to 8 characters
+  bool ana = false;            // shares that ask for it report ANA states (NEXUS_NVMF_ANA_ENABLE)
   // Where reservations that shall persist are kept; empty: they end with the node.
   std::string reservation_directory = {};
 };
@@ -108,8 +112,10 @@ class Shares final : private storage::DeviceRegistry::Observer {
   std::string nvmf_uri(const storage::Device& device) const;
   std::size_t size() const { return shares_.size(); }
 
+  // All targets; shares are at the node's own, which the next two are about.
+  Targets& targets() { return targets_; }
   storage::nvme::Target& target() { return target_; }
-  Subsystems& subsystems() { return subsystems_; }
+  Subsystems& subsystems() { return targets_.node().subsystems; }
   // The device behind the share of that name; null when it is none.
   std::shared_ptr<storage::Device> device_of(std::string_view nqn) const;
   // Where replicas are; its port is a real one once listen() succeeded.
@@ -139,8 +145,8 @@ class Shares final : private storage::DeviceRegistry::Observer {
   bool configured_ = false, listening_ = false;
   std::string trouble_;
   core::Env& env_;
-  storage::nvme::Target target_;
-  Subsystems subsystems_;
+  Targets targets_;
+  storage::nvme::Target& target_;                                      // the node's own
   std::map<std::string, std::shared_ptr<Share>, std::less<>> shares_;  // by device name
   core::Scope scope_;  // ends shares of devices that were taken away
 };

@@ -134,6 +134,7 @@ core::Task<void> SpdkDevices::examine(std::shared_ptr<storage::Device> device) {
   if (!entry) co_return;
   PoolArguments arguments;
   arguments.name = found->name;
+  arguments.examined = true;
   arguments.disks = {entry->uri.empty() ? local_uri(device->name(), device->uuid()) : entry->uri};
   const auto opened = co_await import_pool(engine_, std::move(arguments));
   if (opened) co_return;

@@ -57,9 +57,10 @@ core::Task<void> SpdkDiscovery::run() {
     const bool complete = co_await look();
     if (!stopping_ && !dirty_) co_await rest(complete);
   }
-  for (const Found& found : detach_ ? std::exchange(found_, {}) : std::vector<Found>()) {
+  for (const Found& found : detach_ ? std::vector(found_) : std::vector<Found>()) {
     (void)co_await detach(found);
   }
+  found_.clear();
   if (service_) service_->unlisten(*this);
   service_.reset();
   tried_.set();
@@ -110,13 +111,8 @@ core::Task<bool> SpdkDiscovery::follow(std::vector<nvme::DiscoveryRecord> record
   };
   std::vector<Found> gone;
   std::ranges::copy_if(found_, std::back_inserter(gone), [&](const auto& f) { return !named(f); });
-  std::erase_if(found_, [&](const Found& found) { return !named(found); });
   bool complete = true;
-  for (const Found& found : gone) {
-    if (co_await detach(found)) continue;
-    found_.push_back(found);  // is tried again
-    complete = false;
-  }
+  for (const Found& found : gone) complete &= co_await detach(found);
   for (const auto& record : records) {
     const auto there = [&](const Found& found) { return found.is(record); };
     if (stopping_) co_return false;
@@ -142,21 +138,29 @@ core::Task<bool> SpdkDiscovery::attach(nvme::DiscoveryRecord record) {
   while (added && (name->second.empty() || controllers_.has_controller(name->second))) {
     name->second = name_ + std::to_string(next_++);
   }
-  Found found{record.subsystem, name->second, core::Address::tcp(record.host, record.service)};
+  const Found found{record.subsystem, name->second,
+                    core::Address::tcp(record.host, record.service)};
+  found_.push_back(found);  // from the moment on at which others see it
   const auto done = co_await controllers_.attach_found(found.controller, path_options(found));
-  if (!done) {
-    if (!stopping_) warn("discovered_not_attached", record.subsystem, done.error());
-    co_return false;
-  }
-  found_.push_back(std::move(found));
-  co_return true;
+  if (done) co_return true;
+  forget(found);
+  if (!stopping_) warn("discovered_not_attached", record.subsystem, done.error());
+  co_return false;
 }
 
-// False: it could not be.
+// False: it could not be, and is tried again. Until it is gone it is ours: who saves the
+// configuration meanwhile must not take it for one that was attached by hand.
 core::Task<bool> SpdkDiscovery::detach(Found found) {
   const auto done = co_await controllers_.detach_found(found.controller, path_options(found));
+  if (done) forget(found);
   if (!done) warn("discovered_not_detached", found.subsystem, done.error());
   co_return done.has_value();
+}
+
+void SpdkDiscovery::forget(const Found& found) {
+  std::erase_if(found_, [&](const Found& other) {
+    return other.subsystem == found.subsystem && other.address.text() == found.address.text();
+  });
 }
 
 core::Task<Result<void>> SpdkDiscovery::wait(core::Nanos patience, core::CancelToken token) {

@@ -63,6 +63,7 @@ class SpdkDiscovery final : private storage::nvme::HostController::Listener {
   core::Task<bool> follow(std::vector<storage::nvme::DiscoveryRecord> records);
   core::Task<bool> attach(storage::nvme::DiscoveryRecord record);
   core::Task<bool> detach(Found found);
+  void forget(const Found& found);
   core::Task<void> rest(bool complete);
   HostOptions path_options(const Found& found) const;
   void warn(const char* event, const std::string& subsystem, const Error& error);

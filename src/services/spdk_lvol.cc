@@ -61,7 +61,9 @@ Result<LoadedPool*> SpdkLvolService::select(const rpc::Call& call, const std::st
   } else {
     loaded = engine_.find_pool(name);
   }
-  if (!loaded) return rpc::json_errno(ENODEV, "lvstore '" + uuid + name + "' not found");
+  if (!loaded)
+    return rpc::json_errno(
+        ENODEV, "lvstore '" + uuid + name + "' not found" + why_not_open(engine_, uuid + name));
   return loaded;
 }
 

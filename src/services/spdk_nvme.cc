@@ -21,6 +21,7 @@ namespace {
 constexpr core::Nanos kMicrosecond = 1000;
 constexpr std::uint32_t kHealthBytes = 512;
 constexpr int kKelvin = 273;
+constexpr std::uint32_t kQueuesMax = UINT16_MAX + 1;  // that may be asked for
 
 const char* state_word(const nvme::HostController& path) {
   using State = nvme::HostController::State;
@@ -38,8 +39,16 @@ const char* state_word(const nvme::HostController& path) {
 
 Result<nvme::HostOptions> options_of(const spdk::BdevNvmeAttachRequest& request,
                                      nvme::HostOptions options) {
-  TRY_SET(options.address, address_of(request.trtype(), request.traddr(),
-                                      given(request.has_trsvcid(), request.trsvcid())));
+  if (request.has_max_bdevs() && request.max_bdevs() == 0) {
+    return refused("max_bdevs cannot be zero");
+  }
+  if (request.has_num_io_queues() &&
+      (request.num_io_queues() == 0 || request.num_io_queues() > kQueuesMax)) {
+    return refused("num_io_queues out of bounds, min: 1 max: " + std::to_string(kQueuesMax));
+  }
+  TRY_SET(options.address, address_in(request));
+  TRY(check_length("subnqn", request.subnqn(), nvme::kNqnBytesMax));
+  TRY(check_length("hostnqn", request.hostnqn(), nvme::kNqnBytesMax));
   options.subsystem = request.subnqn();
   if (request.has_hostnqn()) options.host = request.hostnqn();
   options.digests = {request.hdgst(), request.ddgst()};
@@ -72,6 +81,24 @@ S::Controller* S::find(std::string_view name) {
   return it == controllers_.end() ? nullptr : it->get();
 }
 
+// Whether one more path may be added to a controller that is there.
+Result<void> S::check_joins(const Controller& there, const nvme::HostOptions& options,
+                            bool disabled) {
+  const std::string begin = "A controller named " + there.name + " already exists";
+  const bool same = there.has_path(options);
+  if (disabled || same) {
+    return rpc::json_error(
+        Code::kAlreadyExists, -EALREADY,
+        begin + (disabled ? " and multipath is disabled" : " with the specified network path"));
+  }
+  const nvme::HostOptions& first = there.paths.front()->options();
+  if (first.subsystem != options.subsystem) {
+    return refused(begin + ", but uses a different subnqn (" + first.subsystem + ")");
+  }
+  if (first.host == options.host) return {};
+  return refused(begin + ", but uses a different hostnqn (" + first.host + ")");
+}
+
 S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
                                          const spdk::BdevNvmeAttachRequest& request) {
   CO_TRY(require(call, request, {"name", "trtype", "traddr", "subnqn"}));
@@ -86,16 +113,7 @@ S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
   CO_TRY_SET(const auto policy, policy_of(call, request.multipath_opts(), policy_));
   const std::string name = request.name();
   if (const Controller* there = find(name)) {
-    const bool same = there->has_path(options);
-    if (same || request.multipath() == "disable") {
-      co_return rpc::json_error(
-          Code::kAlreadyExists, -EALREADY,
-          "A controller named " + name + " already exists" +
-              (same ? " with the specified network path" : " and multipath is disabled"));
-    }
-    if (there->paths.front()->options().subsystem != options.subsystem) {
-      co_return rpc::json_errno(EINVAL, "controller '" + name + "' is of another subsystem");
-    }
+    CO_TRY(check_joins(*there, options, request.multipath() == "disable"));
   }
   CO_TRY(co_await add_path(name, options, policy));
   spdk::BdevNvmeNames out;
@@ -135,10 +153,15 @@ core::Task<Result<void>> S::add_path(std::string name, nvme::HostOptions options
 
 S::Answer<Empty> S::detach(rpc::Call& call, const spdk::BdevNvmeDetachRequest& request) {
   CO_TRY(require(call, request, {"name"}));
+  CO_TRY(check_length("traddr", request.traddr(), kAddressBytesMax));
+  CO_TRY(check_family(request.adrfam()));
+  CO_TRY(check_length("trsvcid", request.trsvcid(), kServiceBytesMax));
+  CO_TRY(check_length("subnqn", request.subnqn(), nvme::kNqnBytesMax));
   CO_TRY(
       co_await detach_paths(request.name(), call.token, [request](const nvme::HostOptions& path) {
         return (!request.has_trtype() || same_word(request.trtype(), "tcp")) &&
                (!request.has_traddr() || request.traddr() == path.address.host) &&
+               (!request.has_adrfam() || same_word(request.adrfam(), family_of(path.address))) &&
                (!request.has_trsvcid() || request.trsvcid() == std::to_string(path.address.port)) &&
                (!request.has_subnqn() || request.subnqn() == path.subsystem) &&
                request.hostaddr().empty() && request.hostsvcid().empty();
@@ -202,6 +225,10 @@ S::Answer<spdk::BdevNvmeControllers> S::get_controllers(rpc::Call&,
 }
 
 Result<std::vector<nvme::HostController*>> S::select(const spdk::BdevNvmePathRequest& request) {
+  if (request.cntlid() > UINT16_MAX) {
+    return rpc::json_error(Code::kInvalidArgument, rpc::json_code::kInvalidParams,
+                           "Invalid argument", "cntlid has 16 bits");
+  }
   Controller* controller = find(request.name());
   if (!controller) return no_controller(request.name());
   std::vector<nvme::HostController*> chosen;

@@ -69,6 +69,8 @@ class SpdkNvmeService final : private SpdkDiscovery::Controllers {
   Controller* find(std::string_view name);
   std::shared_ptr<SpdkDiscovery> find_discovery(std::string_view name);
   core::Task<void> keep(std::shared_ptr<SpdkDiscovery> discovery);
+  static Result<void> check_joins(const Controller& there,
+                                  const storage::nvme::HostOptions& options, bool disabled);
   // Adds the path to the controller of that name, which is made if it is not there.
   core::Task<Result<void>> add_path(std::string name, storage::nvme::HostOptions options,
                                     storage::nvme::PathPolicy policy);
@@ -100,6 +102,7 @@ namespace spdk_nvme {
 std::unexpected<Error> no_controller(const std::string& name);
 void show_address(const core::Address& address, spdk::BdevNvmeTransport& out);
 bool same_word(std::string_view a, std::string_view b);
+const char* family_of(const core::Address& address);  // "IPv4", "IPv6"
 // What multipath_opts and bdev_nvme_set_multipath_policy say, beyond what is set already.
 Result<storage::nvme::PathPolicy> policy_of(const rpc::Call& call,
                                             const spdk::BdevNvmePathOptions& wanted,
@@ -108,12 +111,33 @@ template <class T>
 std::optional<T> given(bool has, T value) {
   return has ? std::optional<T>(value) : std::nullopt;
 }
-// -19 for another transport than TCP, -22 for a port that is none.
+// -22 with SPDK's text.
+std::unexpected<Error> refused(std::string text);
+// -22 "<what> too long: <text>".
+Result<void> check_length(const char* what, const std::string& text, std::size_t most);
+Result<void> check_family(const std::string& family);
+inline constexpr std::size_t kAddressBytesMax = 256, kServiceBytesMax = 32;
+// -19 for another transport than TCP, -22 for a port that is none and what is too long.
 Result<core::Address> address_of(const std::string& transport, const std::string& host,
                                  std::optional<std::string> service);
+// What a request says of where a path leads to.
+template <class Request>
+Result<core::Address> address_in(const Request& request) {
+  TRY(check_length("traddr", request.traddr(), kAddressBytesMax));
+  TRY(check_family(request.adrfam()));
+  TRY(check_length("trsvcid", request.trsvcid(), kServiceBytesMax));
+  TRY_SET(auto address, address_of(request.trtype(), request.traddr(),
+                                   given(request.has_trsvcid(), request.trsvcid())));
+  if (request.adrfam().empty() || same_word(request.adrfam(), family_of(address))) return address;
+  return rpc::json_errno(EIO, "'" + address.host + "' is no address of " + request.adrfam());
+}
 // The three times of reconnecting, as SPDK wants them to fit together.
 template <class Request>
 Result<void> set_times(storage::nvme::HostOptions& options, const Request& request) {
+  if (request.has_ctrlr_loss_timeout_sec() && request.ctrlr_loss_timeout_sec() == 0 &&
+      (request.reconnect_delay_sec() != 0 || request.fast_io_fail_timeout_sec() != 0)) {
+    return rpc::json_errno(EINVAL, "who is not to reconnect has no times for it");
+  }
   const auto set = set_reconnect_times(
       options, given(request.has_ctrlr_loss_timeout_sec(), request.ctrlr_loss_timeout_sec()),
       given(request.has_reconnect_delay_sec(), request.reconnect_delay_sec()),

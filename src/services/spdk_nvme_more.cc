@@ -27,9 +27,29 @@ bool same_word(std::string_view a, std::string_view b) {
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
+const char* family_of(const core::Address& address) {
+  return address.host.find(':') == std::string::npos ? "IPv4" : "IPv6";
+}
+
+std::unexpected<Error> refused(std::string text) {
+  return rpc::json_error(Code::kInvalidArgument, -EINVAL, std::move(text));
+}
+
+Result<void> check_length(const char* what, const std::string& text, std::size_t most) {
+  if (text.size() <= most) return {};
+  return refused(std::string(what) + " too long: " + text);
+}
+
+Result<void> check_family(const std::string& family) {
+  for (const char* known : {"", "IPv4", "IPv6", "IB", "FC", "Intra-host"}) {
+    if (same_word(family, known)) return {};
+  }
+  return refused("Failed to parse adrfam: " + family);
+}
+
 void show_address(const core::Address& address, spdk::BdevNvmeTransport& out) {
   out.set_trtype("TCP");
-  out.set_adrfam(address.host.find(':') == std::string::npos ? "IPv4" : "IPv6");
+  out.set_adrfam(family_of(address));
   out.set_traddr(address.host);
   out.set_trsvcid(std::to_string(address.port));
 }
@@ -247,8 +267,7 @@ S::Answer<Empty> S::start_discovery(rpc::Call& call,
                                     const spdk::BdevNvmeStartDiscoveryRequest& request) {
   CO_TRY(require(call, request, {"name", "trtype", "traddr"}));
   nvme::HostOptions options = devices_.engine().remotes().options();
-  CO_TRY_SET(options.address, address_of(request.trtype(), request.traddr(),
-                                         given(request.has_trsvcid(), request.trsvcid())));
+  CO_TRY_SET(options.address, address_in(request));
   if (request.has_hostnqn()) options.host = request.hostnqn();
   if (!nvme::valid_nqn(options.host)) {
     co_return rpc::json_errno(EINVAL, "hostnqn '" + options.host + "' is no NQN");

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "core/log_sinks.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
 #include "services/pool_ops.h"
@@ -27,10 +28,7 @@ using Choice = nvme::PathPolicy::Choice;
 
 constexpr char kNqn[] = "nqn.x:far";
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 class SpdkNvmeTest : public testing::Test {
  protected:
@@ -104,6 +102,22 @@ class SpdkNvmeTest : public testing::Test {
     EXPECT_TRUE(co_await target->remove(nqn));
     co_return {};
   }
+  static core::Task<void> stop_far(SpdkNvmeService* service, std::optional<Result<Empty>>* into) {
+    rpc::Call call;
+    spdk::BdevNvmeSelector which;
+    which.set_name("Far");
+    into->emplace(co_await service->stop_discovery(call, which));
+  }
+  static core::Task<void> stop_beside(core::Scope* scope, SpdkNvmeService* service,
+                                      std::optional<Result<Empty>>* into) {
+    scope->spawn(stop_far(service, into));
+    co_return;
+  }
+  static core::Task<void> give_back(CallLocks::Guard* guard) {
+    guard->release();
+    co_return;
+  }
+  static core::Task<void> join(core::Scope* scope) { co_await scope->join(); }
   spdk::BdevNvmeStartDiscoveryRequest discovery(const char* port = "8420") {
     spdk::BdevNvmeStartDiscoveryRequest request;
     request.set_name("Far");
@@ -272,6 +286,68 @@ TEST_F(SpdkNvmeTest, APolicyFromTheStart) {
   EXPECT_EQ(policy().commands, 4U);
 }
 
+// jsonrpc section B.6; the texts are those of SPDK.
+TEST_F(SpdkNvmeTest, WhatCannotBeAttached) {
+  const auto answer = [&](auto change) {
+    auto request = attachment("Far", kNqn);
+    change(request);
+    const auto done = run(service_.attach(call_, request));
+    if (done) return std::string("attached");
+    const auto error = rpc::json_rpc_error(done.error());
+    return std::to_string(error.code) + " " + error.message;
+  };
+  using Request = spdk::BdevNvmeAttachRequest;
+  const std::string much(300, 'x');
+  EXPECT_EQ(answer([](Request& r) { r.set_adrfam("zz"); }), "-22 Failed to parse adrfam: zz");
+  EXPECT_EQ(answer([](Request& r) { r.set_adrfam("ipv6"); }), "-5 Input/output error");
+  EXPECT_EQ(answer([&](Request& r) { r.set_traddr(much); }), "-22 traddr too long: " + much);
+  EXPECT_EQ(answer([&](Request& r) { r.set_trsvcid(much); }), "-22 trsvcid too long: " + much);
+  EXPECT_EQ(answer([&](Request& r) { r.set_subnqn(much); }), "-22 subnqn too long: " + much);
+  EXPECT_EQ(answer([&](Request& r) { r.set_hostnqn(much); }), "-22 hostnqn too long: " + much);
+  EXPECT_EQ(answer([](Request& r) { r.set_max_bdevs(0); }), "-22 max_bdevs cannot be zero");
+  for (const std::uint32_t queues : {0U, 65537U}) {
+    EXPECT_EQ(answer([queues](Request& r) { r.set_num_io_queues(queues); }),
+              "-22 num_io_queues out of bounds, min: 1 max: 65536");
+  }
+  EXPECT_EQ(answer([](Request& r) {
+              r.set_ctrlr_loss_timeout_sec(0);
+              r.set_reconnect_delay_sec(1);
+            }),
+            "-22 Invalid argument");
+  EXPECT_EQ(answer([](Request& r) {
+              r.set_ctrlr_loss_timeout_sec(0);
+              r.set_fast_io_fail_timeout_sec(1);
+            }),
+            "-22 Invalid argument");
+  EXPECT_EQ(remote_names(), std::set<std::string>());
+  EXPECT_EQ(answer([](Request& r) { r.set_adrfam("IPv4"); }), "attached");
+  const std::string there = "A controller named Far already exists";
+  EXPECT_EQ(answer([](Request&) {}), "-114 " + there + " with the specified network path");
+  EXPECT_EQ(answer([](Request& r) { r.set_multipath("disable"); }),
+            "-114 " + there + " and multipath is disabled");
+  EXPECT_EQ(answer([](Request& r) { r.set_subnqn("nqn.x:other"); }),
+            "-22 " + there + ", but uses a different subnqn (" + kNqn + ")");
+  EXPECT_EQ(answer([](Request& r) {
+              r.set_trsvcid("4421");
+              r.set_hostnqn("nqn.x:other");
+            }).substr(0, there.size() + 38),
+            "-22 " + there + ", but uses a different hostnqn (nq");
+  // A path of another family is not there.
+  spdk::BdevNvmeDetachRequest detach;
+  detach.set_name("Far");
+  detach.set_adrfam("ipv6");
+  EXPECT_EQ(errno_of(run(service_.detach(call_, detach))), ENODEV);
+  detach.set_adrfam("zz");
+  EXPECT_EQ(errno_of(run(service_.detach(call_, detach))), EINVAL);
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Farn1"});
+  spdk::BdevNvmePathRequest path;
+  path.set_name("Far");
+  path.set_cntlid(65536);
+  EXPECT_EQ(errno_of(run(service_.reset(call_, path))), -rpc::json_code::kInvalidParams);
+  detach.set_adrfam("ipv4");
+  EXPECT_TRUE(run(service_.detach(call_, detach)));
+}
+
 TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
   ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
   EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"});
@@ -312,6 +388,39 @@ TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
   EXPECT_TRUE(run(service_.stop_discovery(call_, which)));
   EXPECT_EQ(remote_names(), std::set<std::string>());
   EXPECT_TRUE(run(service_.start_discovery(call_, discovery())));
+}
+
+// What discovery is just detaching is not somebody's who attached it by hand.
+TEST_F(SpdkNvmeTest, WhatDiscoveryDetachesIsNotSaved) {
+  ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
+  add_far("nqn.x:second");
+  world_.run(let_pass(core::kSecond));
+  const auto attach_saved = [&] {
+    return saved_devices(devices_).DebugString().find("bdev_nvme_attach_controller") !=
+           std::string::npos;
+  };
+  auto first = run(engine_.device_calls().lock("controller Far0", {}));
+  auto second = run(engine_.device_calls().lock("controller Far1", {}));
+  ASSERT_TRUE(first && second);
+  ASSERT_TRUE(run(remove_far(&far_, "nqn.x:second")));  // waits for the lock
+  world_.run(let_pass(core::kSecond));
+  EXPECT_TRUE(remote_names().contains("Far1n1"));
+  EXPECT_FALSE(attach_saved());
+  world_.run(give_back(&*second));
+  world_.run(let_pass(core::kSecond));
+  EXPECT_EQ(remote_names(), std::set<std::string>{"Far0n1"});
+  EXPECT_FALSE(attach_saved());
+  // When the service itself is not followed any more.
+  std::optional<Result<Empty>> stopped;
+  core::Scope scope;
+  world_.run(stop_beside(&scope, &service_, &stopped));
+  world_.run(let_pass(core::kSecond));
+  EXPECT_TRUE(remote_names().contains("Far0n1") && !stopped);
+  EXPECT_FALSE(attach_saved());
+  world_.run(give_back(&*first));
+  world_.run(join(&scope));
+  EXPECT_TRUE(stopped && *stopped);
+  EXPECT_EQ(remote_names(), std::set<std::string>());
 }
 
 TEST_F(SpdkNvmeTest, DiscoveryLeavesTheNamesOfOthersAlone) {

@@ -1,5 +1,5 @@
-// Why this file exists: see spdk_nvmf.h. Here is what is about subsystems and the whole target;
-// listeners and paths are in spdk_nvmf_paths.cc.
+// Why this file exists: see spdk_nvmf.h. Here is what is about subsystems; targets are in
+// spdk_nvmf_targets.cc, listeners and hosts in spdk_nvmf_paths.cc.
 #include "services/spdk_nvmf.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "rpc/json_call.h"
+#include "services/nqn.h"
 #include "services/spdk_params.h"
 
 namespace capstan::services {
@@ -18,7 +19,6 @@ using Empty = google::protobuf::Empty;
 using rpc::json_code::kInternalError;
 using rpc::json_code::kInvalidParams;
 
-constexpr std::string_view kTarget = "nvmf_tgt";
 constexpr std::uint32_t kDefaultMinController = 1, kDefaultMaxController = 0xFFEF;
 constexpr std::size_t kSerialBytes = 20, kModelBytes = 40;
 constexpr std::uint32_t kWidthMax = 12;  // WZSL: 16 MiB
@@ -26,16 +26,6 @@ constexpr std::uint32_t kWidthMax = 12;  // WZSL: 16 MiB
 bool printable(const std::string& text, std::size_t most) {
   return text.size() <= most &&
          std::ranges::all_of(text, [](char c) { return c >= 0x20 && c <= 0x7E; });
-}
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-Result<void> check_target_of_getter(const std::string& name) {
-  if (name.empty() || name == kTarget) return {};
-  return rpc::json_error(Code::kNotFound, kInvalidParams, "NVMf target '" + name + "' not found");
 }
 
 // Sizes in the words of clients between 25.09 and 26.05.
@@ -52,10 +42,8 @@ void read_old_sizes(const spdk::NvmfCreateSubsystemRequest& request,
   }
 }
 
-Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystemRequest& request,
-                                                 const Shares& shares) {
+Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystemRequest& request) {
   nvme::SubsystemOptions options;
-  options.retry_delays = shares.retry_delays();
   options.nqn = request.nqn();
   options.serial = request.has_serial_number() ? request.serial_number() : std::string(20, '0');
   options.model = request.has_model_number() ? request.model_number() : "SPDK bdev Controller";
@@ -63,6 +51,9 @@ Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystem
     return nvmf_invalid(
         "a serial number has at most 20, a model number at most 40 printable "
         "characters");
+  }
+  if (request.min_cntlid() > UINT16_MAX || request.max_cntlid() > UINT16_MAX) {
+    return nvmf_invalid("controller ids have 16 bits");
   }
   const std::uint32_t low = request.has_min_cntlid() ? request.min_cntlid() : kDefaultMinController;
   const std::uint32_t high =
@@ -74,7 +65,7 @@ Result<nvme::SubsystemOptions> subsystem_options(const spdk::NvmfCreateSubsystem
   }
   options.min_controller = static_cast<std::uint16_t>(low);
   options.max_controller = static_cast<std::uint16_t>(high);
-  if (request.has_max_namespaces()) options.max_namespaces = request.max_namespaces();
+  if (request.max_namespaces() != 0) options.max_namespaces = request.max_namespaces();
   options.any_host = request.allow_any_host();
   options.ana = request.ana_reporting();
   read_old_sizes(request, options);
@@ -145,18 +136,6 @@ std::unexpected<Error> nvmf_invalid(std::string detail) {
                          std::move(detail));
 }
 
-std::string nvmf_poll_group(unsigned core) {
-  const std::string digits = std::to_string(core);
-  return "nvmf_tgt_poll_group_" + std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0') +
-         digits;
-}
-
-Result<void> nvmf_check_target(const std::string& name) {
-  if (name.empty() || name == kTarget) return {};
-  return rpc::json_error(Code::kNotFound, kInternalError, "Unable to find a target.",
-                         "there is 'nvmf_tgt', not '" + name + "'");
-}
-
 std::string nvmf_hex(ByteView bytes) {
   static constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
@@ -166,91 +145,14 @@ std::string nvmf_hex(ByteView bytes) {
 
 using S = SpdkNvmfService;
 
-Result<std::shared_ptr<S::Subsystem>> S::find(const std::string& nqn) {
-  auto found = target().find(nqn);
+Result<std::shared_ptr<S::Subsystem>> S::find(const NamedTarget& at, const std::string& nqn) {
+  auto found = at.target.find(nqn);
   if (found) return found;
-  return nvmf_invalid("there is no subsystem '" + nqn + "'");
+  return nvmf_invalid("target '" + at.name + "' has no subsystem '" + nqn + "'");
 }
 
-// --- transport and target ------------------------------------------------------------------------
-
-S::Answer<Empty> S::create_transport(rpc::Call& call,
-                                     const spdk::NvmfCreateTransportRequest& request) {
-  CO_TRY(require(call, request, {"trtype"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  if (lower(request.trtype()) != "tcp") {
-    co_return rpc::json_error(Code::kInvalidArgument, kInvalidParams,
-                              "Invalid transport type '" + request.trtype() + "'");
-  }
-  if (transport_made_) {
-    co_return rpc::json_error(Code::kAlreadyExists, kInternalError,
-                              "Transport type 'TCP' already exists");
-  }
-  transport_made_ = true;
-  co_return Empty();
-}
-
-S::Answer<spdk::NvmfTransports> S::get_transports(rpc::Call&,
-                                                  const spdk::NvmfGetTransportsRequest& request) {
-  CO_TRY(check_target_of_getter(request.tgt_name()));
-  spdk::NvmfTransports out;
-  if (request.has_trtype() && lower(request.trtype()) != "tcp") {
-    co_return rpc::json_errno(ENODEV, "there is only TCP, not '" + request.trtype() + "'");
-  }
-  auto& tcp = *out.add_transports();
-  tcp.set_trtype("TCP");
-  tcp.set_max_queue_depth(limits::kIoQueueEntries);
-  tcp.set_max_io_qpairs_per_ctrlr(limits::kIoQueues);
-  tcp.set_in_capsule_data_size(limits::kInCapsuleBytes);
-  tcp.set_max_io_size(limits::kIoBytes);
-  tcp.set_max_aq_depth(limits::kAdminQueueEntries);
-  tcp.set_iobuf_small_cache_size(UINT32_MAX);
-  tcp.set_iobuf_large_cache_size(UINT32_MAX);
-  tcp.set_c2h_success(true);
-  tcp.set_abort_timeout_sec(1);
-  tcp.set_kas(limits::kKeepAliveUnitMillis / 100);
-  tcp.set_min_kato(limits::kKeepAliveUnitMillis);
-  co_return out;
-}
-
-S::Answer<spdk::NvmfTargets> S::get_targets(rpc::Call&, const Empty&) {
-  spdk::NvmfTargets out;
-  out.add_names(std::string(kTarget));
-  co_return out;
-}
-
-S::Answer<spdk::NvmfStats> S::get_stats(rpc::Call&, const spdk::NvmfTargetRequest& request) {
-  CO_TRY(check_target_of_getter(request.tgt_name()));
-  spdk::NvmfStats out;
-  out.set_tick_rate(core::kSecond);
-  const auto& counters = target().counters();
-  std::uint64_t io_qpairs = counters.io_queues, completed = counters.commands;
-  auto& home = *out.add_poll_groups();
-  for (const auto& lane : target().lanes()) {
-    auto& group = *out.add_poll_groups();
-    group.set_name(nvmf_poll_group(lane->core()));
-    group.set_io_qpairs(lane->use().queues);
-    group.set_completed_nvme_io(lane->use().commands);
-    group.add_transports()->set_trtype("TCP");
-    io_qpairs -= lane->use().queues;
-    completed -= lane->use().commands;
-  }
-  home.set_name(nvmf_poll_group(0));
-  home.set_admin_qpairs(counters.admin_queues);
-  home.set_io_qpairs(io_qpairs);
-  home.set_completed_nvme_io(completed);
-  home.add_transports()->set_trtype("TCP");
-  for (const auto* connection : target().all_connections()) {
-    auto& group = *out.mutable_poll_groups(static_cast<int>(connection->core()));
-    if (!connection->controller()) {
-      group.set_current_unassociated_qpairs(group.current_unassociated_qpairs() + 1);
-    } else if (connection->queue() == 0) {
-      group.set_current_admin_qpairs(group.current_admin_qpairs() + 1);
-    } else {
-      group.set_current_io_qpairs(group.current_io_qpairs() + 1);
-    }
-  }
-  co_return out;
+std::shared_ptr<storage::Device> S::shared_as(const NamedTarget& at, const std::string& nqn) {
+  return is_node(at) ? shares().device_of(nqn) : nullptr;
 }
 
 // --- subsystems ----------------------------------------------------------------------------------
@@ -259,12 +161,16 @@ S::Answer<Empty> S::create_subsystem(rpc::Call& call,
                                      const spdk::NvmfCreateSubsystemRequest& request) {
   CO_TRY(require(call, request, {"nqn"}));
   CO_TRY(refuse_unsupported(call, request, {"passthrough", "enable_nssr"}));
-  const std::string& name = request.tgt_name();
-  if (!name.empty() && name != kTarget) {
-    co_return rpc::json_error(Code::kNotFound, kInternalError, "Unable to find target " + name);
+  const auto at = shares().targets().find(request.tgt_name());
+  if (!at) {
+    co_return rpc::json_error(Code::kNotFound, kInternalError,
+                              "Unable to find target " + request.tgt_name());
   }
-  CO_TRY_SET(auto options, subsystem_options(request, shares()));
-  const auto created = shares().subsystems().create(std::move(options));
+  CO_TRY_SET(auto options, subsystem_options(request));
+  if (is_node(*at)) options.retry_delays = shares().retry_delays();
+  const auto created = well_formed_nqn(request.nqn())
+                           ? at->subsystems.create(std::move(options))
+                           : fail(Code::kInvalidArgument, "'" + request.nqn() + "' is no NQN");
   if (created) co_return Empty();
   co_return rpc::json_error(created.error().code, kInternalError,
                             "Unable to create subsystem " + request.nqn(), created.error().text());
@@ -272,22 +178,22 @@ S::Answer<Empty> S::create_subsystem(rpc::Call& call,
 
 S::Answer<Empty> S::delete_subsystem(rpc::Call& call, const spdk::NvmfNqnRequest& request) {
   CO_TRY(require(call, request, {"nqn"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  if (const auto device = shares().device_of(request.nqn())) {
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  if (const auto device = shared_as(*at, request.nqn())) {
     co_await shares().unshare(device);
     co_return Empty();
   }
-  if (co_await shares().subsystems().remove(request.nqn())) co_return Empty();
+  if (co_await at->subsystems.remove(request.nqn())) co_return Empty();
   co_return rpc::json_error(Code::kNotFound, kInvalidParams,
                             "Subsystem with NQN '" + request.nqn() + "' not found");
 }
 
-void S::describe(const Subsystem& subsystem, spdk::NvmfSubsystemInfo& out) {
+void S::describe(const NamedTarget& at, const Subsystem& subsystem, spdk::NvmfSubsystemInfo& out) {
   const auto& options = subsystem.options();
   out.set_nqn(options.nqn);
   out.set_subtype(options.discovery ? "Discovery" : "NVMe");
-  for (const auto port : target().listeners()) {
-    if (subsystem.on_port(port)) *out.add_listen_addresses() = listener(port);
+  for (const auto port : at.target.listeners()) {
+    if (subsystem.on_port(port)) *out.add_listen_addresses() = listener(at, port);
   }
   out.set_allow_any_host(options.any_host);
   for (const auto& host : subsystem.hosts()) out.add_hosts()->set_nqn(host);
@@ -307,20 +213,20 @@ void S::describe(const Subsystem& subsystem, spdk::NvmfSubsystemInfo& out) {
 
 S::Answer<spdk::NvmfSubsystems> S::get_subsystems(rpc::Call&,
                                                   const spdk::NvmfGetSubsystemsRequest& request) {
-  CO_TRY(check_target_of_getter(request.tgt_name()));
+  CO_TRY_SET(const auto at, shown_target(request.tgt_name()));
   spdk::NvmfSubsystems out;
   if (request.has_nqn()) {
-    const auto found = target().find(request.nqn());
+    const auto found = at->target.find(request.nqn());
     if (!found) {
       co_return rpc::json_error(Code::kNotFound, kInvalidParams,
                                 "Subsystem with NQN '" + request.nqn() + "' not found");
     }
-    describe(*found, *out.add_subsystems());
+    describe(*at, *found, *out.add_subsystems());
     co_return out;
   }
-  describe(target().discovery(), *out.add_subsystems());
-  for (const auto& [nqn, subsystem] : target().subsystems()) {
-    describe(*subsystem, *out.add_subsystems());
+  describe(*at, at->target.discovery(), *out.add_subsystems());
+  for (const auto& [nqn, subsystem] : at->target.subsystems()) {
+    describe(*at, *subsystem, *out.add_subsystems());
   }
   co_return out;
 }
@@ -330,8 +236,8 @@ S::Answer<spdk::NvmfSubsystems> S::get_subsystems(rpc::Call&,
 S::Answer<spdk::NvmfNsid> S::add_ns(rpc::Call& call, const spdk::NvmfAddNsRequest& request) {
   CO_TRY(require(call, request, {"nqn", "namespace"}));
   CO_TRY(require(call, request.namespace_(), {"bdev_name"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   CO_TRY_SET(auto options, namespace_options(call, request.namespace_()));
   Engine& engine = devices_.engine();
   const auto device = spdk_find(engine, request.namespace_().bdev_name());
@@ -345,7 +251,7 @@ S::Answer<spdk::NvmfNsid> S::add_ns(rpc::Call& call, const spdk::NvmfAddNsReques
     if (const auto read = co_await trial.load(); !read) co_return nvmf_invalid(read.error().text());
   }
   // A share keeps the claim of its device while its namespace is out.
-  const bool back = shares().device_of(request.nqn()) == device;
+  const bool back = shared_as(*at, request.nqn()) == device;
   const auto has_it = [&](const auto& each) { return each.second.device == device; };
   if (back && std::ranges::any_of(subsystem->namespaces(), has_it)) {
     co_return nvmf_invalid("'" + request.nqn() + "' has device '" + device->name() +
@@ -354,9 +260,8 @@ S::Answer<spdk::NvmfNsid> S::add_ns(rpc::Call& call, const spdk::NvmfAddNsReques
   if (back && !request.namespace_().has_ptpl_file()) {
     options.reservations = shares().reservation_file(*device);
   }
-  const auto added =
-      back ? subsystem->add_namespace(device, std::move(options))
-           : shares().subsystems().add_namespace(request.nqn(), device, std::move(options));
+  const auto added = back ? subsystem->add_namespace(device, std::move(options))
+                          : at->subsystems.add_namespace(request.nqn(), device, std::move(options));
   if (!added) co_return nvmf_invalid(added.error().text());
   spdk::NvmfNsid out;
   out.set_nsid(*added);
@@ -365,14 +270,14 @@ S::Answer<spdk::NvmfNsid> S::add_ns(rpc::Call& call, const spdk::NvmfAddNsReques
 
 S::Answer<Empty> S::remove_ns(rpc::Call& call, const spdk::NvmfNsRequest& request) {
   CO_TRY(require(call, request, {"nqn", "nsid"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   bool removed = false;
-  if (shares().device_of(request.nqn())) {
+  if (shared_as(*at, request.nqn())) {
     const auto quiet = co_await subsystem->gate().lock();
     removed = subsystem->remove_namespace(request.nsid());
   } else {
-    removed = co_await shares().subsystems().remove_namespace(request.nqn(), request.nsid());
+    removed = co_await at->subsystems.remove_namespace(request.nqn(), request.nsid());
   }
   if (removed) co_return Empty();
   co_return nvmf_invalid("'" + request.nqn() + "' has no namespace " +
@@ -382,8 +287,8 @@ S::Answer<Empty> S::remove_ns(rpc::Call& call, const spdk::NvmfNsRequest& reques
 S::Answer<Empty> S::set_ns_ana_group(rpc::Call& call,
                                      const spdk::NvmfSetNsAnaGroupRequest& request) {
   CO_TRY(require(call, request, {"nqn", "nsid", "anagrpid"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   if (subsystem->set_ana_group(request.nsid(), request.anagrpid())) co_return Empty();
   co_return nvmf_invalid("'" + request.nqn() + "' has no namespace " +
                          std::to_string(request.nsid()) + " or no group " +
@@ -423,6 +328,8 @@ Result<void> bind_spdk_nvmf(rpc::Directory& directory, SpdkNvmfService& service)
   TRY(bind("SetMaxSubsystems", &S::set_max_subsystems));
   TRY(bind("SetConfig", &S::set_config));
   TRY(bind("SetCrdt", &S::set_crdt));
+  TRY(bind("CreateTarget", &S::create_target));
+  TRY(bind("DeleteTarget", &S::delete_target));
   return bind("GetTargets", &S::get_targets);
 }
 

@@ -1,11 +1,11 @@
 // Why this file exists: the part of spdk.Nvmf that is about ways to a subsystem: listeners, ANA
-// states, hosts, what is connected, and referrals to other discovery services; and the saved
-// configuration of the whole.
+// states, hosts, what is connected, and referrals to other discovery services.
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 
 #include "rpc/json_call.h"
+#include "services/nqn.h"
 #include "services/spdk_nvmf.h"
 #include "services/spdk_params.h"
 
@@ -17,11 +17,6 @@ using Empty = google::protobuf::Empty;
 using nvme::AnaState;
 using rpc::json_code::kInternalError;
 using rpc::json_code::kInvalidParams;
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
 
 Result<AnaState> ana_state_param(const rpc::Call& call, const std::string& text) {
   TRY(require_one_of(call, "ana_state", text, {"optimized", "non_optimized", "inaccessible"}));
@@ -58,9 +53,14 @@ Result<nvme::Referral> referral_of(const rpc::Call& call,
 
 }  // namespace
 
+std::string nvmf_lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 Result<core::Address> nvmf_address(const spdk::NvmfListenAddressParam& address) {
-  const std::string family = lower(address.adrfam());
-  if (lower(address.trtype()) != "tcp") {
+  const std::string family = nvmf_lower(address.adrfam());
+  if (nvmf_lower(address.trtype()) != "tcp") {
     return nvmf_invalid("transport '" + address.trtype() + "' is not there; use TCP");
   }
   if (!family.empty() && family != "ipv4" && family != "ipv6") {
@@ -91,15 +91,15 @@ spdk::NvmfListenAddress nvmf_address_message(const std::string& host, std::uint1
 
 using S = SpdkNvmfService;
 
-spdk::NvmfListenAddress S::listener(std::uint16_t port) {
-  const core::Address address = target().address(port);
+spdk::NvmfListenAddress S::listener(const NamedTarget& at, std::uint16_t port) {
+  const core::Address address = at.target.address(port);
   return nvmf_address_message(address.host, address.port);
 }
 
-Result<std::uint16_t> S::listener_of(const Subsystem& subsystem,
+Result<std::uint16_t> S::listener_of(const NamedTarget& at, const Subsystem& subsystem,
                                      const spdk::NvmfListenAddressParam& address) {
   TRY_SET(const core::Address where, nvmf_address(address));
-  const auto port = target().find_listener(where);
+  const auto port = at.target.find_listener(where);
   if (port && subsystem.on_port(*port)) return *port;
   return nvmf_invalid(subsystem.nqn() + " does not listen on " + where.text());
 }
@@ -109,21 +109,26 @@ Result<std::uint16_t> S::listener_of(const Subsystem& subsystem,
 S::Answer<Empty> S::add_listener(rpc::Call& call, const spdk::NvmfAddListenerRequest& request) {
   CO_TRY(require(call, request, {"nqn", "listen_address"}));
   CO_TRY(require(call, request.listen_address(), {"trtype", "traddr"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
-  if (request.secure_channel()) {
-    if (subsystem->options().any_host) {
-      co_return rpc::json_error(Code::kInvalidArgument, kInvalidParams,
-                                "Cannot establish secure channel, when 'allow_any_host' is set");
-    }
-    co_return nvmf_invalid("there are no secure channels");
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
+  if (request.secure_channel() && subsystem->options().any_host) {
+    co_return rpc::json_error(Code::kInvalidArgument, kInvalidParams,
+                              "Cannot establish secure channel, when 'allow_any_host' is set");
+  }
+  CO_TRY(refuse_unsupported(call, request, {"secure_channel"}));
+  if (nvmf_lower(request.sock_impl()) == "ssl") {  // the same by another name
+    co_return rpc::json_errno(EOPNOTSUPP, "sock_impl 'ssl' is not supported by this node");
   }
   AnaState state = AnaState::kOptimized;
   if (request.has_ana_state()) {
     CO_TRY_SET(state, ana_state_param(call, request.ana_state()));
   }
   CO_TRY_SET(const core::Address address, nvmf_address(request.listen_address()));
-  const auto added = shares().subsystems().add_listener(request.nqn(), address);
+  if (!has_transport(*at)) {
+    co_return nvmf_invalid("target '" + at->name +
+                           "' has no transport yet; call nvmf_create_transport first");
+  }
+  const auto added = at->subsystems.add_listener(request.nqn(), address);
   if (!added) co_return nvmf_invalid(added.error().text());
   if (state != AnaState::kOptimized) subsystem->set_ana_state(*added, std::nullopt, state);
   co_return Empty();
@@ -132,20 +137,20 @@ S::Answer<Empty> S::add_listener(rpc::Call& call, const spdk::NvmfAddListenerReq
 S::Answer<Empty> S::remove_listener(rpc::Call& call, const spdk::NvmfListenerRequest& request) {
   CO_TRY(require(call, request, {"nqn", "listen_address"}));
   CO_TRY(require(call, request.listen_address(), {"trtype", "traddr"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY(find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY(find(*at, request.nqn()));
   CO_TRY_SET(const core::Address address, nvmf_address(request.listen_address()));
-  if (co_await shares().subsystems().remove_listener(request.nqn(), address)) co_return Empty();
+  if (co_await at->subsystems.remove_listener(request.nqn(), address)) co_return Empty();
   co_return nvmf_invalid(request.nqn() + " was not told to listen on " + address.text());
 }
 
 S::Answer<Empty> S::set_ana_state(rpc::Call& call, const spdk::NvmfSetAnaStateRequest& request) {
   CO_TRY(require(call, request, {"nqn", "listen_address", "ana_state"}));
   CO_TRY(require(call, request.listen_address(), {"trtype", "traddr"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   CO_TRY_SET(const AnaState state, ana_state_param(call, request.ana_state()));
-  const auto port = listener_of(*subsystem, request.listen_address());
+  const auto port = listener_of(*at, *subsystem, request.listen_address());
   const bool group_there =
       !request.has_anagrpid() ||
       (request.anagrpid() != 0 && request.anagrpid() <= subsystem->options().max_namespaces);
@@ -163,12 +168,13 @@ S::Answer<Empty> S::set_ana_state(rpc::Call& call, const spdk::NvmfSetAnaStateRe
 S::Answer<spdk::NvmfListeners> S::get_listeners(rpc::Call& call,
                                                 const spdk::NvmfNqnRequest& request) {
   CO_TRY(require(call, request, {"nqn"}));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, shown_target(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   spdk::NvmfListeners out;
-  for (const auto port : target().listeners()) {
+  for (const auto port : at->target.listeners()) {
     if (!subsystem->on_port(port)) continue;
     auto& info = *out.add_listeners();
-    *info.mutable_address() = listener(port);
+    *info.mutable_address() = listener(*at, port);
     if (!subsystem->options().ana) continue;
     auto& states = *info.mutable_ana_states();
     for (std::uint32_t group = 1; group <= subsystem->options().max_namespaces; ++group) {
@@ -186,9 +192,11 @@ S::Answer<spdk::NvmfListeners> S::get_listeners(rpc::Call& call,
 S::Answer<Empty> S::add_host(rpc::Call& call, const spdk::NvmfHostRequest& request) {
   CO_TRY(require(call, request, {"nqn", "host"}));
   CO_TRY(refuse_unsupported(call, request, {"psk", "dhchap_key", "dhchap_ctrlr_key"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
-  const auto allowed = subsystem->allow_host(request.host());
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
+  const auto allowed = well_formed_nqn(request.host())
+                           ? subsystem->allow_host(request.host())
+                           : fail(Code::kInvalidArgument, "'" + request.host() + "' is no NQN");
   if (allowed) co_return Empty();
   co_return rpc::json_error(Code::kInvalidArgument, kInternalError, "Internal error",
                             allowed.error().text());
@@ -196,8 +204,8 @@ S::Answer<Empty> S::add_host(rpc::Call& call, const spdk::NvmfHostRequest& reque
 
 S::Answer<Empty> S::remove_host(rpc::Call& call, const spdk::NvmfRemoveHostRequest& request) {
   CO_TRY(require(call, request, {"nqn", "host"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   const std::string host = request.host();
   if (!subsystem->forbid_host(host)) {
     co_return rpc::json_error(Code::kNotFound, kInternalError, "Internal error",
@@ -210,8 +218,8 @@ S::Answer<Empty> S::remove_host(rpc::Call& call, const spdk::NvmfRemoveHostReque
 
 S::Answer<Empty> S::allow_any_host(rpc::Call& call, const spdk::NvmfAllowAnyHostRequest& request) {
   CO_TRY(require(call, request, {"nqn", "allow_any_host"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   if (subsystem->discovery()) co_return nvmf_invalid("any host may see the discovery service");
   subsystem->allow_any_host(request.allow_any_host());
   co_return Empty();
@@ -220,7 +228,8 @@ S::Answer<Empty> S::allow_any_host(rpc::Call& call, const spdk::NvmfAllowAnyHost
 S::Answer<spdk::NvmfControllers> S::get_controllers(rpc::Call& call,
                                                     const spdk::NvmfNqnRequest& request) {
   CO_TRY(require(call, request, {"nqn"}));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, shown_target(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   spdk::NvmfControllers out;
   for (const auto& [id, controller] : subsystem->controllers()) {
     auto& info = *out.add_controllers();
@@ -235,9 +244,10 @@ S::Answer<spdk::NvmfControllers> S::get_controllers(rpc::Call& call,
 
 S::Answer<spdk::NvmfQpairs> S::get_qpairs(rpc::Call& call, const spdk::NvmfNqnRequest& request) {
   CO_TRY(require(call, request, {"nqn"}));
-  CO_TRY_SET(const auto subsystem, find(request.nqn()));
+  CO_TRY_SET(const auto at, shown_target(request.tgt_name()));
+  CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   spdk::NvmfQpairs out;
-  for (const auto* connection : target().all_connections()) {
+  for (const auto* connection : at->target.all_connections()) {
     const nvme::Controller* controller = connection->controller();
     if (!controller || &controller->subsystem() != subsystem.get()) continue;
     auto& info = *out.add_qpairs();
@@ -246,7 +256,7 @@ S::Answer<spdk::NvmfQpairs> S::get_qpairs(rpc::Call& call, const spdk::NvmfNqnRe
     info.set_state("enabled");
     info.set_thread(nvmf_poll_group(connection->core()));
     info.set_hostnqn(controller->host());
-    *info.mutable_listen_address() = listener(connection->port());
+    *info.mutable_listen_address() = listener(*at, connection->port());
     *info.mutable_peer_address() = peer_message(connection->peer());
   }
   co_return out;
@@ -256,10 +266,10 @@ S::Answer<spdk::NvmfQpairs> S::get_qpairs(rpc::Call& call, const spdk::NvmfNqnRe
 
 S::Answer<Empty> S::add_referral(rpc::Call& call, const spdk::NvmfAddReferralRequest& request) {
   CO_TRY(require(call, request, {"address"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   CO_TRY(refuse_unsupported(call, request, {"secure_channel"}));
   CO_TRY_SET(auto referral, referral_of(call, request.address(), request.subnqn()));
-  const auto added = target().add_referral(std::move(referral));
+  const auto added = at->target.add_referral(std::move(referral));
   if (added || added.error().code == Code::kAlreadyExists) co_return Empty();
   co_return rpc::json_error(added.error().code, kInternalError, "Internal error",
                             added.error().text());
@@ -268,117 +278,23 @@ S::Answer<Empty> S::add_referral(rpc::Call& call, const spdk::NvmfAddReferralReq
 S::Answer<Empty> S::remove_referral(rpc::Call& call,
                                     const spdk::NvmfRemoveReferralRequest& request) {
   CO_TRY(require(call, request, {"address"}));
-  CO_TRY(nvmf_check_target(request.tgt_name()));
+  CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   CO_TRY_SET(const auto referral, referral_of(call, request.address(), request.subnqn()));
-  if (target().remove_referral(referral)) co_return Empty();
-  co_return rpc::json_error(Code::kNotFound, kInternalError, "Internal error",
+  if (at->target.remove_referral(referral)) co_return Empty();
+  co_return rpc::json_error(Code::kNotFound, kInternalError, "Unable to remove a referral.",
                             "hosts are not told of " + referral.host);
 }
 
 S::Answer<spdk::NvmfReferrals> S::get_referrals(rpc::Call&,
                                                 const spdk::NvmfTargetRequest& request) {
-  CO_TRY(nvmf_check_target(request.tgt_name()));
+  CO_TRY_SET(const auto at, shown_target(request.tgt_name()));
   spdk::NvmfReferrals out;
-  for (const auto& each : target().referrals()) {
+  for (const auto& each : at->target.referrals()) {
     auto& info = *out.add_referrals();
     *info.mutable_address() = nvmf_address_message(each.host, each.service);
     info.set_subnqn(each.subsystem);
   }
   co_return out;
-}
-
-// --- saving --------------------------------------------------------------------------------------
-
-namespace {
-
-using Fields = SavedFields;
-constexpr auto add_call = &add_saved_call;
-
-void put_address(Fields& params, const char* member, const spdk::NvmfListenAddress& address) {
-  auto& fields = *params[member].mutable_struct_value()->mutable_fields();
-  fields["trtype"].set_string_value(address.trtype());
-  fields["adrfam"].set_string_value(address.adrfam());
-  fields["traddr"].set_string_value(address.traddr());
-  fields["trsvcid"].set_string_value(address.trsvcid());
-}
-
-void save_subsystem(const nvme::Subsystem& subsystem, google::protobuf::ListValue& list) {
-  const auto& options = subsystem.options();
-  Fields& params = add_call(list, "nvmf_create_subsystem");
-  params["nqn"].set_string_value(options.nqn);
-  params["allow_any_host"].set_bool_value(options.any_host);
-  params["serial_number"].set_string_value(options.serial);
-  params["model_number"].set_string_value(options.model);
-  params["max_namespaces"].set_number_value(options.max_namespaces);
-  params["min_cntlid"].set_number_value(options.min_controller);
-  params["max_cntlid"].set_number_value(options.max_controller);
-  params["ana_reporting"].set_bool_value(options.ana);
-  params["dmrsl"].set_number_value(options.dsm_range_blocks);
-  params["wzsl"].set_number_value(options.zeroes_size);
-}
-
-void save_namespace(const nvme::Subsystem& subsystem, const nvme::Namespace& space,
-                    google::protobuf::ListValue& list) {
-  Fields& params = add_call(list, "nvmf_subsystem_add_ns");
-  params["nqn"].set_string_value(subsystem.nqn());
-  auto& fields = *params["namespace"].mutable_struct_value()->mutable_fields();
-  fields["nsid"].set_number_value(space.id);
-  fields["bdev_name"].set_string_value(spdk_name(*space.device));
-  fields["nguid"].set_string_value(nvmf_hex(space.nguid.bytes));
-  if (!all_zero(space.eui64)) fields["eui64"].set_string_value(nvmf_hex(space.eui64));
-  fields["uuid"].set_string_value(space.uuid.text());
-  if (subsystem.options().ana) fields["anagrpid"].set_number_value(space.ana_group);
-  if (space.reservations->durable()) {
-    fields["ptpl_file"].set_string_value(space.reservations->path());
-  }
-  if (space.auto_visible) return;
-  fields["no_auto_visible"].set_bool_value(true);
-  for (const auto& host : space.hosts) {
-    Fields& shown = add_call(list, "nvmf_ns_add_host");
-    shown["nqn"].set_string_value(subsystem.nqn());
-    shown["nsid"].set_number_value(space.id);
-    shown["host"].set_string_value(host);
-  }
-}
-
-void save_listeners(nvme::Target& target, const nvme::Subsystem& subsystem,
-                    google::protobuf::ListValue& list) {
-  for (const auto port : target.listeners()) {
-    if (!subsystem.on_port(port)) continue;
-    Fields& params = add_call(list, "nvmf_subsystem_add_listener");
-    params["nqn"].set_string_value(subsystem.nqn());
-    const core::Address address = target.address(port);
-    put_address(params, "listen_address", nvmf_address_message(address.host, address.port));
-  }
-}
-
-}  // namespace
-
-google::protobuf::ListValue saved_subsystems(Shares& shares) {
-  google::protobuf::ListValue list;
-  const auto subsystems = shares.subsystems().list();
-  nvme::Target& target = shares.target();
-  save_settings(shares, list);
-  if (subsystems.empty() && target.referrals().empty()) return list;
-  add_call(list, "nvmf_create_transport")["trtype"].set_string_value("TCP");
-  for (const auto& each : subsystems) save_subsystem(*each, list);
-  for (const auto& each : subsystems) {
-    for (const auto& host : each->hosts()) {
-      Fields& params = add_call(list, "nvmf_subsystem_add_host");
-      params["nqn"].set_string_value(each->nqn());
-      params["host"].set_string_value(host);
-    }
-  }
-  for (const auto& each : subsystems) {
-    for (const auto& [id, space] : each->namespaces()) save_namespace(*each, space, list);
-  }
-  for (const auto& each : subsystems) save_listeners(target, *each, list);
-  for (const auto& each : target.referrals()) {
-    Fields& params = add_call(list, "nvmf_discovery_add_referral");
-    put_address(params, "address", nvmf_address_message(each.host, each.service));
-    params["subnqn"].set_string_value(each.subsystem);
-  }
-  return list;
 }
 
 }  // namespace capstan::services

@@ -1,10 +1,6 @@
 // Why this file exists: SPDK's nvmf calls as a client of JSON-RPC sees them, with hosts that really
 // connect to what was made, beside shares at the same target (jsonrpc section B.7).
-#include <list>
-
-#include "rpc/json_call.h"
-#include "services/services_test_support.h"
-#include "storage/nvme/nvme_testing.h"
+#include "services/spdk_nvmf_testing.h"
 
 namespace capstan::services {
 namespace {
@@ -12,116 +8,15 @@ namespace {
 namespace nvme = storage::nvme;
 using nvme::testing::RawHost;
 
-constexpr char kNqn[] = "nqn.2019-05.io.openebs:hand";
-constexpr char kUuid[] = "11111111-2222-3333-4444-555555555555";
-
-class SpdkNvmf : public ServicesTest {
- protected:
-  void SetUp() override {
-    node_ = std::make_unique<TestNode>(env_);
-    node_->engine.shares().configure({.address = env_.address(), .ana = true});
-    ASSERT_TRUE(run(node_->engine.start(true)));
-    ASSERT_TRUE(run(listen(&node_->engine)));
-    EXPECT_EQ(
-        json("bdev_malloc_create", R"({"name":"N1","block_size":512,"num_blocks":2048,"uuid":")" +
-                                       std::string(kUuid) + R"("})"),
-        R"("N1")");
-  }
-  void TearDown() override {
-    world_.run(hang_up(&hosts_));
-    ServicesTest::TearDown();
-  }
-  static core::Task<Result<void>> listen(Engine* engine) { co_return engine->shares().listen(); }
-  static core::Task<void> hang_up(std::list<RawHost>* hosts) {
-    for (auto& host : *hosts) host.hang_up();
-    co_return;
-  }
-
-  using Outcome = std::expected<std::string, rpc::JsonRpcError>;
-  core::Task<Result<void>> keep_json(std::string method, std::string params, Outcome* into) {
-    const rpc::JsonMethods methods(node_->directory);
-    const auto* found = methods.find(method);
-    CAPSTAN_ASSERT(found);
-    rpc::Call call;
-    *into = co_await rpc::call_json(methods, *found->entry, call, params);
-    co_return {};
-  }
-  // The result, or "code message".
-  std::string json(const std::string& method, const std::string& params = "") {
-    Outcome outcome;
-    EXPECT_TRUE(run(keep_json(method, params, &outcome)));
-    if (outcome) return *outcome;
-    return std::to_string(outcome.error().code) + " " + outcome.error().message;
-  }
-  static std::string nqn(const std::string& more = "", const std::string& of = kNqn) {
-    return R"({"nqn":")" + of + "\"" + more + "}";
-  }
-  std::string address(const char* port = "4420") const {
-    return R"("listen_address":{"trtype":"tcp","traddr":")" + env_.address() +
-           R"(","adrfam":"ipv4","trsvcid":")" + port + R"("})";
-  }
-  // The address as it is printed.
-  std::string printed(const char* port = "4420") const {
-    return R"({"trtype":"TCP","adrfam":"IPv4","traddr":")" + env_.address() + R"(","trsvcid":")" +
-           port + R"("})";
-  }
-  void make(const std::string& more = R"(,"allow_any_host":true)") {
-    EXPECT_EQ(json("nvmf_create_subsystem", nqn(more)), "true");
-    EXPECT_EQ(json("nvmf_subsystem_add_ns", nqn(R"(,"namespace":{"bdev_name":"N1"})")), "1");
-    EXPECT_EQ(json("nvmf_subsystem_add_listener", nqn("," + address())), "true");
-  }
-
-  static core::Task<void> dial(core::SimEnv* env, RawHost* host, std::uint16_t port,
-                               std::string name, nvme::Status* status) {
-    co_await host->open(*env, core::Address::tcp(env->address(), port));
-    const auto answer = co_await host->connect(
-        {0, 0, 31, 0, 0},
-        {nvme::testing::kHostId, nvme::kAnyController, name, nvme::testing::kHostNqn});
-    *status = answer.completion.status;
-    host->controller = static_cast<std::uint16_t>(answer.completion.dword0);
-    if (!status->ok()) co_return;
-    EXPECT_TRUE(
-        (co_await host->set_property(nvme::property::kCc, 0x00460001)).completion.status.ok());
-  }
-  // What Connect to an admin queue is answered; the host stays connected when it may.
-  nvme::Status connect(RawHost& host, std::uint16_t port = 4420, const std::string& to = kNqn) {
-    nvme::Status status;
-    world_.run(dial(&env_, &host, port, to, &status));
-    return status;
-  }
-  static core::Task<void> open_queue(core::SimEnv* env, RawHost* io, std::uint16_t of) {
-    co_await io->open(*env, core::Address::tcp(env->address(), 4420));
-    const auto answer = co_await io->connect(
-        {0, 1, 127, 0, 0}, {nvme::testing::kHostId, of, kNqn, nvme::testing::kHostNqn});
-    EXPECT_TRUE(answer.completion.status.ok());
-  }
-  static core::Task<void> read_block(RawHost* io, nvme::Status* status) {
-    *status = (co_await io->read(0, 1)).completion.status;
-  }
-  nvme::Status read(RawHost& io) {
-    nvme::Status status;
-    world_.run(read_block(&io, &status));
-    return status;
-  }
-  static core::Task<void> receive(RawHost* host, bool* open) {
-    *open = (co_await host->receive()).has_value();
-  }
-  bool still_open(RawHost& host) {
-    bool open = true;
-    world_.run(receive(&host, &open));
-    return open;
-  }
-  RawHost& new_host() { return hosts_.emplace_back(); }
-  static bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != text.npos;
-  }
-
-  std::list<RawHost> hosts_;
-};
+using SpdkNvmf = SpdkNvmfTest;
 
 TEST_F(SpdkNvmf, Transports) {
   EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"RDMA"})"),
             "-32602 Invalid transport type 'RDMA'");
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP","max_io_size":5000})"),
+            "-32603 Transport type 'TCP' create failed");
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP","max_queue_depth":"x"})").substr(0, 6),
+            "-32602");
   EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"tcp","zcopy":true,"max_queue_depth":64})"),
             "true");
   EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP"})"),
@@ -130,7 +25,7 @@ TEST_F(SpdkNvmf, Transports) {
   EXPECT_EQ(json("nvmf_get_transports", R"({"tgt_name":"zz"})"),
             "-32602 NVMf target 'zz' not found");
   EXPECT_EQ(json("nvmf_get_transports"),
-            R"([{"trtype":"TCP","max_queue_depth":128,"max_io_qpairs_per_ctrlr":64,)"
+            R"([{"trtype":"TCP","max_queue_depth":64,"max_io_qpairs_per_ctrlr":64,)"
             R"("in_capsule_data_size":8192,"max_io_size":131072,"max_aq_depth":128,)"
             R"("iobuf_small_cache_size":4294967295,"iobuf_large_cache_size":4294967295,)"
             R"("dif_insert_or_strip":false,"zcopy":false,"c2h_success":true,"sock_priority":0,)"
@@ -171,6 +66,19 @@ TEST_F(SpdkNvmf, RefusalsHaveSpdksTexts) {
       "-32602 Invalid parameters");
   EXPECT_EQ(json("nvmf_create_subsystem", R"({"nqn":"nqn.x:y","min_cntlid":9,"max_cntlid":8})"),
             "-32602 Invalid cntlid range [9-8]");
+  EXPECT_EQ(json("nvmf_create_subsystem", nqn("", "nqn.2019-05.io-:x")),
+            "-32603 Unable to create subsystem nqn.2019-05.io-:x");
+  EXPECT_EQ(json("nvmf_create_subsystem", nqn(R"(,"max_cntlid":65536)")),
+            "-32602 Invalid parameters");
+  EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2019-05.io")")),
+            "-32603 Internal error");
+  const std::string few = "nqn.2019-05.io.openebs:few";
+  EXPECT_EQ(json("nvmf_create_subsystem", nqn(R"(,"max_namespaces":0)", few)), "true");
+  EXPECT_TRUE(has(json("nvmf_get_subsystems", nqn("", few)), R"("max_namespaces":32)"));
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP","max_io_qpairs_per_ctrlr":65535})"),
+            "-32602 max_io_qpairs_per_ctrlr too large");
+  EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP","max_io_qpairs_per_ctrlr":65536})"),
+            "-32602 Invalid parameters");
   EXPECT_EQ(json("nvmf_get_subsystems", R"({"nqn":"zz"})"),
             "-32602 Subsystem with NQN 'zz' not found");
   EXPECT_EQ(json("nvmf_delete_subsystem", R"({"nqn":"zz"})"),
@@ -242,6 +150,41 @@ TEST_F(SpdkNvmf, AllowedHosts) {
   EXPECT_EQ(connect(new_host()), nvme::status::kConnectHost);
   EXPECT_EQ(json("nvmf_subsystem_allow_any_host", nqn(R"(,"allow_any_host":true)")), "true");
   EXPECT_TRUE(connect(new_host()).ok());
+}
+
+// Hosts that shall prove who they are must not be let in without: what says so is refused, wherever
+// it can be said (nvme-tcp section 22).
+TEST_F(SpdkNvmf, NothingAboutKeysIsTakenSilently) {
+  const std::string refused = "-95 Operation not supported";
+  make("");
+  const std::string host = R"(,"host":")" + nvme::testing::kHostNqn + "\"";
+  for (const char* key : {"psk", "dhchap_key", "dhchap_ctrlr_key"}) {
+    const std::string with = std::string(",\"") + key + R"(":"key0")";
+    EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(host + with)), refused) << key;
+    EXPECT_EQ(json("bdev_nvme_attach_controller",
+                   R"({"name":"N","trtype":"tcp","traddr":"10.9.9.9","trsvcid":"4420",)"
+                   R"("subnqn":"nqn.x:y")" +
+                       with + "}"),
+              refused)
+        << key;
+  }
+  EXPECT_EQ(connect(new_host()), nvme::status::kConnectHost) << "it has not become an allowed one";
+  const auto listen_at = [&](const std::string& how) {
+    return json("nvmf_subsystem_add_listener", nqn(how + address("4450")));
+  };
+  EXPECT_EQ(listen_at(R"(,"secure_channel":true,)"), refused);
+  EXPECT_EQ(listen_at(R"(,"sock_impl":"ssl",)"), refused);
+  EXPECT_FALSE(has(json("nvmf_subsystem_get_listeners", nqn()), "4450"));
+  EXPECT_EQ(listen_at(R"(,"secure_channel":false,"sock_impl":"posix",)"), "true");
+  EXPECT_EQ(json("nvmf_discovery_add_referral",
+                 R"({"secure_channel":true,"address":{"trtype":"TCP","traddr":"10.0.0.9",)"
+                 R"("adrfam":"IPv4","trsvcid":"8009"}})"),
+            refused);
+  const rpc::JsonMethods methods(node_->directory);
+  for (const char* absent : {"nvmf_subsystem_set_keys", "bdev_nvme_set_keys",
+                             "keyring_file_add_key", "nvmf_publish_mdns_prr"}) {
+    EXPECT_EQ(methods.find(absent), nullptr) << absent;
+  }
 }
 
 TEST_F(SpdkNvmf, ListenersAndPaths) {
@@ -323,7 +266,7 @@ TEST_F(SpdkNvmf, Referrals) {
             R"("trsvcid":"8009"},"secure_channel":false,)"
             R"("subnqn":"nqn.2014-08.org.nvmexpress.discovery"}])");
   EXPECT_EQ(json("nvmf_discovery_remove_referral", full), "true");
-  EXPECT_EQ(json("nvmf_discovery_remove_referral", full), "-32603 Internal error");
+  EXPECT_EQ(json("nvmf_discovery_remove_referral", full), "-32603 Unable to remove a referral.");
   EXPECT_EQ(json("nvmf_discovery_get_referrals"), "[]");
 }
 
@@ -332,7 +275,11 @@ TEST_F(SpdkNvmf, WhatIsSavedMakesItAgain) {
   make(R"(,"serial_number":"S1","ana_reporting":true)");
   EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2014-08.org.example:h")")), "true");
   const std::string before = json("nvmf_get_subsystems", nqn());
+  const std::string found_at = nqn("," + address("8009"), std::string(nvme::kDiscoveryNqn));
+  EXPECT_EQ(json("nvmf_subsystem_add_listener", found_at), "true");
   const std::string saved = json("framework_get_config", R"({"name":"nvmf"})");
+  EXPECT_TRUE(has(saved, R"("nqn":"nqn.2014-08.org.nvmexpress.discovery")")) << saved;
+  EXPECT_EQ(json("nvmf_subsystem_remove_listener", found_at), "true");
   for (const char* method :
        {"nvmf_create_transport", "nvmf_create_subsystem", "nvmf_subsystem_add_host",
         "nvmf_subsystem_add_ns", "nvmf_subsystem_add_listener"}) {
@@ -344,6 +291,7 @@ TEST_F(SpdkNvmf, WhatIsSavedMakesItAgain) {
   // Replayed as load_config does, the same stands again.
   make(R"(,"serial_number":"S1","ana_reporting":true)");
   EXPECT_EQ(json("nvmf_subsystem_add_host", nqn(R"(,"host":"nqn.2014-08.org.example:h")")), "true");
+  EXPECT_EQ(json("nvmf_subsystem_add_listener", found_at), "true");
   EXPECT_EQ(json("framework_get_config", R"({"name":"nvmf"})"), saved);
   EXPECT_EQ(json("nvmf_get_subsystems", nqn()), before);
 }

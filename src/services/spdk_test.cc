@@ -5,7 +5,8 @@
 #include "core/scope.h"
 #include "rpc/json_call.h"
 #include "rpc/json_writer.h"
-#include "services/services_test_support.h"
+#include "rpc/wishes.h"
+#include "services/spdk_testing.h"
 #include "storage/device/error_device.h"
 
 namespace capstan::services {
@@ -13,29 +14,10 @@ namespace {
 
 constexpr char kUuid[] = "aaaaaaaa-0000-4000-8000-000000000001";
 
-class Spdk : public ServicesTest {
+class Spdk : public SpdkCalls {
  protected:
   void SetUp() override { start(); }
 
-  using Outcome = std::expected<std::string, rpc::JsonRpcError>;
-  core::Task<Result<void>> keep_json(std::string method, std::string params, Outcome* into) {
-    const rpc::JsonMethods methods(node_->directory);
-    const auto* found = methods.find(method);
-    if (!found) {
-      *into = std::unexpected(rpc::JsonRpcError{rpc::json_code::kMethodNotFound, method});
-      co_return {};
-    }
-    rpc::Call call;
-    *into = co_await rpc::call_json(methods, *found->entry, call, params);
-    co_return {};
-  }
-  // The result, or "code message".
-  std::string json(const std::string& method, const std::string& params = "") {
-    Outcome outcome;
-    EXPECT_TRUE(run(keep_json(method, params, &outcome)));
-    if (outcome) return *outcome;
-    return std::to_string(outcome.error().code) + " " + outcome.error().message;
-  }
   std::string malloc(const std::string& name, int mib = 64) {
     return json("bdev_malloc_create", R"({"name":")" + name +
                                           R"(","block_size":512,"num_blocks":)" +
@@ -427,6 +409,20 @@ TEST_F(Spdk, TheBridge) {
   EXPECT_TRUE(bridge("log_get_level", "{").starts_with("INTERNAL Invalid json reply: "));
   EXPECT_TRUE(bridge("bdev_get_bdevs", "[]").starts_with("INVALID_ARGUMENT "));
   EXPECT_TRUE(bridge("bdev_set_options", "{}").starts_with("INTERNAL Method may only be called"));
+  // Over HTTP the same have the codes of what happened.
+  const auto own = [&](const std::string& method, const std::string& params) {
+    call_.metadata.request = {{rpc::kWishErrors, "own"}};
+    auto text = bridge(method, params);
+    call_.metadata.request.clear();
+    return text;
+  };
+  EXPECT_EQ(own("bdev_get_bdevs", R"({"name":"zz"})"), "NOT_FOUND No such device");
+  EXPECT_EQ(own("nope", ""), "NOT_FOUND Method not found");
+  EXPECT_EQ(own("log_get_level", "5"), "INVALID_ARGUMENT Invalid request");
+  EXPECT_TRUE(own("log_get_level", "{").starts_with("INVALID_ARGUMENT Invalid json reply: "));
+  EXPECT_TRUE(own("bdev_set_options", "{}").starts_with("FAILED_PRECONDITION Method may only"));
+  EXPECT_EQ(own("bdev_malloc_create", R"({"name":"é","block_size":512,"num_blocks":8})"),
+            "ALREADY_EXISTS File exists");
   mayastor::JsonRpcRequest old;
   old.set_method("log_get_level");
   EXPECT_EQ(call<mayastor::JsonRpcReply>("mayastor.JsonRpc/JsonRpcCall", old)->result(),

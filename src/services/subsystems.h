@@ -30,6 +30,8 @@ class Subsystems {
   core::Task<bool> remove(std::string nqn);
   bool contains(const std::string& nqn) const { return entries_.contains(nqn); }
   std::vector<std::shared_ptr<Subsystem>> list() const;
+  // Listeners that were asked for by discovery's name.
+  const std::set<std::uint16_t>& discovery_ports() const { return discovery_ports_; }
 
   // Claims the device; kFailedPrecondition when somebody else has.
   Result<std::uint32_t> add_namespace(const std::string& nqn,
@@ -66,8 +68,8 @@ class Subsystems {
 
   storage::nvme::Target& target_;
   std::map<std::string, Entry, std::less<>> entries_;
-  std::set<std::uint16_t> own_ports_;        // listening for nothing but what is here
-  std::set<std::uint16_t> discovery_ports_;  // asked for by discovery's name
+  std::set<std::uint16_t> own_ports_;  // listening for nothing but what is here
+  std::set<std::uint16_t> discovery_ports_;
   core::Scope scope_;
 };
 

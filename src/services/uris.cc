@@ -25,18 +25,29 @@ std::string local_uri(std::string_view name, const Uuid& uuid) {
   return "bdev:///" + std::string(name) + "?uuid=" + uuid.text();
 }
 
-std::string with_uuid(std::string_view uri, const Uuid& uuid) {
-  std::string out(uri);
-  if (uuid.is_nil()) return out;
+void append_with_uuid(std::string_view uri, const Uuid& uuid, std::string& out) {
+  out.reserve(out.size() + uri.size() + sizeof("?uuid=") + 36);
+  out += uri;
+  if (uuid.is_nil()) return;
   const auto query = uri.find('?');
-  if (query == std::string_view::npos) return out + "?uuid=" + uuid.text();
+  if (query == std::string_view::npos) {
+    out += "?uuid=";
+    return uuid.append_to(out);
+  }
   for (auto at = query; at != std::string_view::npos; at = uri.find('&', at + 1)) {
     const auto parameter = uri.substr(at + 1);
     if (parameter.starts_with("uuid=") || parameter == "uuid" || parameter.starts_with("uuid&")) {
-      return out;
+      return;
     }
   }
-  return out + (out.back() == '?' || out.back() == '&' ? "uuid=" : "&uuid=") + uuid.text();
+  out += out.back() == '?' || out.back() == '&' ? "uuid=" : "&uuid=";
+  uuid.append_to(out);
+}
+
+std::string with_uuid(std::string_view uri, const Uuid& uuid) {
+  std::string out;
+  append_with_uuid(uri, uuid, out);
+  return out;
 }
 
 std::string creation_uri(const storage::DeviceRegistry& devices, const storage::Device& device) {
