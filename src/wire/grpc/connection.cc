@@ -154,7 +154,7 @@ void Connection::too_old() {
 
 // A connection costs memory and a descriptor: whoever says nothing may not keep it.
 void Connection::handshake_overdue() {
-  cut("the peer does not speak HTTP/2");
+  cut("the peer has not begun to speak HTTP/2 in time");
 }
 
 // No tick: armed by what is received or answered too early, and not again once there is nothing

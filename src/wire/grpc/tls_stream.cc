@@ -69,10 +69,15 @@ class TlsStream final : public core::Stream {
   }
 
   core::Task<Result<void>> write(ByteView from) override {
+    const ByteView pieces[] = {from};
+    co_return co_await write_pieces(pieces);
+  }
+
+  core::Task<Result<void>> write_pieces(std::span<const ByteView> pieces) override {
     co_await ready_.wait();
     if (failed_) co_return std::unexpected(*failed_);
     if (cancelled_) co_return fail(Code::kCancelled, "cancelled");
-    CO_TRY(engine_.write(from));
+    for (const ByteView piece : pieces) CO_TRY(engine_.write(piece));
     co_return co_await flush();
   }
 

@@ -78,7 +78,9 @@ Result<Http1Request> read(http::request<http::empty_body>& from, std::size_t hea
     if (request.headers.size() == headers) return too_many_headers(headers);
     auto& [name, value] =
         request.headers.emplace_back(text_of(field.name_string()), text_of(field.value()));
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    for (char& c : name) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    }
   }
   return request;
 }
@@ -127,6 +129,8 @@ Result<bool> Http1RequestParser::add(ByteView bytes) {
     if (error == http::error::header_limit) return too_large();
     if (error) return fail(Code::kInvalidArgument, "not an HTTP/1 request: " + error.message());
   }
+  // Beast asks for its limit only when a head comes in several pieces.
+  if (used_ > limits_.head_bytes) return too_large();
   TRY_SET(request_, read(beast.get(), limits_.headers));
   return true;
 }

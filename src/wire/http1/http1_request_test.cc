@@ -75,6 +75,12 @@ TEST(Http1Request, Limits) {
   EXPECT_EQ(added.error().code, Code::kResourceExhausted);
   EXPECT_LE(given, limits::kHttp1HeadBytes + 2000);
 
+  Http1RequestParser at_once({100, 200, 10});
+  const std::string head = "GET / HTTP/1.1\r\nx: " + std::string(200, 'y') + "\r\n\r\n";
+  const auto whole = at_once.add(as_bytes(head));
+  ASSERT_FALSE(whole);
+  EXPECT_EQ(whole.error().code, Code::kResourceExhausted);
+
   std::string many = "GET / HTTP/1.1\r\n";
   for (std::size_t i = 0; i <= limits::kHttp1Headers; ++i) many += "a: b\r\n";
   Http1RequestParser parser;

@@ -30,14 +30,21 @@ void append_value(std::string_view value, std::string& out) {
 
 }  // namespace
 
-void http1_append_head(unsigned status, const Http1Headers& headers, std::string& out) {
+void http1_append_status(unsigned status, std::string& out) {
+  if (status == 200) return void(out += "HTTP/1.1 200 OK\r\n");
   out += "HTTP/1.1 " + std::to_string(status) + " ";
   out.append(http1_reason(status)).append("\r\n");
-  for (const auto& [name, value] : headers) {
-    out.append(name).append(": ");
-    append_value(value, out);
-    out += "\r\n";
-  }
+}
+
+void http1_append_header(std::string_view name, std::string_view value, std::string& out) {
+  out.append(name).append(": ");
+  append_value(value, out);
+  out += "\r\n";
+}
+
+void http1_append_head(unsigned status, const Http1Headers& headers, std::string& out) {
+  http1_append_status(status, out);
+  for (const auto& [name, value] : headers) http1_append_header(name, value, out);
   out += "\r\n";
 }
 

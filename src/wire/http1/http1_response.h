@@ -24,6 +24,9 @@ using Http1Headers = std::vector<std::pair<std::string, std::string>>;
 // Appends status line, headers and the empty line. Line ends in values, which nobody may send, are
 // written as spaces.
 void http1_append_head(unsigned status, const Http1Headers& headers, std::string& out);
+// The parts of it, without the empty line.
+void http1_append_status(unsigned status, std::string& out);
+void http1_append_header(std::string_view name, std::string_view value, std::string& out);
 
 struct Http1Response {
   unsigned status = 0;

@@ -105,6 +105,7 @@ TEST(HeaderReplay, TheUsualHeadersAreOneByteEach) {
     if (i < 2) continue;
     EXPECT_EQ(frames[0].payload.size(), 3U);
     EXPECT_EQ(frames[1].type, NGHTTP2_DATA);
+    EXPECT_EQ(replay.server.replayed_trailers(), static_cast<unsigned>(i) - 1);
     EXPECT_EQ(frames[1].flags, 0);
     EXPECT_EQ(frames[2].payload.size(), 1U);
     EXPECT_EQ(frames[2].flags, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM);

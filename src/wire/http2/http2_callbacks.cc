@@ -221,8 +221,13 @@ int Http2Callbacks::frame_sent(nghttp2_session* session, const nghttp2_frame* fr
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   self.chatter_.tokens = self.options_.chatter_burst;  // it asked for something and gets it
-  if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-  if (auto* stream = stream_of(session, frame->hd.stream_id)) self.answered(*stream);
+  auto* stream = stream_of(session, frame->hd.stream_id);
+  const bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  // Told before the bytes of the frame come out; a stream that ends with them is gone by then.
+  if (frame->hd.type == NGHTTP2_HEADERS) {
+    self.sends_usual_ = stream && (last ? stream->usual_trailers_ : stream->usual_response_);
+  }
+  if (last && stream) self.answered(*stream);
   return 0;
 }
 
@@ -272,6 +277,7 @@ int Http2Callbacks::send_data(nghttp2_session*, nghttp2_frame*, const std::uint8
   append_frame_header(*self.out_, length, NGHTTP2_DATA, last ? 0 : frame_header[4], stream.id_);
   self.out_->append(stream.output_.view().first(length));
   if (last) {
+    ++self.replayed_trailers_;
     const ByteView block = self.trailers_block_.bytes();
     append_frame_header(*self.out_, block.size(), NGHTTP2_HEADERS,
                         NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, stream.id_);

@@ -148,17 +148,15 @@ void Http2Session::append_headers(ByteView frame) {
     return out_->append(usual);
   }
   out_->append(frame);
+  const bool is_usual = std::exchange(sends_usual_, false);
   const bool whole = (flags & NGHTTP2_FLAG_END_HEADERS) != 0;
   if (!whole || !block_is_references(block)) {  // the table may have changed
     response_block_.forget();
     return trailers_block_.forget();
   }
-  if (response_block_.known() && trailers_block_.known()) return;
-  const auto* stream = Http2Callbacks::stream_of(session_, id);
-  if (!stream) return;
+  if (!is_usual) return;
   const bool last = (flags & NGHTTP2_FLAG_END_STREAM) != 0;
-  if (last && stream->usual_trailers_) trailers_block_.learn(block);
-  if (!last && stream->usual_response_) response_block_.learn(block);
+  (last ? trailers_block_ : response_block_).learn(block);
 }
 
 bool Http2Session::wants_write() const {

@@ -162,6 +162,8 @@ class Http2Session {
   void set_usual(Headers response, Headers trailers);
   void respond_usual(Http2Stream& stream);
   void finish_usual(Http2Stream& stream);
+  // Answers whose trailers left without asking nghttp2.
+  std::uint64_t replayed_trailers() const { return replayed_trailers_; }
   // Room for output; write() makes it part of the stream.
   std::uint8_t* reserve(Http2Stream& stream, std::size_t count);
   void write(Http2Stream& stream, std::size_t count);
@@ -236,6 +238,8 @@ class Http2Session {
   std::vector<nghttp2_rcbuf*> header_texts_;
   Headers usual_response_, usual_trailers_;
   ReplayedBlock response_block_, trailers_block_;
+  bool sends_usual_ = false;  // the header list that comes out of nghttp2 next
+  std::uint64_t replayed_trailers_ = 0;
   std::size_t header_list_bytes_ = 0;
   bool headers_too_large_ = false;
   bool draining_ = false, goaway_received_ = false, abandoned_ = false, sealed_ = false;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <set>
 
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "spdk/bdev.pb.h"
 #include "spdk/log.pb.h"
@@ -144,14 +145,6 @@ class RawClient {
   bool keep = true;
 };
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord& record) override {
-    if (record.level >= core::LogLevel::kWarn) warnings.emplace_back(record.event);
-  }
-  std::vector<std::string> warnings;
-};
-
 // One node that serves TestService on a Unix socket.
 struct TestWorld {
   explicit TestWorld(std::set<std::string> allowed_methods = {}, Lifecycle::Start start = nullptr,
@@ -181,7 +174,7 @@ struct TestWorld {
   core::SimEnv env;
   core::Address address = core::Address::unix_path("/rpc.sock");
   std::set<std::string> allowed;
-  NoLog sink;
+  core::EventLog sink{core::LogLevel::kWarn};
   core::Log log{sink, core::LogLevel::kWarn, [](const void*) -> std::uint64_t { return 0; },
                 nullptr};
   rpc::Directory directory;

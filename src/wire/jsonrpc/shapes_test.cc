@@ -125,17 +125,17 @@ Task<void> old_names(TestWorld& world) {
   };
   co_await client->send(R"({"method":"new_name","id":1})");
   EXPECT_EQ(co_await client->lines(1), ok(1));
-  EXPECT_TRUE(world.sink.warnings.empty());
+  EXPECT_TRUE(world.sink.events.empty());
   for (int id = 2; id < 5; ++id) {
     co_await client->send(R"({"method":"old_name","id":)" + std::to_string(id) + "}");
     EXPECT_EQ(co_await client->lines(1), ok(id));
   }
-  EXPECT_EQ(world.sink.warnings, std::vector<std::string>{"old_name"});  // once
+  EXPECT_EQ(world.sink.events, std::vector<std::string>{"old_name"});  // once
   // Another connection does not make it new; another old name is one more warning.
   const auto other = co_await world.connect();
   co_await other->send(R"({"method":"old_name","id":5}{"method":"older_name","id":6})");
   EXPECT_EQ(co_await other->lines(2), ok(5) + ok(6));
-  EXPECT_EQ(world.sink.warnings.size(), 2U);
+  EXPECT_EQ(world.sink.events.size(), 2U);
   co_await client->close();
   co_await other->close();
 }

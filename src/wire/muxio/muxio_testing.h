@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "core/log_sinks.h"
 #include "core/reactor.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
@@ -141,10 +142,7 @@ class TestService {
   }
 };
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // Two nodes; the first serves TestService.
 struct TestWorld {

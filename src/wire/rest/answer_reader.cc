@@ -7,6 +7,7 @@
 #include <charconv>
 #include <utility>
 
+#include "rpc/any_json.h"
 #include "rpc/error_text.h"
 #include "rpc/error_trace.h"
 #include "rpc/media_limits.h"
@@ -40,6 +41,15 @@ std::string first_line(std::string_view text) {
   return rpc::valid_utf8(text.substr(0, std::min(text.find_first_of("\r\n"), kShown)));
 }
 
+// One line of several methods, or a line for each (http-rpc section 4.2).
+std::string allowed(const Http1Response& head) {
+  std::string all;
+  for (const auto& [name, value] : head.headers) {
+    if (name == "allow") all += (all.empty() ? "" : ", ") + value;
+  }
+  return all.empty() ? "none" : all;
+}
+
 // The answers of the pipeline and of what stands between it and the client: they have no trace.
 Error plain_error(const Http1Response& head, std::string_view body) {
   std::string text = first_line(body);
@@ -61,8 +71,7 @@ Error plain_error(const Http1Response& head, std::string_view body) {
       }
       break;
     case 405:
-      text = "the node does not take this method at this path; it takes " +
-             std::string(head.last("allow").value_or("none"));
+      text = "the node does not take this method at this path; it takes " + allowed(head);
       break;
     case 406: text = "the node offers none of our media types; it offers " + text; break;
     case 410: return {Code::kNotFound, 0, text.empty() ? "it is gone" : text, {}};
@@ -220,7 +229,12 @@ Result<void> AnswerReader::whole_value(Message& into) {
   const bool text = binding.result && !binding.result->is_repeated() &&
                     binding.result->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
   if (kind_ != Kind::kBytes && !(binding.json_text && text)) return decode(body_, into);
-  if (kind_ != Kind::kBytes && body_.ends_with('\n')) body_.pop_back();
+  if (kind_ != Kind::kBytes) {
+    auto json = rpc::decode_any_json(media_, body_);
+    if (!json) return fail(Code::kInternal, "the answer is wrong: " + json.error().message);
+    body_ = *std::move(json);
+    if (body_.ends_with('\n')) body_.pop_back();
+  }
   if (binding.result->type() == FieldDescriptor::TYPE_STRING && rpc::valid_utf8(body_) != body_) {
     return fail(Code::kInternal, "the answer is not UTF-8");
   }

@@ -15,7 +15,7 @@ namespace {
 constexpr int kCodes = 17;
 
 Reply json(std::string text) {
-  return {200, {{"content-type", "application/json"}}, std::move(text) + "\n"};
+  return {200, {{"content-type", "application/json"}}, std::move(text)};
 }
 
 Reply nothing_there() {
@@ -53,9 +53,11 @@ Result<void> Documents::build() {
   TRY(tree_.add_view(literals({"health", "live"}), "Whether the node answers at all"));
   TRY(tree_.add_view(literals({"health", "ready"}), "Whether the node takes calls"));
   const auto* access = options_.access;
-  TRY(server_.add_view("/describe/{string...}", access,
-                       [this](const ViewRequest& request) { return describe(request); }));
-  TRY(server_.add_view("/openapi", access, [this](const ViewRequest&) { return openapi(); }));
+  TRY(server_.add_view(
+      "/describe/{string...}", access,
+      [this](const ViewRequest& request) { return describe(request); }, ViewBody::kJson));
+  TRY(server_.add_view(
+      "/openapi", access, [this](const ViewRequest&) { return openapi(); }, ViewBody::kJson));
   TRY(server_.add_view("/openapi/ui", access, [](const ViewRequest&) {
     return Reply{200,
                  {{"content-type", "text/html; charset=utf-8"},
@@ -64,11 +66,15 @@ Result<void> Documents::build() {
                    "connect-src 'self'; frame-ancestors 'none'"}},
                  std::string(try_page())};
   }));
-  TRY(server_.add_view("/v0/api/spec", access, [this](const ViewRequest&) { return v0_spec(); }));
-  TRY(server_.add_view("/errors", access, [this](const ViewRequest&) { return errors(); }));
-  TRY(server_.add_view("/health/live", nullptr,
-                       [](const ViewRequest&) { return json("{\"live\":true}"); }));
-  return server_.add_view("/health/ready", nullptr, [this](const ViewRequest&) { return ready(); });
+  TRY(server_.add_view(
+      "/v0/api/spec", access, [this](const ViewRequest&) { return v0_spec(); }, ViewBody::kJson));
+  TRY(server_.add_view(
+      "/errors", access, [this](const ViewRequest&) { return errors(); }, ViewBody::kJson));
+  TRY(server_.add_view(
+      "/health/live", nullptr, [](const ViewRequest&) { return json("{\"live\":true}"); },
+      ViewBody::kJson));
+  return server_.add_view(
+      "/health/ready", nullptr, [this](const ViewRequest&) { return ready(); }, ViewBody::kJson);
 }
 
 // The node opens its doors once it is ready.
@@ -81,12 +87,9 @@ Reply Documents::ready() const {
 }
 
 Reply Documents::describe(const ViewRequest& request) const {
-  bool recurse = false;
-  for (const auto& [name, value] : request.query) {
-    if (name != "recurse") continue;
-    recurse = value != "no" && value != "false" && value != "n" && value != "f";
-  }
-  auto text = tree_.describe(request.arguments, recurse);
+  const auto recurse = read_flag(request.query, "recurse");
+  if (!recurse) return native_reply(bad_query(recurse.error()), rpc::Media::kJson);
+  auto text = tree_.describe(request.arguments, *recurse);
   return text ? json(*std::move(text)) : nothing_there();
 }
 

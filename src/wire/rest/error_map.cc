@@ -77,12 +77,16 @@ bool is_condition(const Error& error) {
          error.details->reason == rpc::kConditionReason;
 }
 
+// The node behind a gateway was not reached, or left (http-rpc section 19.8).
+bool is_upstream(const Error& error) {
+  return error.code == Code::kUnavailable && gateway_id(error).starts_with("gateway.upstream_");
+}
+
 }  // namespace
 
 unsigned status_of(const Error& error) {
   if (is_condition(error)) return 412;
-  const bool upstream = gateway_id(error).starts_with("gateway.upstream_");
-  return error.code == Code::kUnavailable && upstream ? 502 : native_status(error.code).status;
+  return is_upstream(error) ? 502 : native_status(error.code).status;
 }
 
 std::string error_domain(const rpc::Operation& operation) {
@@ -137,7 +141,7 @@ V0Status v0_status(const Error& error) {
     case Code::kResourceExhausted: return {507, "ResourceExhausted"};
     case Code::kFailedPrecondition: return {412, "FailedPrecondition"};
     case Code::kAborted: return {503, "Aborted"};
-    case Code::kUnavailable: return {503, "Unavailable"};
+    case Code::kUnavailable: return {is_upstream(error) ? 502U : 503U, "Unavailable"};
     case Code::kUnimplemented: return {501, "Unimplemented"};
     case Code::kUnknown:
     case Code::kDataLoss:

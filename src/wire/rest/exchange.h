@@ -23,6 +23,8 @@ struct Reply {
   unsigned status = 200;
   Http1Headers headers;  // names in lower case; framing is the exchange's business
   std::string body;
+  // The content-type, unless it is among the headers; a literal.
+  std::string_view type = {};
 };
 
 class Exchange {

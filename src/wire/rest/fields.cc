@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <optional>
 #include <set>
 
 #include "base/limits.h"
@@ -50,8 +51,16 @@ Result<T> integer(std::string_view text) {
 template <class T>
 Result<T> floating(std::string_view text) {
   T value{};
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()) return value;
+  const bool negative = text.starts_with('-');
+  std::string_view digits = text.substr(negative ? 1 : 0);
+  const bool hex = digits.starts_with("0x");
+  if (hex) digits.remove_prefix(2);
+  const char* const end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, value,
+                                      hex ? std::chars_format::hex : std::chars_format::general);
+  if (parsed.ec == std::errc() && parsed.ptr == end && !digits.starts_with('-')) {
+    return negative ? -value : value;
+  }
   return wrong("Cannot parse float value");
 }
 
@@ -220,16 +229,42 @@ Result<void> check_argument(std::string_view type, std::string_view text) {
   return {};
 }
 
-std::vector<QueryField> query_fields_of(const std::vector<rpc::FieldPath>& paths) {
+std::vector<QueryField> query_fields_of(const rpc::HttpBinding& binding,
+                                        const std::vector<rpc::FieldPath>& paths) {
   std::vector<QueryField> fields;
-  for (const auto& path : paths) fields.push_back({rpc::query_name(path), {}, path});
+  for (const auto& path : paths) fields.push_back({rpc::query_name(binding, path), {}, path});
   for (auto& field : fields) {
     const auto& name = field.path.back()->name();
     const auto same = [&](const QueryField& other) { return other.path.back()->name() == name; };
-    // Also what a json_name calls otherwise may be asked for by its own name.
+    // Also what is called otherwise here may be asked for by its own name.
     if (field.name != name && std::ranges::count_if(fields, same) == 1) field.short_name = name;
   }
   return fields;
+}
+
+namespace {
+
+std::unexpected<Error> given_twice(const std::string& name) {
+  return wrong("Duplicate argument '" + name + "' in query string.");
+}
+
+std::unexpected<Error> unreadable(const std::string& name, const std::string& text,
+                                  const Error& why) {
+  return wrong("Failed to parse argument '" + name + "' (\"" + text + "\"): " + why.message);
+}
+
+}  // namespace
+
+Result<bool> read_flag(const QueryFields& query, std::string_view name) {
+  std::optional<bool> flag;
+  for (const auto& [given, text] : query) {
+    if (given != name) continue;
+    if (flag) return given_twice(given);
+    const auto value = truth(text);
+    if (!value) return unreadable(given, text, value.error());
+    flag = *value;
+  }
+  return flag.value_or(false);
 }
 
 Result<void> read_query(const QueryFields& query, const std::vector<QueryField>& fields,
@@ -242,11 +277,10 @@ Result<void> read_query(const QueryFields& query, const std::vector<QueryField>&
     if (position == fields.end()) continue;
     const bool repeated = position->path.back()->is_repeated();
     if (!seen.insert(&*position).second && !repeated) {
-      return wrong("Duplicate argument '" + name + "' in query string.");
+      return given_twice(name);
     }
     if (auto set = set_text(into, position->path, text); !set) {
-      return wrong("Failed to parse argument '" + name + "' (\"" + text +
-                   "\"): " + set.error().message);
+      return unreadable(name, text, set.error());
     }
   }
   return {};

@@ -1,7 +1,8 @@
 // Why this file exists: text from a path or a query as a field of a request. The words are those of
 // http-rpc section 2.2: integers also as 0x, 0o, 0b; truth as yes, true, t, y, no, false, f, n in
-// any case of letters, and "" for true; enumerations by name or number; google.protobuf's wrappers
-// as what they wrap, Timestamp and Duration as in JSON; bytes and strings as they are.
+// any case of letters, and "" for true; floats also in hexadecimal (0x1.8p3); enumerations by name
+// or number; google.protobuf's wrappers as what they wrap, Timestamp and Duration as in JSON; bytes
+// and strings as they are.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -32,7 +33,10 @@ struct QueryField {
   std::string short_name;  // "replica" when no other field has it and `name` is another, else empty
   rpc::FieldPath path;
 };
-std::vector<QueryField> query_fields_of(const std::vector<rpc::FieldPath>& paths);
+std::vector<QueryField> query_fields_of(const rpc::HttpBinding& binding,
+                                        const std::vector<rpc::FieldPath>& paths);
+// A flag of what is no operation: not there is false.
+Result<bool> read_flag(const QueryFields& query, std::string_view name);
 // Names that nobody declared are ignored; a field that takes one value and gets two is an error.
 Result<void> read_query(const QueryFields& query, const std::vector<QueryField>& fields,
                         rpc::Message& into);

@@ -30,7 +30,7 @@ class RestFields : public ::testing::Test {
     std::vector<rpc::FieldPath> paths;
     for (const auto& name : names) paths.push_back({field(name)});
     const auto message = types_.make();
-    const auto done = read_query(given, query_fields_of(paths), *message);
+    const auto done = read_query(given, query_fields_of({}, paths), *message);
     return done ? message->ShortDebugString() : done.error().message;
   }
 
@@ -87,6 +87,12 @@ TEST_F(RestFields, Numbers) {
       {"a_double", "-1e3", "a_double: -1000"},
       {"a_double", "nan", "a_double: nan"},
       {"a_double", "inf", "a_double: inf"},
+      {"a_double", "2.", "a_double: 2"},
+      {"a_double", "0x1.8p3", "a_double: 12"},
+      {"a_double", "-0x10", "a_double: -16"},
+      {"a_double", "0x", kNoFloat},
+      {"a_double", "--1", kNoFloat},
+      {"a_double", "+1", kNoFloat},
       {"a_double", "1e999", kNoFloat},
       {"a_double", "", kNoFloat},
       {"a_double", "1.5x", kNoFloat},
@@ -160,9 +166,31 @@ TEST_F(RestFields, Queries) {
   EXPECT_EQ(query({{"x", "1"}, {"x", "2"}, {"AN_INT32", "x"}}, names), "");
 }
 
+TEST(RestFlags, Words) {
+  struct Case {
+    QueryFields query;
+    const char* becomes;
+  };
+  const Case cases[] = {
+      {{}, "no"},
+      {{{"other", "x"}}, "no"},
+      {{{"recurse", ""}}, "yes"},
+      {{{"recurse", "yes"}}, "yes"},
+      {{{"recurse", "TRUE"}}, "yes"},
+      {{{"recurse", "False"}}, "no"},
+      {{{"recurse", "zz"}},
+       "Failed to parse argument 'recurse' (\"zz\"): Cannot parse boolean value"},
+      {{{"recurse", ""}, {"recurse", ""}}, "Duplicate argument 'recurse' in query string."},
+  };
+  for (const Case& one : cases) {
+    const auto flag = read_flag(one.query, "recurse");
+    EXPECT_EQ(flag ? (*flag ? "yes" : "no") : flag.error().message, one.becomes);
+  }
+}
+
 TEST_F(RestFields, FieldsOfFields) {
   const auto *child = field("child"), *number = field("an_int32"), *text = field("a_string");
-  const auto fields = query_fields_of({{child, number}, {child, text}, {text}});
+  const auto fields = query_fields_of({}, {{child, number}, {child, text}, {text}});
   const auto read = [&](const QueryFields& given) {
     const auto message = types_.make();
     const auto done = read_query(given, fields, *message);
@@ -174,6 +202,24 @@ TEST_F(RestFields, FieldsOfFields) {
   EXPECT_EQ(read({{"child.a_string", "x"}}), R"(child { a_string: "x" })");
   EXPECT_EQ(read({{"child.an_int32", "1"}, {"an_int32", "1"}}),
             "Duplicate argument 'an_int32' in query string.");
+}
+
+TEST_F(RestFields, OtherNamesThanTheFields) {
+  const auto *child = field("child"), *number = field("an_int32"), *text = field("a_string");
+  rpc::HttpBinding binding;
+  binding.query_names = {{"of", {child, number}}, {"called", {text}}};
+  const auto fields = query_fields_of(binding, {{child, number}, {text}});
+  const auto read = [&](const QueryFields& given) {
+    const auto message = types_.make();
+    const auto done = read_query(given, fields, *message);
+    return done ? message->ShortDebugString() : done.error().message;
+  };
+  EXPECT_EQ(read({{"of", "1"}, {"called", "x"}}), R"(a_string: "x" child { an_int32: 1 })");
+  EXPECT_EQ(read({{"a_string", "x"}}), R"(a_string: "x")");  // its own name goes, too
+  EXPECT_EQ(read({{"a_string", "x"}, {"called", "x"}}),
+            "Duplicate argument 'called' in query string.");
+  EXPECT_EQ(read({{"of", "x"}}),
+            "Failed to parse argument 'of' (\"x\"): Cannot parse integer value");
 }
 
 TEST(RestArguments, Types) {

@@ -9,8 +9,6 @@ namespace capstan::wire::rest {
 
 namespace {
 
-constexpr Http1RequestLimits kRequestLimits{limits::kHttp1LineBytes, limits::kHttp1HeaderBytes,
-                                            limits::kHttp1Headers};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::unexpected<Error> client_gone() {
@@ -30,7 +28,7 @@ Http1Session::Http1Session(core::Reactor& reactor, std::unique_ptr<core::Stream>
         changed_.notify_all();
       }),
       stalled_([this] { abort(); }),
-      parser_(kRequestLimits) {}
+      parser_(options.head) {}
 
 core::Task<void> Http1Session::run() {
   core::name_task("HTTP/1.1 connection");
@@ -199,7 +197,8 @@ core::Task<void> Http1Session::serve_loop() {
     serving_ = true;
     co_await serve_one();
     serving_ = false;
-    gone_.reset();
+    // A token that somebody kept is of the request that is over.
+    if (gone_ && gone_->watched()) gone_.reset();
   }
   const auto sent = co_await flush();
   static_cast<void>(sent.has_value());  // nothing can be done for a client that is gone
@@ -217,7 +216,7 @@ core::Task<void> Http1Session::serve_one() {
   expects_continue_ =
       !request_.http10 && !decoder_.done() && request_.header("expect") == "100-continue";
   if (request_.http10 || !request_.keep_alive || draining_) keep_ = false;
-  gone_.emplace();
+  if (!gone_ || gone_->fired()) gone_.emplace();
   // Whoever has to wait for more from the client, or for the handler alone, does not keep the
   // answers before it waiting. Before the handler runs: later somebody else may be writing.
   if ((pending().empty() || !body_is_here()) && !co_await flush()) co_return;
@@ -276,17 +275,29 @@ core::Task<Result<void>> Http1Session::flush() {
   co_return written;
 }
 
+void Http1Session::append_head(const Reply& reply) {
+  http1_append_status(reply.status, output_);
+  for (const auto& [name, value] : reply.headers) http1_append_header(name, value, output_);
+  if (!reply.type.empty()) http1_append_header("content-type", reply.type, output_);
+}
+
+void Http1Session::end_head() {
+  if (!keep_) http1_append_header("connection", "close", output_);
+  output_ += "\r\n";
+}
+
 core::Task<Result<void>> Http1Session::answer(Reply reply) {
   CAPSTAN_ASSERT(!answered_);
   answered_ = complete_ = true;
   // A client that was promised to be asked for its body may send it or not.
   if (expects_continue_) keep_ = false;
-  // More than anybody skips is still to come.
-  if (!decoder_.done() && framing_.length > limits::kRestSkippedBytes) keep_ = false;
+  // More than anybody skips is still to come, or, of a body in chunks, may be.
+  const bool large = framing_.length > limits::kRestSkippedBytes || reply.status == 413;
+  if (!decoder_.done() && large) keep_ = false;
   const bool bare = reply.status == 204 || reply.status == 304;
-  if (!bare) reply.headers.emplace_back("content-length", std::to_string(reply.body.size()));
-  if (!keep_) reply.headers.emplace_back("connection", "close");
-  http1_append_head(reply.status, reply.headers, output_);
+  append_head(reply);
+  if (!bare) http1_append_header("content-length", std::to_string(reply.body.size()), output_);
+  end_head();
   if (!bare && request_.method != "HEAD") output_ += reply.body;
   // Answers to requests that came together leave together.
   if (output_.size() >= limits::kRestWriteBytes || !keep_) co_return co_await flush();
@@ -300,9 +311,9 @@ core::Task<Result<void>> Http1Session::start(Reply head, bool whole) {
   upper_ = whole;
   if (whole && options_.close_after_chunked) keep_ = false;
   if (expects_continue_) keep_ = false;
-  if (chunked_) head.headers.emplace_back("transfer-encoding", "chunked");
-  if (!keep_) head.headers.emplace_back("connection", "close");
-  http1_append_head(head.status, head.headers, output_);
+  append_head(head);
+  if (chunked_) http1_append_header("transfer-encoding", "chunked", output_);
+  end_head();
   const auto sent = co_await flush();
   if (!whole) {
     // A request may have come together with the end: no later event would say it.

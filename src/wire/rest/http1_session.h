@@ -26,6 +26,8 @@
 namespace capstan::wire::rest {
 
 struct SessionOptions {
+  Http1RequestLimits head = {limits::kHttp1LineBytes, limits::kHttp1HeaderBytes,
+                             limits::kHttp1Headers};
   core::Nanos header = limits::kRestHeaderNanos;
   core::Nanos body = limits::kRestBodyNanos;
   core::Nanos idle = limits::kRestIdleNanos;
@@ -69,6 +71,9 @@ class Http1Session final : private Exchange {
   core::Task<bool> skip_body();
   core::Task<void> refuse(unsigned status, std::string text);
   core::Task<void> linger();
+  // Around the headers of its framing.
+  void append_head(const Reply& reply);
+  void end_head();
   core::Task<Result<void>> flush();
   // Waits for bytes, the end of the stream, a stop or the deadline, whatever comes first.
   core::Task<void> wait_for_change();

@@ -78,6 +78,22 @@ TEST(RestSession, UnwantedBodiesAreSkipped) {
   });
 }
 
+// Who sends more chunks than anybody takes is told that the connection ends.
+TEST(RestSession, ABodyInChunksThatIsTooLargeEndsTheConnection) {
+  ServerOptions options;
+  options.pipeline.body_bytes = 16;
+  TestWorld world(options);
+  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
+    EXPECT_TRUE(
+        co_await peer.send("PUT /pools/p1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+                           "12\r\n" +
+                           std::string(18, ' ') + "\r\n"));
+    const std::string answer = co_await peer.rest();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 413 ")) << answer;
+    EXPECT_TRUE(answer.contains("connection: close\r\n")) << answer;
+  });
+}
+
 TEST(RestSession, ExpectContinue) {
   TestWorld world;
   with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
@@ -380,6 +396,23 @@ TEST(RestSession, WhoeverSaysNothing) {
       }(&in, &peer, row);
     });
   }
+}
+
+TEST(RestSession, HeadsAreAsLargeAsTheOptionsSay) {
+  ServerOptions options;
+  options.session.head = {40, 120, 100};
+  TestWorld world(options);
+  world.run([](TestWorld& in) -> Task<void> {
+    return [](TestWorld* at) -> Task<void> {
+      const std::string headers(100, 'x');
+      EXPECT_TRUE((co_await exchange(at, GET("/version"))).starts_with("HTTP/1.1 200 "));
+      EXPECT_TRUE((co_await exchange(at, GET("/version?x=0123456789012345678901234567890")))
+                      .starts_with("HTTP/1.1 431 "));
+      EXPECT_TRUE(
+          (co_await exchange(at, "GET /version HTTP/1.1\r\nx: " + headers + "\r\ny: 1\r\n\r\n"))
+              .starts_with("HTTP/1.1 431 "));
+    }(&in);
+  });
 }
 
 // A head that comes byte by byte must not live for ever because something always comes.

@@ -210,6 +210,7 @@ class Http2Exchange final : public Exchange {
       std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
       headers.push_back({lower, value});
     }
+    if (!reply.type.empty()) headers.push_back({"content-type", reply.type});
     guest_.http2_.respond(*stream_, headers, end);
   }
   void put(std::string_view bytes) {
@@ -263,7 +264,11 @@ void Http2Guest::on_headers(Http2Stream& stream, HeadersKind kind, Headers heade
   if (kind != HeadersKind::kRequest) return;  // trailers say nothing here
   stream.context = nullptr;
   stream.paced = true;
-  if (too_large) {
+  // A path has the bound of an HTTP/1.1 request line.
+  const auto long_path = [](const Header& header) {
+    return header.name == ":path" && header.value.size() > limits::kHttp1LineBytes;
+  };
+  if (too_large || std::ranges::any_of(headers, long_path)) {
     const std::array<Header, 1> refusal{{{":status", "431"}}};
     return http2_.respond(stream, refusal, true);
   }

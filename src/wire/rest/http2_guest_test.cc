@@ -37,7 +37,9 @@ struct Client final : Http2Events {
       : http2(Http2Session::Role::kClient, *this, {.stream_window_bytes = window}) {}
   void on_headers(Http2Stream&, HeadersKind, Headers headers, bool) override {
     for (const auto& [name, value] : headers) {
-      if (name == ":status") ++(value == "200" ? good : other);
+      if (name != ":status") continue;
+      ++(value == "200" ? good : other);
+      status = value;
     }
   }
   void on_data(Http2Stream& stream, ByteView data) override {
@@ -66,6 +68,7 @@ struct Client final : Http2Events {
   std::map<Http2Stream*, std::size_t> untaken;
   int good = 0, other = 0, ended = 0, reset = 0;
   std::size_t bytes = 0;
+  std::string status;  // of the last answer
   Http2Session http2;
 };
 
@@ -119,6 +122,31 @@ Task<void> ask(TestWorld* world, core::Nanos duration, Client* client, std::size
   EXPECT_EQ(host.guest.calls_in_flight(), 0U);
   client->leaving = true;
   client->http2.abandon(Http2Error::kCancel);
+}
+
+// A path has the bound of an HTTP/1.1 request line; all headers together have one of their own.
+TEST(Http2Guest, PathsHaveTheBoundOfALine) {
+  auto world = large_world();
+  struct Row {
+    std::string path;
+    const char* status;
+  };
+  const Row rows[] = {{"/" + std::string(9000, 'a'), "431"}, {"/nope", "404"}};
+  for (const Row& row : rows) {
+    Client client(1U << 20);
+    world->run([&](TestWorld& in) -> Task<void> {
+      return [](TestWorld* at, Client* asks, const Row* one) -> Task<void> {
+        const core::PeerInfo peer;
+        Host host(*core::Reactor::current(), peer, at->server->pipeline());
+        asks->get(one->path);
+        co_await talk(&host, asks, core::kSecond);
+        co_await host.guest.join();
+        asks->leaving = true;
+        asks->http2.abandon(Http2Error::kCancel);
+      }(&in, &client, &row);
+    });
+    EXPECT_EQ(client.status, row.status);
+  }
 }
 
 TEST(Http2Guest, AnswersThatNobodyTakesAreBounded) {

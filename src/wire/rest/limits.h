@@ -12,6 +12,7 @@ inline constexpr std::size_t kRestElementBytes = 16U << 20;    // of a body that
 inline constexpr std::size_t kRestBodiesBytes = 512U << 20;    // being received, all connections
 inline constexpr std::size_t kRestPathSegments = 128;          // more: 404
 inline constexpr std::size_t kRestQueryFields = 256;           // more: 400
+inline constexpr std::size_t kRestSpareBytes = 512U << 10;     // answers whose message is kept
 inline constexpr std::size_t kRestReadBytes = 64U << 10;       // read buffer, and read ahead
 inline constexpr std::size_t kRestReadBytesMin = 4U << 10;     // of a connection that says little
 inline constexpr std::size_t kRestWriteBytes = 64U << 10;      // small answers that leave together

@@ -13,6 +13,7 @@ namespace capstan::wire::rest {
 namespace {
 
 constexpr unsigned kFullQuality = 1000;
+constexpr double kQualityMax = 1000;  // no client means more
 
 struct Range {
   std::string type, subtype;
@@ -71,12 +72,12 @@ class Scanner {
   std::string_view text_;
 };
 
-// "0.5" in thousandths, cut.
+// "0.5" in thousandths, cut. More than 1 is more, as in Octez.
 std::optional<unsigned> quality_of(const std::string& text) {
   double value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
-  if (!(value >= 0 && value <= 1)) return std::nullopt;
+  if (!(value >= 0 && value <= kQualityMax)) return std::nullopt;
   return static_cast<unsigned>(value * kFullQuality);
 }
 

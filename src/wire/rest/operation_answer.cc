@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rpc/any_json.h"
 #include "rpc/condition.h"
 #include "rpc/error_text.h"
 #include "rpc/etag.h"
@@ -50,16 +51,18 @@ std::uint64_t retry_after(const Error& error, unsigned status) {
   return status == 503 ? 1 : 0;
 }
 
-std::string text_of(const rpc::Message& message, const rpc::FieldPath& path) {
+// The text "a.b" of a message; nothing when it has no such fields.
+std::optional<std::string> text_named(const rpc::Message& message, std::string_view name) {
   const rpc::Message* in = &message;
-  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
-    in = &in->GetReflection()->GetMessage(*in, path[i]);
+  for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.')) {
+    const auto* field = in->GetDescriptor()->FindFieldByName(std::string(name.substr(0, dot)));
+    if (!field || field->is_repeated() || !field->message_type()) return std::nullopt;
+    in = &in->GetReflection()->GetMessage(*in, field);
+    name.remove_prefix(dot + 1);
   }
-  const auto* field = path.back();
-  if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING) {
-    return in->GetReflection()->GetString(*in, field);
-  }
-  return {};
+  const auto* field = in->GetDescriptor()->FindFieldByName(std::string(name));
+  if (!field || field->cpp_type() != pb::FieldDescriptor::CPPTYPE_STRING) return std::nullopt;
+  return in->GetReflection()->GetString(*in, field);
 }
 
 }  // namespace
@@ -73,7 +76,6 @@ bool may_answer_head(const Route& route) {
 Reply OperationCall::reply(unsigned status) const {
   Reply made;
   made.status = status;
-  made.headers.reserve(4);  // as many as most have in the end
   // Octez sends it with everything but 201 and 204.
   if (!origin_.empty() && status != 201 && status != 204) {
     made.headers.emplace_back("Access-Control-Allow-Origin", origin_);
@@ -130,12 +132,29 @@ core::Task<void> OperationCall::run_view() {
     if (!allowed) co_return co_await answer_error(allowed.error());
   }
   Reply made = route_.view({resolved_.arguments, query_});
+  if (route_.view_body == ViewBody::kJson) {
+    // A document of ours that is none: nobody's request is wrong.
+    if (auto done = use_media(made); !done) made = {500, {}, {}};
+  }
   for (auto& header : reply(made.status).headers) made.headers.push_back(std::move(header));
   const auto sent = co_await exchange_.answer(std::move(made));
   static_cast<void>(sent.has_value());
 }
 
-std::string OperationCall::location() const {
+// A JSON document in the media type that the client wants.
+Result<void> OperationCall::use_media(Reply& document) const {
+  const auto media = resolved_.response_media;
+  for (auto& [name, value] : document.headers) {
+    if (name != "content-type") continue;
+    if (value != rpc::media_name(rpc::Media::kJson)) return {};
+    value = rpc::media_name(media);
+  }
+  if (document.body.empty()) return {};
+  TRY_SET(document.body, rpc::encode_any_json(media, document.body));
+  return {};
+}
+
+std::string OperationCall::location(const rpc::Message& response) const {
   std::string_view pattern = route_.binding.location;
   std::string made;
   while (!pattern.empty()) {
@@ -144,8 +163,9 @@ std::string OperationCall::location() const {
     if (open == std::string_view::npos) break;
     const auto close = pattern.find('}', open);
     const auto name = pattern.substr(open + 1, close - open - 1);
-    const auto* field = request_->GetDescriptor()->FindFieldByName(std::string(name));
-    if (field) made += encode_segment(text_of(*request_, {field})).value_or("");
+    auto text = text_named(response, name);
+    if (!text) text = text_named(*request_, name);
+    made += encode_segment(text.value_or("")).value_or("");
     pattern = close == std::string_view::npos ? std::string_view() : pattern.substr(close + 1);
   }
   return made;
@@ -153,19 +173,19 @@ std::string OperationCall::location() const {
 
 Result<Reply> OperationCall::whole_reply(const rpc::Message& response) const {
   const auto& binding = route_.binding;
-  const auto* r = response.GetReflection();
+  const auto text = [&] { return response.GetReflection()->GetString(response, binding.result); };
   Reply made = reply(200);
   if (binding.answer == rpc::HttpAnswer::kRaw) {
-    made.headers.emplace_back("content-type", raw_type(*binding.result));
-    made.body = r->GetString(response, binding.result);
+    made.type = raw_type(*binding.result);
+    made.body = text();
     return made;
   }
   if (binding.json_text && binding.result) {
-    made.headers.emplace_back("content-type", "application/json");
-    made.body = r->GetString(response, binding.result) + "\n";
+    TRY_SET(made.body, rpc::encode_any_json(resolved_.response_media, text()));
+    made.type = rpc::media_name(resolved_.response_media);
     return made;
   }
-  made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  made.type = rpc::media_name(resolved_.response_media);
   const auto& shape = route_.response;
   if (resolved_.response_media == rpc::Media::kJson && !shape.element && shape.hidden.empty()) {
     TRY(shape.field ? route_.plans->write_field(response, *shape.field, made.body)
@@ -213,13 +233,14 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
     case rpc::HttpAnswer::kNoContent: made = reply(204); break;
     case rpc::HttpAnswer::kCreated:
       made = reply(201);
-      made.headers.emplace_back("location", location());
+      made.headers.emplace_back("location", location(response));
       break;
     case rpc::HttpAnswer::kChunked: co_return co_await answer_pieces(response, tag);
     default: {
       auto whole = whole_reply(response);
       if (!whole) co_return co_await answer_error(whole.error());
       made = *std::move(whole);
+      answered_bytes_ = made.body.size();
       if (!tag.empty()) made.headers.emplace_back("etag", tag);
     }
   }
@@ -231,7 +252,7 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
 core::Task<void> OperationCall::answer_pieces(const rpc::Message& response, std::string tag) {
   Reply head = reply(200);
   if (!tag.empty()) head.headers.emplace_back("etag", tag);
-  head.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
+  head.type = rpc::media_name(resolved_.response_media);
   if (resolved_.response_media != rpc::Media::kJson) {
     const auto whole = rpc::encode_body(resolved_.response_media, response, route_.response);
     if (!whole) co_return co_await answer_error(whole.error());
@@ -240,12 +261,14 @@ core::Task<void> OperationCall::answer_pieces(const rpc::Message& response, std:
     if (sent) sent = co_await exchange_.finish();
     co_return;
   }
-  rpc::JsonPieces pieces(response, route_.response, route_.style);
+  rpc::JsonPieces pieces(response, route_.response, route_.style, *route_.plans);
   // The first one before the head: what cannot be written at all is still an error.
   auto piece = pieces.next();
   if (!piece) co_return co_await answer_error(piece.error());
   Result<void> sent = co_await exchange_.start(std::move(head), true);
+  answered_bytes_ = 0;
   while (sent && piece && !piece->empty()) {
+    answered_bytes_ += piece->size();
     sent = co_await exchange_.write(*piece);
     co_await core::yield();
     piece = pieces.next();
@@ -267,13 +290,13 @@ core::Task<void> OperationCall::run_stream() {
   if (endless) {
     on_stop_.emplace(exchange_.stopping(), [this] {
       stopped_ = true;
-      cancel_.fire(Code::kCancelled);
+      cancel_->fire(Code::kCancelled);
     });
     scope.spawn(announce());
   }
   auto result = co_await directory_.run(*route_.entry, call_, *this, *this);
   done_ = true;
-  cancel_.fire(Code::kCancelled);  // ends the announcement
+  cancel_->fire(Code::kCancelled);  // ends the announcement
   co_await scope.join();
   if (route_.server_streams()) {
     --counters_.streams;
@@ -302,8 +325,7 @@ core::Task<Result<void>> OperationCall::start_stream() {
   if (std::exchange(started_, true)) co_return Result<void>();
   Reply head = reply(200);
   const bool raw = route_.binding.answer == rpc::HttpAnswer::kRaw;
-  head.headers.emplace_back("content-type", raw ? raw_type(*route_.binding.result)
-                                                : rpc::media_name(resolved_.response_media));
+  head.type = raw ? raw_type(*route_.binding.result) : rpc::media_name(resolved_.response_media);
   co_return co_await exchange_.start(std::move(head), false);
 }
 

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <utility>
 
 #include "rpc/acl_operation.h"
+#include "rpc/any_json.h"
 #include "rpc/error_text.h"
+#include "rpc/json_pretty.h"
 #include "wire/rest/pipeline.h"
 
 namespace capstan::wire::rest {
@@ -47,16 +50,39 @@ bool is_of_the_connection(std::string_view name) {
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
+// Whether a "connection" header of the request names it, too (http-rpc section 19.5).
+bool is_named_of_the_connection(const Http1Headers& headers, std::string_view name) {
+  const auto names = [name](std::string_view list) {
+    while (!list.empty()) {
+      const auto comma = list.find(',');
+      std::string_view one = list.substr(0, comma);
+      list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+      while (one.starts_with(' ') || one.starts_with('\t')) one.remove_prefix(1);
+      while (one.ends_with(' ') || one.ends_with('\t')) one.remove_suffix(1);
+      const bool same = std::ranges::equal(one, name, [](unsigned char a, unsigned char b) {
+        return std::tolower(a) == std::tolower(b);
+      });
+      if (same) return true;
+    }
+    return false;
+  };
+  return std::ranges::any_of(headers, [&](const auto& header) {
+    return header.first == "connection" && names(header.second);
+  });
+}
+
 }  // namespace
 
 Result<void> Resolved::read_query(const QueryFields& query) {
   if (!route->entry || route->view) return {};
-  parameters = route->entry->new_request();
+  parameters = route->new_request();
   std::size_t next = 0;
   for (const auto& step : route->binding.steps) {
     if (step.kind == rpc::HttpStep::Kind::kLiteral) continue;
     const std::size_t end = step.kind == rpc::HttpStep::Kind::kTail ? arguments.size() : next + 1;
-    for (; next < end; ++next) TRY(set_text(*parameters, step.field, arguments[next]));
+    for (; next < end; ++next) {
+      if (!step.field.empty()) TRY(set_text(*parameters, step.field, arguments[next]));
+    }
   }
   for (const auto& fixed : route->binding.set) {
     TRY(set_text(*parameters, fixed.field, fixed.value));
@@ -75,39 +101,66 @@ OperationCall::OperationCall(const rpc::Directory& directory, const PipelineOpti
       route_(*resolved_.route),
       query_(std::move(query)),
       origin_(std::move(origin)),
-      cancel_(exchange.gone()),
-      deadline_([this] { cancel_.fire(Code::kDeadlineExceeded); }) {}
+      deadline_([this] { cancel_->fire(Code::kDeadlineExceeded); }) {}
 
 OperationCall::~OperationCall() {
   counters_.body_bytes -= held_bytes_;
+  if (!route_.entry || route_.view) return;
+  if (route_.binding.has_body()) request_.reset();
+  if (answered_bytes_ > limits::kRestSpareBytes) response_.reset();
+  route_.keep(request_ ? std::move(request_) : std::move(resolved_.parameters),
+              std::move(response_));
 }
 
 Result<void> OperationCall::prepare() {
   const auto& request = exchange_.request();
   call_.peer = exchange_.peer();
-  call_.token = cancel_.token();
   call_.wire = rpc::kHttpWire;
   if (route_.entry) call_.operation = &route_.entry->operation;
+  read_metadata();
   for (const auto& [name, value] : request.headers) {
-    if (!is_of_the_connection(name)) call_.metadata.request.emplace_back(name, value);
+    if (is_of_the_connection(name) || is_named_of_the_connection(request.headers, name)) continue;
+    call_.metadata.request.emplace_back(name, value);
   }
   if (const auto parent = request.last("traceparent")) call_.trace_id = trace_id_of(*parent);
   const auto timeout = request.last(kTimeout);
-  if (!timeout) return {};
+  const bool streams = route_.entry && !route_.view && !route_.entry->handler.unary;
+  if (!timeout && !streams) {
+    call_.token = exchange_.gone();
+    return {};
+  }
+  cancel_.emplace(exchange_.gone());
+  call_.token = cancel_->token();
+  return timeout ? limit_time(*timeout) : Result<void>();
+}
+
+Result<void> OperationCall::limit_time(std::string_view millis_text) {
   std::uint64_t millis = 0;
-  const char* const end = timeout->data() + timeout->size();
-  const auto parsed = std::from_chars(timeout->data(), end, millis);
+  const char* const end = millis_text.data() + millis_text.size();
+  const auto parsed = std::from_chars(millis_text.data(), end, millis);
   if (parsed.ec != std::errc() || parsed.ptr != end || millis > limits::kRestTimeoutMillisMax) {
     return fail(Code::kInvalidArgument, "x-timeout-ms is no number of milliseconds up to a day");
   }
   auto& reactor = *core::Reactor::current();
   call_.deadline = std::max<core::Nanos>(reactor.now() + millis * core::kMillisecond, 1);
   if (millis == 0) {
-    cancel_.fire(Code::kDeadlineExceeded);
+    cancel_->fire(Code::kDeadlineExceeded);
   } else {
     deadline_.arm_at(reactor, call_.deadline);
   }
   return {};
+}
+
+// What the path says besides the request. Before the headers, which thus cannot say otherwise.
+void OperationCall::read_metadata() {
+  auto& metadata = call_.metadata.request;
+  metadata = route_.binding.metadata;
+  std::size_t next = 0;
+  for (const auto& step : route_.binding.steps) {
+    if (step.kind == rpc::HttpStep::Kind::kLiteral) continue;
+    if (!step.metadata.empty()) metadata.emplace_back(step.metadata, resolved_.arguments[next]);
+    ++next;
+  }
 }
 
 core::Task<void> OperationCall::run() {
@@ -125,8 +178,12 @@ core::Task<void> OperationCall::run() {
 }
 
 core::Task<void> OperationCall::run_unary() {
-  if (auto refusal = co_await read_request()) co_return co_await refuse(*std::move(refusal));
-  response_ = route_.entry->new_response();
+  if (!route_.binding.has_body()) {
+    request_ = std::move(resolved_.parameters);
+  } else if (auto refusal = co_await read_request()) {
+    co_return co_await refuse(*std::move(refusal));
+  }
+  response_ = route_.new_response();
   const auto result = co_await directory_.run(*route_.entry, call_, *request_, *response_);
   if (!result) co_return co_await answer_error(result.error());
   co_await answer(*response_);
@@ -153,6 +210,9 @@ core::Task<std::optional<Refusal>> OperationCall::read_request() {
   }
   auto body = co_await read_body();
   if (!body) co_return bad_body(body.error());
+  if (body->empty() && route_.binding.needs_body) {
+    co_return bad_request("Failed to parse the request body: there is none");
+  }
   request_ = route_.entry->new_request();
   if (auto decoded = decode(*body, *request_); !decoded) {
     Error error = std::move(decoded).error();
@@ -189,17 +249,23 @@ Result<void> OperationCall::decode(std::string_view body, rpc::Message& into) {
   const auto& binding = route_.binding;
   if (binding.raw_body || (binding.json_text && binding.body)) {
     into.Clear();
-    const auto* r = into.GetReflection();
+    std::string value(body);
+    // No body at all is none in any type.
+    if (!binding.raw_body && !body.empty()) {
+      TRY_SET(value, rpc::decode_any_json(resolved_.request_media, body));
+    }
     if (binding.body->type() == google::protobuf::FieldDescriptor::TYPE_STRING &&
-        rpc::valid_utf8(body) != body) {
+        rpc::valid_utf8(value) != value) {
       return fail(Code::kInvalidArgument, "the body is not UTF-8");
     }
-    r->SetString(&into, binding.body, std::string(body));
+    if (binding.json_text) TRY(rpc::pretty_sorted_json(value));
+    into.GetReflection()->SetString(&into, binding.body, std::move(value));
     return {};
   }
   // A request of which everything is optional or in the path needs no body.
   if (body.empty() && !route_.request.field) return into.Clear(), Result<void>();
-  return rpc::decode_body(resolved_.request_media, body, into, route_.request, reader_,
+  if (!reader_) reader_.emplace();
+  return rpc::decode_body(resolved_.request_media, body, into, route_.request, *reader_,
                           route_.style, options_.body_bytes);
 }
 

@@ -60,6 +60,8 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
   core::Task<Result<void>> send_shared(std::shared_ptr<const rpc::SharedMessage> message) override;
 
   Result<void> prepare();
+  Result<void> limit_time(std::string_view millis_text);
+  void read_metadata();
   core::Task<void> run_view();
   core::Task<void> run_unary();
   core::Task<void> run_stream();
@@ -81,7 +83,8 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
   Reply v0_error_reply(const Error& error) const;
   Result<Reply> whole_reply(const rpc::Message& response) const;
   Result<std::string> element(const rpc::Message& message) const;
-  std::string location() const;
+  Result<void> use_media(Reply& document) const;
+  std::string location(const rpc::Message& response) const;
   core::Task<Result<void>> put_element(std::string_view bytes);
   core::Task<Result<void>> start_stream();
   core::Task<void> end_stream(Result<void> result);
@@ -96,12 +99,14 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
   std::string origin_;
 
   rpc::Call call_;
-  core::CancelSource cancel_;
+  // Of a call that ends for other reasons, too, than that the client leaves.
+  std::optional<core::CancelSource> cancel_;
   core::Timer deadline_;
   std::optional<core::CancelCallback> on_stop_;
   bool stopped_ = false;  // by the server, which ends endless answers regularly
   std::size_t held_bytes_ = 0;
-  rpc::JsonReader reader_;
+  std::optional<rpc::JsonReader> reader_;  // once there is a body
+  std::size_t answered_bytes_ = SIZE_MAX;  // of a whole answer that was made
 
   std::unique_ptr<rpc::Message> request_, response_;
   bool request_taken_ = false, first_taken_ = false, body_ended_ = false;

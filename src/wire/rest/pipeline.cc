@@ -137,7 +137,7 @@ Pipeline::Checked Pipeline::check(const Exchange& exchange, Work& work) const {
   if (auto refusal = check_media(exchange, work)) return refusal;
   if (auto refusal = check_condition(exchange, work)) return refusal;
   if (auto read = work.call.read_query(work.target.query); !read) {
-    return bad_request("Failed to parse the query string: " + read.error().message);
+    return bad_query(read.error());
   }
   return options_.acl_late ? check_acl(exchange, work) : std::nullopt;
 }
@@ -187,6 +187,7 @@ Pipeline::Checked Pipeline::check_caller(const Exchange& exchange, const Work& w
 }
 
 Pipeline::Checked Pipeline::check_path(Work& work) const {
+  if (work.found.failure) return failed(*work.found.failure);
   if (!work.found.complaint.empty()) return bad_request(work.found.complaint);
   if (!work.found.node) return not_there(404, "there is nothing at this path");
   if (work.call.head_only && !(work.route && may_answer_head(*work.route))) {
@@ -200,7 +201,7 @@ Pipeline::Checked Pipeline::check_path(Work& work) const {
 
 Pipeline::Checked Pipeline::check_media(const Exchange& exchange, Work& work) const {
   const Route& route = *work.call.route;
-  if (route.view) return std::nullopt;  // documents have their own types
+  if (route.view && route.view_body == ViewBody::kOther) return std::nullopt;
   const auto& request = exchange.request();
   const MediaTypes& offered = route.v0 ? v0_media_ : options_.media;
   if (!route.binding.raw_body) {
@@ -256,6 +257,7 @@ Pipeline::Checked Pipeline::check_acl(const Exchange& exchange, const Work& work
 
 Pipeline::Checked Pipeline::check_preflight(const Exchange& exchange, Work& work) const {
   const auto& found = work.found;
+  if (found.failure) return failed(*found.failure);
   if (!found.complaint.empty()) return bad_request(found.complaint);
   if (!found.node) return not_there(404, "there is nothing at this path");
   const auto& request = exchange.request();

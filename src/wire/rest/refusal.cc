@@ -29,8 +29,16 @@ Refusal bad_request(std::string text) {
   return {400, Code::kInvalidArgument, std::move(text)};
 }
 
+Refusal bad_query(const Error& error) {
+  return bad_request("Failed to parse the query string: " + error.message);
+}
+
 Refusal not_there(unsigned status, std::string text) {
   return {status, Code::kUnimplemented, std::move(text), Refusal::Body::kNothing};
+}
+
+Refusal failed(const Error& error) {
+  return {500, Code::kInternal, rpc::error_text(error), Refusal::Body::kException};
 }
 
 Refusal unauthenticated(const Error& error) {
@@ -57,6 +65,10 @@ Reply native_reply(const Refusal& refusal, rpc::Media media) {
       reply.headers.emplace_back("content-type", "text/plain");
       reply.body = refusal.text;
       if (refusal.body == Refusal::Body::kText) reply.body += '\n';
+      break;
+    case Refusal::Body::kException:  // a type that Octez's clients know
+      reply.headers.emplace_back("content-type", "text/ocaml.exception");
+      reply.body = refusal.text + '\n';
       break;
     case Refusal::Body::kTyped:
       reply.headers.emplace_back("content-type", rpc::media_name(media));

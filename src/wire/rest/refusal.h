@@ -15,7 +15,7 @@ namespace capstan::wire::rest {
 
 struct Refusal {
   // What the native tree's answer holds.
-  enum class Body : std::uint8_t { kNothing, kText, kExact, kTyped, kTrace };
+  enum class Body : std::uint8_t { kNothing, kText, kExact, kTyped, kTrace, kException };
 
   unsigned status = 400;
   Code code = Code::kInvalidArgument;  // for logs and metrics, and of /v0's kind
@@ -25,8 +25,11 @@ struct Refusal {
 };
 
 Refusal bad_request(std::string text);
+Refusal bad_query(const Error& error);
 // 404, 405, 501: there is nothing of that kind.
 Refusal not_there(unsigned status, std::string text);
+// The builder of a dynamic directory failed.
+Refusal failed(const Error& error);
 // Who calls is not known; an error of authentication as it is.
 Refusal unauthenticated(const Error& error);
 // A body that cannot be read: 413, 408, 503, or 400.

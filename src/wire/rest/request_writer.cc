@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "rpc/any_json.h"
 #include "rpc/json_writer.h"
 #include "wire/rest/uri_codec.h"
 
@@ -89,6 +90,7 @@ Result<void> append_step(const Message& request, const HttpStep& step, std::stri
     target += "/" + step.name;
     return {};
   }
+  if (step.field.empty()) return cannot("its path needs more than the request says");
   const Message* in = holder(request, step.field);
   const auto& field = *step.field.back();
   const bool tail = step.kind == HttpStep::Kind::kTail;
@@ -146,7 +148,10 @@ bool is_text(const FieldDescriptor* field) {
 Result<std::string> body_of(const CallPath& path, const Message& request, rpc::Media media) {
   const auto& binding = path.binding;
   if (binding.raw_body || (binding.json_text && is_text(binding.body))) {
-    return request.GetReflection()->GetString(request, binding.body);
+    std::string value = request.GetReflection()->GetString(request, binding.body);
+    if (binding.raw_body) return value;
+    if (value.empty()) value = "null";  // JSON is never nothing
+    return media == rpc::Media::kJson ? value : rpc::encode_any_json(media, value);
   }
   return rpc::encode_body(media, request, path.request, path.style);
 }
@@ -159,7 +164,7 @@ std::string unsaid(const CallPath& path, const Message& request, bool first) {
   rest->CopyFrom(request);
   if (first) {
     for (const auto& step : binding.steps) {
-      if (step.kind != HttpStep::Kind::kLiteral) clear(*rest, step.field);
+      if (!step.field.empty()) clear(*rest, step.field);
     }
     for (const auto& fixed : binding.set) clear(*rest, fixed.field);
     for (const auto& query : path.query) clear(*rest, query.path);
@@ -182,8 +187,7 @@ Result<OutgoingRequest> write_by(const CallPath& path, const Message& request, r
   }
   out.has_body = binding.has_body();
   if (!out.has_body) return out;
-  const bool json_text = binding.json_text && is_text(binding.body);
-  if (!binding.raw_body) out.media = json_text ? rpc::Media::kJson : media;
+  if (!binding.raw_body) out.media = media;
   TRY_SET(out.body, body_of(path, request, media));
   return out;
 }
@@ -220,7 +224,7 @@ CallPath::CallPath(const pb::MethodDescriptor& method, rpc::HttpBinding how)
     : binding(std::move(how)),
       request(rpc::request_shape(method, binding)),
       response(rpc::response_shape(method, binding)),
-      query(query_fields_of(rpc::query_fields(method, binding))),
+      query(query_fields_of(binding, rpc::query_fields(method, binding))),
       style(binding.path.starts_with("/v0/") ? rpc::JsonStyle::v0() : rpc::JsonStyle::octez()),
       takes_stream(method.client_streaming()),
       gives_stream(method.server_streaming()) {}

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "core/log_sinks.h"
 #include "core/scope.h"
 #include "core/sim_env.h"
 #include "datastore/datastore.pb.h"
@@ -69,10 +70,9 @@ class TestService {
     co_return co_await wait(call, 3600 * core::kSecond);
   }
 
-  core::Task<Result<pools::ListPoolsResponse>> list_pools(rpc::Call&,
-                                                          const pools::ListPoolOptions& request) {
+  core::Task<Result<void>> list_pools(rpc::Call&, const pools::ListPoolOptions& request,
+                                      pools::ListPoolsResponse& response) {
     ++started;
-    pools::ListPoolsResponse response;
     for (int i = 0; i < pool_count; ++i) {
       const std::string name = "p" + std::to_string(i);
       if (request.has_name() && request.name().value() != name) continue;
@@ -80,7 +80,7 @@ class TestService {
       pool->set_name(name);
       pool->set_capacity(1024);
     }
-    co_return response;
+    co_return Result<void>();
   }
 
   // "taken": ALREADY_EXISTS; "slow": a second; "wait": until cancelled; else the pool.
@@ -102,7 +102,8 @@ class TestService {
     if (rpc::is_conditional(call)) {
       pools::ListPoolOptions which;
       which.mutable_name()->set_value(r.name());
-      CO_TRY_SET(const auto found, co_await list_pools(call, which));
+      pools::ListPoolsResponse found;
+      CO_TRY(co_await list_pools(call, which, found));
       CO_TRY(rpc::check_condition(call, found.pools().empty() ? nullptr : &found, "pools"));
     }
     ++started;
@@ -247,10 +248,7 @@ class TestService {
   }
 };
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // A client's connection: sends text in pieces, takes what comes.
 class Peer {

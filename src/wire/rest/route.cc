@@ -32,6 +32,17 @@ std::vector<rpc::HttpStep> steps_of(std::string_view path) {
 
 }  // namespace
 
+void Route::keep(std::unique_ptr<rpc::Message> asked,
+                 std::unique_ptr<rpc::Message> answered) const {
+  const auto into = [](std::unique_ptr<rpc::Message>& kept, std::unique_ptr<rpc::Message> message) {
+    if (!message || kept) return;
+    message->Clear();
+    kept = std::move(message);
+  };
+  into(spare->request, std::move(asked));
+  into(spare->response, std::move(answered));
+}
+
 Result<std::unique_ptr<Routes>> Routes::make(const rpc::Directory& directory) {
   auto routes = std::make_unique<Routes>();
   const rpc::Conditions conditions(directory.operations());
@@ -59,19 +70,25 @@ Result<void> Routes::add(const rpc::Directory::Entry& entry, const rpc::HttpBind
       !is_v0_path(binding.path) && conditions.taken_by(entry.operation, binding);
   route->request = rpc::request_shape(method, binding);
   route->response = rpc::response_shape(method, binding);
-  route->query = query_fields_of(rpc::query_fields(method, binding));
+  route->query = query_fields_of(binding, rpc::query_fields(method, binding));
   return add(std::move(route));
 }
 
 Result<void> Routes::add_view(const std::string& path, const rpc::Directory::Entry* access,
-                              View view) {
+                              View view, ViewBody body) {
   auto route = std::make_unique<Route>();
   route->binding.method = "GET";
   route->binding.path = path;
   route->binding.steps = steps_of(path);
   route->entry = access;
   route->view = std::move(view);
+  route->view_body = body;
   return add(std::move(route));
+}
+
+Result<void> Routes::add_tree(MergePick pick, Tree tree) {
+  TRY_SET(tree_, Tree::merge(pick, std::move(tree_), std::move(tree)));
+  return {};
 }
 
 Result<void> Routes::add(std::unique_ptr<Route> route) {

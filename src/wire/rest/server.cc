@@ -38,14 +38,14 @@ bool Server::full(std::string_view listener) const {
 }
 
 void Server::adopt(std::unique_ptr<core::Stream> stream) {
-  if (stopping_) return;  // run() may be over, and nobody would serve it
+  if (stopping_) return;                    // run() may be over, and nobody would serve it
+  ++by_listener_[stream->peer().listener];  // at once: others may come before serve() begins
   scope_.spawn(serve(std::move(stream)));
 }
 
 core::Task<void> Server::serve(std::unique_ptr<core::Stream> stream) {
   ++opened_;
   const std::string listener = stream->peer().listener;
-  ++by_listener_[listener];
   {
     Http1Session session(*core::Reactor::current(), std::move(stream), pipeline_, options_.session);
     const auto position = sessions_.insert(sessions_.end(), &session);

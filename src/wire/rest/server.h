@@ -42,14 +42,21 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Documents besides the operations, before run(); see Routes::add_view().
-  Result<void> add_view(const std::string& path, const rpc::Directory::Entry* access, View view) {
-    return routes_->add_view(path, access, std::move(view));
+  Result<void> add_view(const std::string& path, const rpc::Directory::Entry* access, View view,
+                        ViewBody body = ViewBody::kOther) {
+    return routes_->add_view(path, access, std::move(view), body);
+  }
+  // What stands beside the operations, before run(); see Routes::add_tree().
+  Result<void> add_tree(MergePick pick, Tree tree) {
+    return routes_->add_tree(pick, std::move(tree));
   }
   // Serves until stop(); returns after the last connection has ended.
   core::Task<void> run();
   // An HTTP/1.1 connection of which nothing has been answered yet.
   void adopt(std::unique_ptr<core::Stream> stream);
-  // Whether a listening address has as many connections as it may; room() wakes whoever waits.
+  // How many connections a listening address may have; 0: as many as come.
+  std::size_t most() const { return options_.connections; }
+  // Whether it has that many that were adopted; room() wakes whoever waits.
   bool full(std::string_view listener) const;
   core::Event& room() { return room_; }
   // No new connections and requests; calls in flight have `patience` to end, endless ones none.

@@ -68,6 +68,12 @@ TEST(RestServer, GoldenAnswers) {
       {"GET /version HTTP/1.0\r\n\r\n",
        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 23\r\n"
        "connection: close\r\n\r\n{\"version\":\"demo/1.0\"}\n"},
+      {GET("//version///"),
+       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 23\r\n\r\n"
+       "{\"version\":\"demo/1.0\"}\n"},
+      {GET("/pools/%2e%2e/version"),
+       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 23\r\n\r\n"
+       "{\"version\":\"demo/1.0\"}\n"},
       {GET("/pools/p0"),
        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 32\r\n\r\n"
        "{\"name\":\"p0\",\"capacity\":\"1024\"}\n"},
@@ -131,7 +137,14 @@ TEST(RestServer, WhatIsWrongWithARequest) {
       {"PUT /pools/p1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 ", "chunks"},
       {"nonsense\r\n\r\n", "400 ", "connection: close"},
       {"GET /version HTTP/1.1 x\r\n\r\n", "400 ", "connection: close"},
+      {"GET  /version HTTP/1.1\r\n\r\n", "400 ", "connection: close"},
+      {"GET /version\r\n\r\n", "400 ", "connection: close"},
+      {"GET /version HTTP/2.0\r\n\r\n", "400 ", "connection: close"},
       {"GET version HTTP/1.1\r\n\r\n", "400 ", "neither a path nor a URI"},
+      {"GET /version#x HTTP/1.1\r\n\r\n", "404 ", ""},
+      {"PUT /pools/p1 HTTP/1.1\r\ncontent-length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+       "400 ", "connection: close"},
+      {"PUT /pools/p1 HTTP/1.1\r\ncontent-length: two\r\n\r\n{}", "400 ", "connection: close"},
       {"GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n", "431 ", "connection: close"},
       {"GET / HTTP/1.1\r\nx: " + std::string(70'000, 'x') + "\r\n\r\n", "431 ", "close"},
       {"PUT /pools/p1 HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n", "413 ", "connection: close"},
@@ -149,7 +162,9 @@ TEST(RestServer, RequestsFromPathQueryAndBody) {
       {"PUT /pools/p1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
        "5\r\n{\"dis\r\n12\r\nks\":[\"/dev/y\"] }  \r\n0\r\n\r\n",
        "200 ", "{\"name\":\"p1\",\"disks\":[\"/dev/y\"]}\n"},
-      {"PUT /pools/p1 HTTP/1.1\r\n\r\n", "200 ", "{\"name\":\"p1\"}\n"},
+      {"PUT /pools/p1 HTTP/1.1\r\n\r\n", "400 ",
+       "Failed to parse the request body: there is none\n"},
+      {"POST /rpc/mayastor.v1.Registration/Register HTTP/1.1\r\n\r\n", "200 ", "{}"},
       {put("/pools/p%31", "{}", "content-type: application/json; charset=utf-8\r\n"), "200 ",
        "{\"name\":\"p1\"}\n"},
       {GET("/pools?name=p1&unknown=x"), "200 ", "[{\"name\":\"p1\",\"capacity\":\"1024\"}]\n"},
@@ -201,6 +216,28 @@ TEST(RestServer, TheCallKnowsItsHeaders) {
   });
 }
 
+// The messages of a call are used again: nothing of it may be seen in the next one.
+TEST(RestServer, CallsLeaveNothingBehind) {
+  TestWorld world;
+  world.run([](TestWorld& in) -> Task<void> {
+    const auto body = [](std::string answer) { return answer.substr(answer.find("\r\n\r\n") + 4); };
+    std::vector<std::string> seen;
+    for (const int count : {1, 3, 0, 2, 1}) {
+      in.service.pool_count = count;
+      seen.push_back(body(co_await exchange(&in, GET("/pools"))));
+      const std::string one = body(co_await exchange(&in, GET("/pools/p2")));
+      EXPECT_EQ(one.contains("\"p2\""), count == 3) << one;
+    }
+    EXPECT_EQ(seen[4], seen[0]);
+    for (const auto& [text, count] :
+         {std::pair(seen[0], 1), {seen[1], 3}, {seen[2], 0}, {seen[3], 2}}) {
+      for (int i = 0; i < 4; ++i) {
+        EXPECT_EQ(text.contains("\"p" + std::to_string(i) + "\""), i < count) << text;
+      }
+    }
+  });
+}
+
 TEST(RestServer, DeadlineOfTheClient) {
   TestWorld world;
   world.run([](TestWorld& in) -> Task<void> {
@@ -249,10 +286,24 @@ TEST(RestServer, OrderOfChecks) {
 
 TEST(RestServer, Cors) {
   ServerOptions options;
-  options.pipeline.cors = {{"http://foo.com", "localhost"}, {"content-type", "x-foo"}, true};
+  options.pipeline.cors = {
+      {"http://foo.com", "localhost", "https://a.b/c"}, {"content-type", "x-foo"}, true};
   const std::vector<Loose> rows = {
       {"GET /version HTTP/1.1\r\nHost: localhost\r\nOrigin: http://foo.com/x\r\n\r\n", "200 ",
        "Access-Control-Allow-Origin: http://foo.com\r\n"},
+      {"GET /version HTTP/1.1\r\nHost: localhost\r\nOrigin: http://foo.com\r\n\r\n", "200 ",
+       "Access-Control-Allow-Origin: http://foo.com\r\n"},
+      {"GET /version HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.b/c/d\r\n\r\n", "200 ",
+       "Access-Control-Allow-Origin: https://a.b/c\r\n"},
+      {GET("/version"), "200 ", ""},
+      {"OPTIONS /version HTTP/1.1\r\nOrigin: http://bar.com\r\n"
+       "Access-Control-Request-Method: GET\r\n\r\n",
+       "200 OK\r\nAccess-Control-Allow-Methods: GET\r\n"
+       "Access-Control-Allow-Headers: content-type, x-foo\r\ncontent-length: 0\r\n\r\n",
+       ""},
+      {"OPTIONS /nope HTTP/1.1\r\nOrigin: http://foo.com\r\n"
+       "Access-Control-Request-Method: GET\r\n\r\n",
+       "404 ", "Access-Control-Allow-Origin: http://foo.com\r\n"},
       {"GET /nope HTTP/1.1\r\nHost: localhost\r\nOrigin: http://foo.com\r\n\r\n", "404 ",
        "Access-Control-Allow-Origin: http://foo.com\r\n"},
       {"GET /version HTTP/1.1\r\nHost: evil.com\r\n\r\n", "403 ",
@@ -284,6 +335,25 @@ TEST(RestServer, Cors) {
       EXPECT_FALSE(other.contains("Access-Control"));
     }(&in, rows);
   });
+}
+
+// Table T13: any origin.
+TEST(RestServer, CorsForAll) {
+  ServerOptions options;
+  options.pipeline.cors = {{"*"}, {}, true};
+  const std::vector<Loose> rows = {
+      {"OPTIONS /version HTTP/1.1\r\nOrigin: http://a.b\r\nAccess-Control-Request-Method: GET\r\n"
+       "Access-Control-Request-Headers: Content-Type\r\n\r\n",
+       "200 OK\r\nAccess-Control-Allow-Methods: GET\r\n"
+       "Access-Control-Allow-Headers: Content-Type\r\n"
+       "Access-Control-Allow-Origin: *\r\ncontent-length: 0\r\n\r\n",
+       ""},
+      {"OPTIONS /version HTTP/1.1\r\nOrigin: http://a.b\r\n\r\n", "200 ",
+       "Access-Control-Allow-Origin: *\r\n"},
+      {"GET /version HTTP/1.1\r\n\r\n", "200 ", ""},
+  };
+  TestWorld world(options);
+  world.run([&rows](TestWorld& in) -> Task<void> { return check_loose(&in, rows); });
 }
 
 TEST(RestServer, MetricsOnlyWhereAskedFor) {

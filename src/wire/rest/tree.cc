@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wire/rest/fields.h"
+#include "wire/rest/tree_conflict.h"
 
 namespace capstan::wire::rest {
 
@@ -12,10 +13,6 @@ namespace {
 
 using Kind = rpc::HttpStep::Kind;
 constexpr std::array<std::string_view, kMethods> kNames = {"GET", "PUT", "DELETE", "POST", "PATCH"};
-
-std::unexpected<Error> conflict(const std::string& what, const std::string& at) {
-  return fail(Code::kAlreadyExists, what + " in " + (at.empty() ? "/" : at));
-}
 
 std::string printed(const rpc::HttpStep& step) {
   if (step.kind == Kind::kLiteral) return "/" + step.name;
@@ -48,10 +45,15 @@ std::string TreeNode::allowed() const {
   return list;
 }
 
+bool TreeNode::is_empty() const {
+  return !has_service() && literals_.empty() && !child_ && !builder_;
+}
+
 Result<TreeNode*> Tree::step_into(TreeNode& node, const rpc::HttpStep& step,
                                   const std::string& at) {
+  if (node.builder_) return builder_conflict(at);
   if (node.tail_ && !(step.kind == Kind::kTail && step.name == node.argument_.type)) {
-    return conflict("tail conflict: <" + node.argument_.type + "...> takes everything", at);
+    return tail_conflict(node.argument_.type, at);
   }
   if (step.kind == Kind::kLiteral) {
     if (node.child_) {
@@ -64,10 +66,7 @@ Result<TreeNode*> Tree::step_into(TreeNode& node, const rpc::HttpStep& step,
     return child.get();
   }
   if (!node.literals_.empty()) {
-    std::string names;
-    for (const auto& [name, child] : node.literals_) names += (names.empty() ? "" : ", ") + name;
-    return conflict(
-        "type conflict: argument <" + step.name + "> beside the literals {" + names + "}", at);
+    return literals_conflict(step.name, node.literals_, at);
   }
   if (step.kind == Kind::kTail && !node.tail_) {
     if (node.has_service()) {
@@ -84,22 +83,42 @@ Result<TreeNode*> Tree::step_into(TreeNode& node, const rpc::HttpStep& step,
     node.child_ = std::make_unique<TreeNode>();
     node.argument_ = {step.name, step.field.empty() ? nullptr : step.field.back()};
   } else if (node.argument_.type != step.name) {
-    return conflict(
-        "types conflict: found <" + step.name + ">, expected <" + node.argument_.type + ">", at);
+    return types_conflict(step.name, node.argument_.type, at);
   }
   return node.child_.get();
 }
 
-Result<void> Tree::add(Method method, const std::vector<rpc::HttpStep>& steps, const Route& route) {
+Result<TreeNode*> Tree::reach(const std::vector<rpc::HttpStep>& steps, std::string& at) {
   TreeNode* node = &root_;
-  std::string at;
   for (const auto& step : steps) {
     TRY_SET(node, step_into(*node, step, at));
     at += printed(step);
   }
-  if (node->tail_) {
-    return conflict("tail conflict: <" + node->argument_.type + "...> takes everything", at);
+  return node;
+}
+
+Result<void> Tree::add_dynamic(const std::vector<rpc::HttpStep>& steps, TreeBuilder builder,
+                               std::string description) {
+  std::string at;
+  TRY_SET(TreeNode* const node, reach(steps, at));
+  if (node->builder_) return builder_conflict(at);
+  if (node->tail_) return tail_conflict(node->argument_.type, at);
+  if (node->has_service()) {
+    return conflict("service conflict: a dynamic directory beside " + node->allowed(), at);
   }
+  if (!node->is_empty()) {
+    return conflict("directory conflict: a dynamic directory where others are", at);
+  }
+  node->builder_ = std::move(builder);
+  node->description_ = std::move(description);
+  return {};
+}
+
+Result<void> Tree::add(Method method, const std::vector<rpc::HttpStep>& steps, const Route& route) {
+  std::string at;
+  TRY_SET(TreeNode* const node, reach(steps, at));
+  if (node->builder_) return builder_conflict(at);
+  if (node->tail_) return tail_conflict(node->argument_.type, at);
   const Route*& place = node->services_[static_cast<std::size_t>(method)];
   if (place) {
     const bool tail = !steps.empty() && steps.back().kind == Kind::kTail;
@@ -128,6 +147,16 @@ Tree::Found Tree::find(const std::vector<std::string>& segments) const {
     return false;
   };
   while (true) {
+    if (node->builder_) {
+      auto made = node->builder_(found.arguments);
+      if (!made) {
+        found.failure = std::move(made).error();
+        return found;
+      }
+      found.made.push_back(std::make_shared<const Tree>(*std::move(made)));
+      node = &found.made.back()->root_;
+      continue;
+    }
     if (node->tail_) {
       while (next < segments.size()) {
         const std::string& segment = segments[next++];

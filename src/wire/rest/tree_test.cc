@@ -1,17 +1,20 @@
-// Why this file exists: paths as tables: targets, queries, look-up (T8), the matrix of conflicts of
-// http-rpc section 3.4, media types, and CORS decisions.
+// Why this file exists: paths as tables: targets, queries, look-up, media types, and CORS
+// decisions. Tables of directories are in tree_merge_test.cc.
 #include "wire/rest/tree.h"
 
 #include <gtest/gtest.h>
 
-#include "pool.pb.h"
 #include "wire/rest/cors.h"
 #include "wire/rest/negotiation.h"
 #include "wire/rest/route.h"
+#include "wire/rest/tree_testing.h"
 #include "wire/rest/uri_codec.h"
 
 namespace capstan::wire::rest {
 namespace {
+
+using testing::method;
+using testing::steps;
 
 std::string joined(const std::vector<std::string>& parts) {
   std::string out;
@@ -88,35 +91,7 @@ TEST(RestUri, SegmentsAsClientsWriteThem) {
   }
 }
 
-// "foo/<int>/repeat", "foobar/<int>*"
-std::vector<rpc::HttpStep> steps(std::string_view path) {
-  std::vector<rpc::HttpStep> out;
-  while (!path.empty()) {
-    if (path.starts_with('/')) path.remove_prefix(1);
-    const auto part = path.substr(0, path.find('/'));
-    path.remove_prefix(part.size());
-    if (part.empty()) continue;
-    rpc::HttpStep step;
-    if (part.starts_with('<')) {
-      step.kind = part.ends_with('*') ? rpc::HttpStep::Kind::kTail : rpc::HttpStep::Kind::kArgument;
-      step.name = part.substr(1, part.find('>') - 1);
-      // A field that reads integers.
-      if (step.name == "int") step.field = {mayastor::v1::Pool::descriptor()->field(4)};
-    } else {
-      step.name = part;
-    }
-    out.push_back(step);
-  }
-  return out;
-}
-
-Method method(std::string_view name) {
-  Method made{};
-  EXPECT_TRUE(method_named(name, made)) << name;
-  return made;
-}
-
-class RestTree : public testing::Test {
+class RestTree : public ::testing::Test {
  protected:
   // "" or the kind of the conflict: "service", "type", "types", "tail".
   std::string add(std::string_view service) {
@@ -172,53 +147,6 @@ TEST_F(RestTree, LookUp) {
   EXPECT_EQ(tree_.find({"all"}).node->allowed(), "GET, PUT, DELETE, POST, PATCH");
 }
 
-// http-rpc section 3.4; the rows and columns with dynamic directories are not ours.
-TEST(RestTreeConflicts, Matrix) {
-  const char* columns[] = {"GET /x",      "POST /x",       "GET /x/lit",
-                           "GET /x/lit2", "GET /x/<a1>",   "POST /x/<a1>",
-                           "GET /x/<a2>", "GET /x/<a1>/y", "GET /x/<a1>*"};
-  struct Row {
-    const char* existing;
-    const char* outcome[9];
-  };
-  const Row rows[] = {
-      {nullptr, {"", "", "", "", "", "", "", "", ""}},
-      {"GET /x", {"service", "", "", "", "", "", "", "", "service"}},
-      {"GET /x/lit", {"", "", "service", "", "type", "type", "type", "type", "type"}},
-      {"GET /x/<a1>", {"", "", "type", "type", "service", "", "types", "", "type"}},
-      {"GET /x/<a1>*", {"tail", "tail", "tail", "tail", "tail", "tail", "tail", "tail", "tail"}},
-  };
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < 9; ++i) {
-      Tree tree;
-      Route route;
-      const auto add = [&](std::string_view service) {
-        const auto space = service.find(' ');
-        return tree.add(method(service.substr(0, space)), steps(service.substr(space + 1)), route);
-      };
-      if (row.existing) {
-        EXPECT_TRUE(add(row.existing));
-      }
-      const auto added = add(columns[i]);
-      const std::string outcome =
-          added ? "" : added.error().message.substr(0, added.error().message.find(' '));
-      EXPECT_EQ(outcome, row.outcome[i])
-          << (row.existing ? row.existing : "empty") << " then " << columns[i];
-    }
-  }
-  // Ours: another method may join a tail of the same type.
-  Tree tree;
-  Route route;
-  EXPECT_TRUE(tree.add(Method::kGet, steps("/x/<a1>*"), route));
-  EXPECT_TRUE(tree.add(Method::kPost, steps("/x/<a1>*"), route));
-  const auto twice = tree.add(Method::kPost, steps("/x/<a1>*"), route);
-  EXPECT_EQ(twice.error().message, "tail conflict: POST is registered twice in /x/<a1...>");
-  const auto types = tree.add(Method::kGet, steps("/y/<f>/<i>/add"), route);
-  EXPECT_TRUE(types);
-  EXPECT_EQ(tree.add(Method::kGet, steps("/y/<i>"), route).error().message,
-            "types conflict: found <i>, expected <f> in /y");
-}
-
 TEST(RestNegotiation, Accept) {
   const auto any = *media_preference("any");
   struct Row {
@@ -241,7 +169,9 @@ TEST(RestNegotiation, Accept) {
       {"", ""},
       {"nonsense", ""},
       {"application/json;;", ""},
-      {"application/json;q=2", ""},
+      {"application/json, application/bson;q=2", "application/bson"},
+      {"application/json;q=-1", ""},
+      {"application/json;q=x", ""},
       {"*/json", ""},
   };
   for (const Row& row : rows) {
