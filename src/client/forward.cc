@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/duration_text.h"
+
 namespace capstan::client {
 
 namespace {
@@ -143,12 +145,13 @@ Error ended_early(const ForwardOptions& options, const rpc::Call& call, bool by_
 }
 
 Error late_error(const ForwardOptions& options, const rpc::Call& call) {
-  return on_the_way(options, call, kUpstreamTimeout,
-                    {Code::kDeadlineExceeded,
-                     0,
-                     "the node did not begin to answer within " +
-                         std::to_string(options.answer_timeout / core::kSecond) + " s",
-                     {}});
+  return on_the_way(
+      options, call, kUpstreamTimeout,
+      {Code::kDeadlineExceeded,
+       0,
+       "the node did not begin to answer within " + format_duration(options.answer_timeout) +
+           ", the gateway's --upstream-timeout",
+       {}});
 }
 
 void take_end(rpc::Call& call, const MetadataList& trailers) {

@@ -84,6 +84,11 @@ Task<void> late_body(TestWorld& world, Channel& channel) {
                 kUpstreamTimeout);
   EXPECT_TRUE(co_await core::sleep_for(kSecond));
   EXPECT_EQ(world.service.cancelled, 1);
+  hop.options.answer_timeout = 1500 * core::kMillisecond;
+  const auto named = co_await check(&world, &channel, &hop, "wait", &response);
+  EXPECT_NE(named.error().text().find("1500ms, the gateway's --upstream-timeout"),
+            std::string::npos)
+      << named.error().text();
   // The client's own deadline is no trouble of the way.
   Hop own;
   own.options.answer_timeout = 20 * kSecond;

@@ -62,9 +62,26 @@ struct HttpAttempt {
   std::string text;       // what the server said, as one line
 };
 
+// Told what goes over the wire: a log of calls (http-rpc section 14.4).
+class HttpLog {
+ public:
+  virtual ~HttpLog() = default;
+  struct Body {
+    std::string_view bytes, type;  // the media type; "" when nothing says it
+    bool secret = false;           // bytes of users, not to be shown
+  };
+  // The number of the exchange. `uri` is whole.
+  virtual unsigned asked(const std::string& uri, const Body& body) = 0;
+  // Once with the whole body, or of an endless answer with each piece.
+  virtual void answered(unsigned number, unsigned status, const Body& body) = 0;
+  virtual void failed(unsigned number, const Error& error) = 0;
+};
+
 struct HttpOptions {
   // What answers may be in; the first one is what requests are written in.
   wire::rest::MediaTypes media = {rpc::Media::kJson, rpc::Media::kBson, rpc::Media::kBinary};
+  std::string base_path = {};  // before every path: "", "/base"
+  HttpLog* log = nullptr;      // outlives the remote
   std::function<void(const HttpAttempt&)> on_attempt = {};
 };
 

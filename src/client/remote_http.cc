@@ -14,9 +14,9 @@
 #include <utility>
 
 #include "client/http_headers.h"
+#include "client/http_origin.h"
 #include "client/patience.h"
 #include "client/remote.h"
-#include "wire/grpc/tls_stream.h"
 #include "wire/rest/answer_reader.h"
 #include "wire/rest/client_connection.h"
 #include "wire/rest/request_writer.h"
@@ -30,10 +30,6 @@ using wire::rest::ClientConnection;
 using Connection = std::shared_ptr<ClientConnection>;
 
 constexpr std::size_t kIdleConnections = 4;
-constexpr int kAttempts = 10;  // of a request that is answered with 502
-constexpr core::Nanos kAttemptPause = 100 * core::kMillisecond;
-constexpr int kRedirects = 20;
-constexpr std::size_t kRefusalBytes = 64U << 10;  // of an answer that says why it is none
 
 class HttpRemote final : public Remote {
  public:
@@ -52,12 +48,8 @@ class HttpRemote final : public Remote {
   // One that is idle, or with `fresh` a new one.
   core::Task<Result<std::pair<Connection, bool>>> connection(core::CancelToken token, bool fresh);
   void give_back(Connection connection);
-  const ChannelOptions& options() const { return options_; }
-  const std::string& accept() const { return accept_; }
-  void tell(HttpAttempt attempt) const {
-    if (http_.on_attempt) http_.on_attempt(attempt);
-  }
-  std::optional<std::string> target_here(std::string_view location) const;
+  const HttpOrigin& origin() const { return origin_; }
+  HttpLog* log() const { return origin_.http().log; }
   // That in which requests are written, and the next one to try when the node does not take it.
   rpc::Media media() const { return media_; }
   bool other_media(rpc::Media& refused);
@@ -65,12 +57,8 @@ class HttpRemote final : public Remote {
  private:
   Result<const CallPaths*> paths(const std::string& full_name);
   core::Task<void> run(Connection connection);
-  std::unique_ptr<core::Stream> wrap(std::unique_ptr<core::Stream> stream) const;
 
-  core::Env& env_;
-  ChannelOptions options_;
-  HttpOptions http_;
-  std::string accept_;
+  HttpOrigin origin_;
   std::map<std::string, std::unique_ptr<CallPaths>> paths_;
   std::vector<Connection> idle_, all_;
   core::Scope scope_;
@@ -100,9 +88,11 @@ class HttpCall final : public RemoteCall {
   core::Task<Result<void>> answered();
   core::Task<Result<bool>> again(const wire::Http1Response& head);
   core::Task<Result<bool>> again_after_502();
-  core::Task<std::string> refusal_text();
+  Result<void> write(const Message& message);
+  void log_request();
+  void log_answer(std::string_view body) const;
+  bool secret() const { return paths_.operation.access == rpc::Access::kData; }
   bool may_be_repeated() const { return paths_.operation.idempotent || request_.method == "GET"; }
-  Result<void> follow(const wire::Http1Response& head);
   Result<bool> ended(Result<bool> with);
   Error failure() const;
   bool over() const;
@@ -117,6 +107,8 @@ class HttpCall final : public RemoteCall {
   bool upload_ = false, sent_all_ = false, kept_ = false, done_ = false;
   int attempts_ = 0, redirects_ = 0;
   std::string refusal_;    // the body of a 502
+  std::string logged_;     // what has come of the answer, for the log
+  unsigned number_ = 0;    // of the attempt, in the log
   Connection connection_;  // of the attempt under way or the last one
   core::Event begun_;      // notified when there is one, or there will be none
   bool beginning_ = false;
@@ -142,7 +134,8 @@ bool HttpCall::over() const {
 
 core::Task<Result<void>> HttpCall::attempt(bool fresh) {
   CO_TRY(patience_.token().check());
-  auto text = http_head(remote_.options(), options_, remote_.accept(), request_, upload_);
+  auto text =
+      http_head(remote_.origin().channel(), options_, remote_.origin().accept(), request_, upload_);
   if (!text) co_return std::unexpected(std::move(text).error());
   auto got = co_await remote_.connection(patience_.token(), fresh);
   if (!got) {
@@ -162,20 +155,41 @@ core::Task<Result<void>> HttpCall::attempt(bool fresh) {
     connection_->end_request();
   }
   connection_->send(*text);
+  log_request();
   co_return Result<void>();
+}
+
+void HttpCall::log_request() {
+  if (!remote_.log()) return;
+  const auto type = request_.media ? rpc::media_name(*request_.media) : std::string_view();
+  number_ =
+      remote_.log()->asked(remote_.origin().uri(request_.target), {request_.body, type, secret()});
+}
+
+void HttpCall::log_answer(std::string_view body) const {
+  const auto* head = connection_ ? connection_->head() : nullptr;
+  if (!remote_.log() || !head) return;
+  remote_.log()->answered(number_, head->status,
+                          {body, head->last("content-type").value_or(""), secret()});
+}
+
+// As the operation's paths say it, below the base path.
+Result<void> HttpCall::write(const Message& message) {
+  TRY_SET(request_, wire::rest::write_request(paths_, message, media_));
+  request_.target = remote_.origin().target(request_.target);
+  return {};
 }
 
 core::Task<Result<void>> HttpCall::begin(const Message& first) {
   beginning_ = true;
-  auto written = wire::rest::write_request(paths_, first, media_);
+  auto written = write(first);
   if (!written) {
     if (!failed_) failed_ = written.error();
     begun_.notify_all();
     co_return std::unexpected(*failed_);
   }
-  request_ = *std::move(written);
   upload_ = request_.path->takes_stream;
-  if (!upload_ && request_.media && !request_.path->binding.json_text) {
+  if (!upload_ && request_.media) {
     copy_.reset(first.New());
     copy_->CopyFrom(first);
   }
@@ -224,45 +238,16 @@ void HttpCall::cancel(Code reason) {
   if (connection_) connection_->cut(why);
 }
 
-// Follows a redirect to this node; where else it leads is not for this connection.
-Result<void> HttpCall::follow(const wire::Http1Response& head) {
-  const auto location = head.last("location");
-  if (!location) return fail(Code::kUnavailable, "the node redirects without saying where");
-  if (++redirects_ > kRedirects) {
-    return fail(Code::kUnavailable,
-                "more than 20 redirects, the last one to " + std::string(*location));
-  }
-  auto target = remote_.target_here(*location);
-  if (!target) {
-    return fail(Code::kUnavailable, "the call is redirected to " + std::string(*location) +
-                                        ", which is another server. Give that one as the address");
-  }
-  request_.target = *std::move(target);
-  return {};
-}
-
-// What the answer that is there says of itself; its body is waited for.
-core::Task<std::string> HttpCall::refusal_text() {
-  const Connection connection = connection_;
-  refusal_.clear();
-  while (true) {
-    refusal_ += connection->take();
-    if (failed_ || connection->failure()) break;
-    if (connection->body_ended() || refusal_.size() > kRefusalBytes) break;
-    co_await connection->changed().wait();
-  }
-  co_return wire::rest::error_of_answer(*connection->head(), refusal_).text();
-}
-
 // True: it may be asked again, and the pause before that is over.
 core::Task<Result<bool>> HttpCall::again_after_502() {
-  HttpAttempt attempt;
-  attempt.number = ++attempts_;
-  attempt.last = attempts_ >= kAttempts || !may_be_repeated() || upload_;
-  if (!attempt.last) attempt.pause = kAttemptPause * static_cast<core::Nanos>(attempts_ - 1);
-  attempt.text = co_await refusal_text();
+  const Connection connection = connection_;
+  refusal_ = co_await refusal_body(connection);
   if (failed_) co_return std::unexpected(*failed_);
-  remote_.tell(attempt);
+  const auto attempt =
+      attempt_answered_502(++attempts_, may_be_repeated() && !upload_,
+                           wire::rest::error_of_answer(*connection->head(), refusal_).text());
+  if (remote_.origin().http().on_attempt) remote_.origin().http().on_attempt(attempt);
+  if (!attempt.last) log_answer(refusal_);
   if (attempt.last) co_return false;
   if (attempt.pause != 0) CO_TRY(co_await core::sleep_for(attempt.pause, patience_.token()));
   co_return true;
@@ -274,9 +259,11 @@ core::Task<Result<bool>> HttpCall::again(const wire::Http1Response& head) {
   if (status == 502) co_return co_await again_after_502();
   if (upload_) co_return false;  // what was sent is gone
   if (status == 301 || status == 307 || status == 308) {
-    CO_TRY(follow(head));
+    CO_TRY_SET(request_.target, remote_.origin().redirected(head, redirects_));
+    log_answer({});
   } else if (status == 415 && copy_ && remote_.other_media(media_)) {
-    CO_TRY_SET(request_, wire::rest::write_request(paths_, *copy_, media_));
+    log_answer({});
+    CO_TRY(write(*copy_));
   } else {
     co_return false;
   }
@@ -304,15 +291,24 @@ core::Task<Result<void>> HttpCall::answered() {
     connection->cut({Code::kUnavailable, 0, "asked again", {}});
     CO_TRY(co_await attempt(true));
   }
-  reader_.emplace(*request_.path, remote_.options().receive_message_bytes);
+  reader_.emplace(*request_.path, remote_.origin().channel().receive_message_bytes);
   reader_->begin(*connection_->head());
-  if (connection_->head()->status == 502) reader_->add(refusal_);
+  if (connection_->head()->status == 502) {
+    reader_->add(refusal_);
+    if (remote_.log()) logged_ = refusal_;
+  }
   co_return Result<void>();
 }
 
 // The call is over; the connection goes back when nothing of the answer is left on it.
 Result<bool> HttpCall::ended(Result<bool> with) {
   done_ = true;
+  const auto* head = connection_ ? connection_->head() : nullptr;
+  if (!head || (!with && !connection_->body_ended())) {
+    if (remote_.log() && beginning_) remote_.log()->failed(number_, with ? Error{} : with.error());
+  } else if (!request_.path->gives_stream || !logged_.empty() || head->status != 200) {
+    log_answer(std::exchange(logged_, {}));
+  }
   if (!with) failed_ = with.error();
   if (connection_) remote_.give_back(std::exchange(connection_, nullptr));
   return with;
@@ -348,7 +344,11 @@ core::Task<Result<bool>> HttpCall::next(Message& into) {
   using Step = wire::rest::AnswerReader::Step;
   const Connection connection = connection_;
   while (true) {
-    reader_->add(connection->take());
+    const std::string piece = connection->take();
+    reader_->add(piece);
+    if (remote_.log()) logged_ += piece;
+    const bool goes_on = request_.path->gives_stream && connection->head()->status == 200;
+    if (goes_on && !logged_.empty()) log_answer(std::exchange(logged_, {}));
     const bool all = connection->body_ended();
     auto step = reader_->next(into, all);
     if (!step) co_return ended(std::unexpected(std::move(step).error()));
@@ -366,22 +366,7 @@ core::Task<Result<bool>> HttpCall::next(Message& into) {
 // --- the node -----------------------------------------------------------------------------------
 
 HttpRemote::HttpRemote(core::Env& env, ChannelOptions options, HttpOptions http)
-    : env_(env),
-      options_(std::move(options)),
-      http_(std::move(http)),
-      accept_(accept_header(http_.media)),
-      media_(http_.media.front()) {
-  if (!options_.authority.empty()) return;
-  options_.authority =
-      options_.address.kind == core::Address::Kind::kTcp ? options_.address.text() : "localhost";
-}
-
-std::unique_ptr<core::Stream> HttpRemote::wrap(std::unique_ptr<core::Stream> stream) const {
-  if (!options_.tls) return stream;
-  return wire::make_tls_stream(
-      std::move(stream), *options_.tls,
-      options_.tls_host.empty() ? options_.address.host : options_.tls_host);
-}
+    : origin_(env, std::move(options), std::move(http)), media_(origin_.http().media.front()) {}
 
 Result<const CallPaths*> HttpRemote::paths(const std::string& full_name) {
   auto& known = paths_[full_name];
@@ -393,21 +378,13 @@ Result<const CallPaths*> HttpRemote::paths(const std::string& full_name) {
   return known.get();
 }
 
-// The path and query of a location on this server.
-std::optional<std::string> HttpRemote::target_here(std::string_view location) const {
-  const std::string origin = (options_.tls ? "https://" : "http://") + options_.authority;
-  if (location.starts_with(origin)) location.remove_prefix(origin.size());
-  if (!location.starts_with('/') || location.starts_with("//")) return std::nullopt;
-  return std::string(location.substr(0, location.find('#')));
-}
-
 // From JSON to octet-stream, then BSON; none that the user does not want.
 bool HttpRemote::other_media(rpc::Media& refused) {
   static constexpr std::array kOrder = {rpc::Media::kJson, rpc::Media::kBinary, rpc::Media::kBson};
   const auto* next = std::ranges::find(kOrder, refused);
   do {
     if (++next == kOrder.end()) return false;
-  } while (std::ranges::find(http_.media, *next) == http_.media.end());
+  } while (std::ranges::find(origin_.http().media, *next) == origin_.http().media.end());
   media_ = refused = *next;
   return true;
 }
@@ -425,13 +402,7 @@ core::Task<Result<std::pair<Connection, bool>>> HttpRemote::connection(core::Can
     idle_.pop_back();
     if (kept->idle()) co_return std::pair(std::move(kept), true);
   }
-  auto stream = co_await env_.network().connect(options_.address, std::move(token));
-  if (!stream) {
-    Error error = std::move(stream).error().within("connect to " + options_.address.text());
-    if (error.code != Code::kCancelled) error.code = Code::kUnavailable;
-    co_return std::unexpected(std::move(error));
-  }
-  auto made = std::make_shared<ClientConnection>(wrap(*std::move(stream)));
+  CO_TRY_SET(Connection made, co_await origin_.connect(std::move(token)));
   all_.push_back(made);
   scope_.spawn(run(made));
   co_return std::pair(std::move(made), false);

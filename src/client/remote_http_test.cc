@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "client/http_exchange.h"
 #include "client/remote.h"
 #include "core/sim_env.h"
 #include "datastore/datastore.pb.h"
@@ -50,15 +51,20 @@ struct Script {
   std::size_t piece = 1000;
   wire::rest::MediaTypes media = HttpOptions().media;
   std::vector<HttpAttempt> attempts;
+  std::string base_path;
+  HttpLog* log = nullptr;
 
   core::Address address() const { return core::Address::tcp(server.address(), 80); }
-  std::unique_ptr<Remote> remote() {
+  std::unique_ptr<Remote> remote() { return make_remote(client, options()); }
+  RemoteOptions options() {
     RemoteOptions options;
     options.wire = Wire::kHttp;
     options.channel.address = core::Address::tcp(server.address(), 80);
     options.http.media = media;
     options.http.on_attempt = [this](const HttpAttempt& attempt) { attempts.push_back(attempt); };
-    return make_remote(client, std::move(options));
+    options.http.base_path = base_path;
+    options.http.log = log;
+    return options;
   }
 };
 
@@ -288,6 +294,8 @@ const std::vector<Refusal>& refusals() {
       {"HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n", Code::kUnimplemented, "does not serve it"},
       {"HTTP/1.1 405 x\r\nallow: PUT\r\nallow: GET, POST\r\ncontent-length: 0\r\n\r\n",
        Code::kUnimplemented, "GET, POST"},
+      {"HTTP/1.1 405 x\r\nallow: GET\r\nAllow: PATCH\r\ncontent-length: 0\r\n\r\n",
+       Code::kUnimplemented, "GET, PATCH"},
       {"HTTP/1.1 406 x\r\ncontent-length: 11\r\n\r\ntext/plain\n", Code::kUnimplemented,
        "text/plain"},
       {"HTTP/1.1 403 x\r\nX-OCaml-Resto-CORS-Error: invalid host\r\ncontent-length: 0\r\n\r\n",
@@ -463,6 +471,131 @@ TEST(RemoteHttp, ANodeThatTakesNoJsonIsAskedOtherwise) {
   script.answers = {"HTTP/1.1 415 x\r\ncontent-length: 0\r\n\r\n", answer(200, "{}"),
                     answer(200, "{}"), ""};
   run(script, other_media_body);
+}
+
+// --- any path -----------------------------------------------------------------------------------
+
+class Logged final : public HttpLog {
+ public:
+  std::vector<std::string> lines;
+  unsigned asked(const std::string& uri, const Body& body) override {
+    lines.push_back(">" + std::to_string(next_) + uri.substr(uri.find('/', 8)) + told(body));
+    return next_++;
+  }
+  void answered(unsigned number, unsigned status, const Body& body) override {
+    lines.push_back("<" + std::to_string(number) + " " + std::to_string(status) + told(body));
+  }
+  void failed(unsigned number, const Error& error) override {
+    lines.push_back("!" + std::to_string(number) + " " + std::string(code_name(error.code)));
+  }
+
+ private:
+  static std::string told(const Body& body) {
+    return " " + std::string(body.type) + (body.secret ? " secret " : " ") +
+           std::string(body.bytes);
+  }
+  unsigned next_ = 0;
+};
+
+struct Heard {
+  unsigned status = 0;
+  std::string body;
+  int ends = 0;
+};
+Task<Result<void>> exchange(Script* script, HttpAsk ask, Heard* heard, CallOptions call = {}) {
+  return http_exchange(
+      script->client, script->options(), std::move(ask), std::move(call),
+      [heard](const wire::Http1Response& head, std::string_view piece, bool last) -> Result<void> {
+        heard->status = head.status;
+        heard->body += piece;
+        heard->ends += last ? 1 : 0;
+        return {};
+      });
+}
+
+Task<void> any_path_body(Script& script, Remote&) {
+  Heard found;
+  const auto got = co_await exchange(&script, {"GET", "/health/ready?x=1"}, &found);
+  EXPECT_TRUE(got) << text_of(got);
+  EXPECT_EQ(found.status, 200U);
+  EXPECT_EQ(found.body, "{\"ready\":true}\n");
+  EXPECT_EQ(found.ends, 1);
+  EXPECT_TRUE(script.requests[0].starts_with("GET /base/health/ready?x=1 HTTP/1.1\r\n"));
+  EXPECT_TRUE(script.requests[1].starts_with("GET /there HTTP/1.1\r\n")) << script.requests[1];
+  Heard missing;
+  EXPECT_TRUE(co_await exchange(&script, {"PUT", "/nope", "{}"}, &missing));
+  EXPECT_EQ(missing.status, 404U);
+  EXPECT_TRUE(script.requests.back().ends_with("content-length: 2\r\n\r\n{}"));
+  // Behind a 502 it may have been done.
+  Heard refused;
+  EXPECT_TRUE(co_await exchange(&script, {"PUT", "/twice", "{}"}, &refused));
+  EXPECT_EQ(refused.status, 502U);
+  EXPECT_EQ(script.attempts.size(), 1U);
+  Heard cut;
+  EXPECT_EQ(code_of(co_await exchange(&script, {"GET", "/cut"}, &cut)), Code::kUnavailable);
+  EXPECT_EQ(cut.ends, 0);
+}
+TEST(RemoteHttp, AnyPathIsAsked) {
+  Script script;
+  Logged log;
+  script.base_path = "/base";
+  script.log = &log;
+  script.answers = {answer(307, "", "location: /there\r\n"), answer(200, "{\"ready\":true}\n"),
+                    "HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n", answer(502, "away"),
+                    "HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\nab"};
+  run(script, any_path_body);
+  EXPECT_EQ(log.lines,
+            (std::vector<std::string>{
+                ">0/base/health/ready?x=1  ", "<0 307 application/json ", ">1/there  ",
+                "<1 200 application/json {\"ready\":true}\n", ">2/base/nope application/json {}",
+                "<2 404  ", ">3/base/twice application/json {}", "<3 502 application/json away",
+                ">4/base/cut  ", "!4 UNAVAILABLE"}));
+}
+
+Task<void> late_exchange_body(Script& script, Remote&) {
+  CallOptions call;
+  call.deadline = core::Reactor::current()->now() + kSecond;
+  Heard heard;
+  EXPECT_EQ(code_of(co_await exchange(&script, {"GET", "/x"}, &heard, call)),
+            Code::kDeadlineExceeded);
+  EXPECT_LE(core::Reactor::current()->now(), call.deadline + core::kMillisecond);
+}
+TEST(RemoteHttp, AnExchangeEndsAtItsDeadline) {
+  Script script;
+  script.answers = {"wait"};
+  run(script, late_exchange_body);
+}
+
+Task<void> logged_body(Script& script, Remote& remote) {
+  EXPECT_TRUE(co_await ask_version(&remote));
+  mayastor::v1::CreatePoolRequest request;
+  request.set_name("p");
+  mayastor::v1::Pool pool;
+  EXPECT_EQ(code_of(co_await remote.unary(kCreatePool, request, pool, {})), Code::kNotFound);
+  datastore::v1::WriteRequest write;
+  write.set_store("s");
+  write.set_key("k");
+  write.set_value("v");
+  datastore::v1::WriteResponse written;
+  EXPECT_TRUE(co_await remote.unary(std::string(kStore) + "Write", write, written, {}));
+  EXPECT_TRUE(script.requests[0].starts_with("GET /base/version HTTP/1.1\r\n"));
+}
+TEST(RemoteHttp, CallsAreLoggedAsTheyGoOverTheWire) {
+  Script script;
+  Logged log;
+  script.base_path = "/base";
+  script.log = &log;
+  script.answers = {version_answer(), answer(404, trace("pool.not_found", "none")),
+                    answer(200, "{}")};
+  run(script, logged_body);
+  ASSERT_EQ(log.lines.size(), 6U);
+  EXPECT_EQ(log.lines[0], ">0/base/version  ");
+  EXPECT_TRUE(log.lines[1].starts_with("<0 200 application/json {\"version\":\"1\""))
+      << log.lines[1];
+  EXPECT_TRUE(log.lines[2].starts_with(">1/base/pools/p application/json {")) << log.lines[2];
+  EXPECT_TRUE(log.lines[3].starts_with("<1 404 application/json [{")) << log.lines[3];
+  EXPECT_TRUE(log.lines[4].starts_with(">2/base/kv/s/entries/")) << log.lines[4];
+  EXPECT_NE(log.lines[4].find(" secret "), std::string::npos) << log.lines[4];
 }
 
 // --- time ---------------------------------------------------------------------------------------

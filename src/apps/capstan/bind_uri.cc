@@ -52,8 +52,15 @@ Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag) {
     return bad("unknown scheme");
   }
   if (named) rest = rest.substr(scheme + 3);
+  if (rest.find('?') != std::string_view::npos) return bad("it has a query");
+  if (rest.find('#') != std::string_view::npos) return bad("it has a fragment");
   if (uri.wire == client::Wire::kMuxio && rest.ends_with("/ws")) rest.remove_suffix(3);
-  if (rest.ends_with('/')) rest.remove_suffix(1);
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
+    if (uri.wire != client::Wire::kHttp) return bad("it has a path, which only HTTP has");
+    uri.base_path = rest.substr(slash);
+    rest = rest.substr(0, slash);
+  }
   std::string_view port;
   if (rest.starts_with('[')) {
     const auto close = rest.find(']');
@@ -66,7 +73,6 @@ Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag) {
     port = colon == std::string_view::npos ? std::string_view() : rest.substr(colon);
   }
   if (uri.host.empty()) return bad("the host is missing");
-  if (uri.host.find('/') != std::string::npos) return bad("it has a path");
   uri.port = 10124;
   if (!port.empty()) {
     const auto read = std::from_chars(port.data() + 1, port.data() + port.size(), uri.port);

@@ -20,7 +20,8 @@ struct BindUri {
   bool tls = false;
   std::string host;  // name or address; empty for Unix sockets
   std::uint16_t port = 0;
-  std::string path;  // Unix socket
+  std::string path;       // Unix socket
+  std::string base_path;  // of HTTP: stands before every path; "" or "/base"
 };
 
 inline constexpr char kDefaultBind[] = "http://127.0.0.1:10124";

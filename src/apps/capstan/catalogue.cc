@@ -98,7 +98,7 @@ Result<const rpc::Operation*> Catalogue::find(std::string_view name) const {
   if (fitting.size() == 1) return fitting.front();
   if (fitting.empty()) {
     return wrong("'" + std::string(name) +
-                 "' is no operation that this program knows. See: capstan rpc list");
+                 "' is no operation that this program knows. See: capstan rpc names");
   }
   std::string all;
   for (const auto* one : fitting) all += (all.empty() ? "" : ", ") + one->full_name();
@@ -117,9 +117,9 @@ Result<Catalogue::Place> Catalogue::place(std::string_view name, std::string_vie
   TRY_SET(auto target, wire::rest::parse_target(path));
   auto found = routes_->tree().find(target.segments);
   if (!found.node) {
-    return wrong(found.complaint.empty() ? "no operation that this program knows is at " + path +
-                                               ". See: capstan rpc list /"
-                                         : found.complaint);
+    if (!found.complaint.empty()) return wrong(found.complaint);
+    return fail(Code::kNotFound, "no operation that this program knows is at " + path +
+                                     ". See: capstan rpc names /");
   }
   const Route* route = found.node->service(method);
   if (!route) {

@@ -29,7 +29,8 @@ class Catalogue {
     const wire::rest::Route* route = nullptr;
     std::unique_ptr<rpc::Message> request;
   };
-  // What a method and a path with query mean. kInvalidArgument says what is wrong with them.
+  // What a method and a path with query mean. kInvalidArgument says what is wrong with them;
+  // kNotFound: no operation is there.
   Result<const wire::rest::Route*> route(std::string_view method, std::string_view url) const;
   // The same with the request filled from path, query and body.
   Result<Call> call(std::string_view method, std::string_view url, std::string_view body) const;

@@ -61,11 +61,12 @@ TEST(Catalogue, WhatIsWrongWithAPathIsSaid) {
     return call ? "nothing" : call.error().text();
   };
   EXPECT_NE(wrong("FETCH", "/pools", "").find("is no method"), std::string::npos);
-  EXPECT_NE(wrong("get", "/nowhere", "").find("rpc list /"), std::string::npos);
+  EXPECT_NE(wrong("get", "/nowhere", "").find("rpc names /"), std::string::npos);
   EXPECT_NE(wrong("patch", "/pools", "").find("It takes GET"), std::string::npos);
-  EXPECT_NE(wrong("get", "/spdk", "").find("rpc list /"), std::string::npos);
+  EXPECT_NE(wrong("get", "/spdk", "").find("rpc names /"), std::string::npos);
   EXPECT_NE(wrong("get", "/replicas/x", "").find("UUID"), std::string::npos);
   EXPECT_NE(wrong("put", "/pools/p", "{\"name\":\"q\"}").find("read the body"), std::string::npos);
+  EXPECT_NE(wrong("put", "/pools/p", "[]").find("expected object"), std::string::npos);
   EXPECT_NE(wrong("put", "/pools/p", "{").find("read the body"), std::string::npos);
   EXPECT_NE(wrong("get", "/node/block_devices?all=perhaps", "").find("'all'"), std::string::npos);
 }

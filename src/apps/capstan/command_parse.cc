@@ -66,6 +66,23 @@ void add_parameter(CLI::App& app, const Parameter& parameter, std::list<Slot>& s
   }
 }
 
+// CLI11 takes [a,b] for two values and [] or {} for none; JSON is one word. The mark keeps it so.
+constexpr char kOneWord = '\x01';
+
+void mark_words(std::vector<std::string>& words) {
+  for (std::string& word : words) {
+    if (word.starts_with('[') || word.starts_with('{')) word.insert(word.begin(), kOneWord);
+  }
+}
+
+void unmark_words(std::list<Slot>& slots) {
+  for (Slot& slot : slots) {
+    for (std::string& value : slot.values) {
+      if (value.starts_with(kOneWord)) value.erase(0, 1);
+    }
+  }
+}
+
 Arguments collect(std::list<Slot>& slots) {
   Arguments arguments;
   for (Slot& slot : slots) {
@@ -103,7 +120,8 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 // Everything but local paths and what a store keeps travels as text in messages, which is UTF-8.
-Result<void> check_text(const std::list<Slot>& slots) {
+Result<void> take_text(std::list<Slot>& slots) {
+  unmark_words(slots);
   for (const Slot& slot : slots) {
     constexpr std::string_view kFree[] = {"FILE", "file", "input", "to", "KEY", "NEW", "VALUE"};
     if (std::ranges::find(kFree, slot.name) != std::end(kFree)) continue;
@@ -124,7 +142,7 @@ constexpr char kCommonFooter[] =
     "stand here too; where a short one has another meaning here, write the long one.";
 constexpr char kMainFooter[] =
     "\nExit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be\n"
-    "reached. With -o json errors still go to standard error as text.";
+    "reached or does not answer in time. With -o json errors still go to standard error as text.";
 
 // The position of the first word from `at` on that is no flag and no flag's value.
 std::size_t next_word(const std::vector<std::string>& words, std::size_t at) {
@@ -211,6 +229,7 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
     }
   }
   complete_rpc(arguments);
+  mark_words(arguments);
   std::ranges::reverse(arguments);  // CLI11 takes them from the back
   Invocation invocation;
   try {
@@ -229,10 +248,10 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
     invocation.print = kVersion;
     return invocation;
   }
-  TRY(check_text(global));
+  TRY(take_text(global));
   for (Declared& row : declared) {
     if (!row.app->parsed()) continue;
-    TRY(check_text(row.slots));
+    TRY(take_text(row.slots));
     invocation.command = row.command;
     invocation.arguments = collect(row.slots);
     for (auto& [name, values] : collect(before[row.command->group]).values) {

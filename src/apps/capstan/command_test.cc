@@ -48,6 +48,17 @@ TEST(CommandLine, GlobalFlagsStandAnywhere) {
   }
 }
 
+TEST(CommandLine, JsonIsOneWord) {
+  for (const std::string body : {"[]", "{}", "[1,2]", "[\"a\", \"b\"]", "{\"a\":[1]}"}) {
+    const Invocation call = parse({"rpc", "put", "/pools/p", "with", body});
+    EXPECT_EQ(call.arguments.list("BODY"), (std::vector<std::string>{"with", body}));
+    EXPECT_EQ(parse({"rpc", "call", "X", body}).arguments.list("JSON"),
+              std::vector<std::string>{body});
+  }
+  EXPECT_EQ(parse({"kv", "write", "[]", "{}"}).arguments.text("KEY"), "[]");
+  EXPECT_EQ(parse({"kv", "write", "[]", "{}"}).arguments.text("VALUE"), "{}");
+}
+
 TEST(CommandLine, RepeatedAndOptionalParameters) {
   const Invocation create = parse({"pool", "create", "p", "/dev/a", "/dev/b", "-u", "x"});
   EXPECT_EQ(create.arguments.list("DISK"), (std::vector<std::string>{"/dev/a", "/dev/b"}));

@@ -13,7 +13,6 @@ Done node_version(Session& session, Arguments arguments);
 Done node_health(Session& session, Arguments arguments);
 Done node_operations(Session& session, Arguments arguments);
 Done node_config(Session& session, Arguments arguments);
-Done node_events(Session& session, Arguments arguments);
 Done node_metrics(Session& session, Arguments arguments);
 Done node_info(Session& session, Arguments arguments);
 Done node_resources(Session& session, Arguments arguments);
@@ -52,10 +51,10 @@ Done kv_move(Session& session, Arguments arguments);
 Done kv_compact(Session& session, Arguments arguments);
 Done kv_info(Session& session, Arguments arguments);
 Done kv_keys(Session& session, Arguments arguments);
-Done kv_watch(Session& session, Arguments arguments);
 
 Done rpc_call(Session& session, Arguments arguments);
 Done rpc_list(Session& session, Arguments arguments);
+Done rpc_names(Session& session, Arguments arguments);
 Done rpc_describe(Session& session, Arguments arguments);
 Done rpc_schema(Session& session, Arguments arguments);
 Done rpc_format(Session& session, Arguments arguments);
@@ -65,6 +64,7 @@ Done rpc_post(Session& session, Arguments arguments);
 Done rpc_put(Session& session, Arguments arguments);
 Done rpc_patch(Session& session, Arguments arguments);
 
+Done watch_bootstrapped(Session& session, Arguments arguments);
 Done watch_pools(Session& session, Arguments arguments);
 Done watch_replicas(Session& session, Arguments arguments);
 Done watch_state(Session& session, Arguments arguments);

@@ -8,6 +8,7 @@
 #include "apps/capstan/progress.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/shown.h"
+#include "apps/capstan/store_name.h"
 #include "base/limits.h"
 #include "core/os_stdio.h"
 #include "datastore/datastore.pb.h"
@@ -105,7 +106,7 @@ Done kv_write(Session& session, Arguments arguments) {
   if (!session.streams()) {
     d1::WriteRequest request;
     request.set_key(arguments.text("KEY"));
-    request.set_store(arguments.text("store"));
+    CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
     co_return co_await write_at_once(session, input, request);
   }
   CO_TRY_SET(Upload upload,
@@ -115,7 +116,7 @@ Done kv_write(Session& session, Arguments arguments) {
   Progress progress = make_progress(session, "write " + key, input.size());
   d1::WriteStreamRequest request;
   request.set_key(key);
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   std::string piece;
   std::uint64_t sent = 0;
   do {
@@ -138,7 +139,7 @@ Done kv_read(Session& session, Arguments arguments) {
   d1::ReadStreamRequest request;
   const std::string key = arguments.text("KEY");
   request.set_key(key);
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   const std::string path = arguments.given("to") ? arguments.text("to") : "-";
   CO_TRY_SET(auto download,
              co_await session.open<d1::ReadStreamResponse>(method("ReadStream"), request));
@@ -172,7 +173,7 @@ Done kv_read(Session& session, Arguments arguments) {
 Done kv_exists(Session& session, Arguments arguments) {
   d1::ExistsRequest request;
   request.set_key(arguments.text("KEY"));
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   CO_TRY_SET(const auto answer,
              co_await session.call<d1::ExistsResponse>(method("Exists"), request));
   if (session.out().json()) co_return session.out().message(answer);
@@ -183,7 +184,7 @@ Done kv_exists(Session& session, Arguments arguments) {
 Done kv_metadata(Session& session, Arguments arguments) {
   d1::GetMetadataRequest request;
   request.set_key(arguments.text("KEY"));
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   CO_TRY_SET(const auto answer,
              co_await session.call<d1::Metadata>(method("GetMetadata"), request));
   Printer& out = session.out();
@@ -199,7 +200,7 @@ Done kv_metadata(Session& session, Arguments arguments) {
 Done kv_delete(Session& session, Arguments arguments) {
   d1::DeleteRequest request;
   request.set_key(arguments.text("KEY"));
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   const auto answer = co_await session.call<d1::WriteResponse>(method("Delete"), request);
   co_return print_tail(session, answer, "Deleted '" + request.key() + "'");
 }
@@ -208,7 +209,7 @@ Done kv_rename(Session& session, Arguments arguments) {
   d1::RenameRequest request;
   request.set_key(arguments.text("KEY"));
   request.set_new_key(arguments.text("NEW"));
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   const auto answer = co_await session.call<d1::WriteResponse>(method("Rename"), request);
   co_return print_tail(session, answer,
                        "Renamed '" + request.key() + "' to '" + request.new_key() + "'");
@@ -220,7 +221,7 @@ Done copy_or_move(Session& session, const Arguments& arguments, const char* name
   d1::CopyRequest request;
   request.set_key(arguments.text("KEY"));
   request.set_target(arguments.text("TARGET"));
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   const auto answer = co_await session.call<d1::WriteResponse>(method(name), request);
   co_return print_tail(
       session, answer,
@@ -238,7 +239,7 @@ Done kv_move(Session& session, Arguments arguments) {
 
 Done kv_compact(Session& session, Arguments arguments) {
   d1::CompactRequest request;
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   CO_TRY_SET(auto stream, co_await session.open<d1::CompactResponse>(method("Compact"), request));
   Progress progress = make_progress(session, "compact", 0);
   d1::CompactResponse answer;
@@ -278,7 +279,7 @@ Done kv_info(Session& session, Arguments) {
 
 Done kv_keys(Session& session, Arguments arguments) {
   d1::ListKeysRequest request;
-  request.set_store(arguments.text("store"));
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
   CO_TRY_SET(auto stream, co_await session.open<d1::ListKeysResponse>(method("ListKeys"), request));
   d1::ListKeysResponse answer;
   Printer& out = session.out();
@@ -293,23 +294,6 @@ Done kv_keys(Session& session, Arguments arguments) {
         out.line(hash_text(key.key_hash()) + "  " + std::to_string(key.size_bytes()));
       }
     }
-    CO_TRY(out.flush());
-  }
-}
-
-Done kv_watch(Session& session, Arguments arguments) {
-  d1::WatchRequest request;
-  request.set_store(arguments.text("store"));
-  CO_TRY_SET(auto stream, co_await session.open<d1::Change>(method("Watch"), request));
-  Printer& out = session.out();
-  d1::Change change;
-  while (true) {
-    const auto more = co_await stream.next(change);
-    if (session.token().fired()) co_return Result<void>();  // interrupted: the usual end
-    if (!more) co_return std::unexpected(more.error());
-    if (!*more) co_return Result<void>();
-    session.heard();
-    CO_TRY(print_change(out, change));
     CO_TRY(out.flush());
   }
 }

@@ -104,24 +104,6 @@ Done node_config(Session& session, Arguments) {
   co_return Result<void>();
 }
 
-Done node_events(Session& session, Arguments arguments) {
-  node::MonitorEventsRequest request;
-  for (const std::string& category : arguments.list("CATEGORY")) request.add_categories(category);
-  CO_TRY_SET(auto stream,
-             co_await session.open<node::Event>("capstan.node.v1.NodeRpc/MonitorEvents", request));
-  Printer& out = session.out();
-  node::Event event;
-  while (true) {
-    const auto more = co_await stream.next(event);
-    if (session.token().fired()) co_return Result<void>();  // interrupted: the usual end
-    if (!more) co_return std::unexpected(more.error());
-    if (!*more) co_return Result<void>();
-    session.heard();
-    CO_TRY(print_event(out, event));
-    CO_TRY(out.flush());
-  }
-}
-
 Done node_metrics(Session& session, Arguments) {
   CO_TRY_SET(const node::MetricsText answer,
              co_await session.call<node::MetricsText>("capstan.node.v1.NodeRpc/GetMetrics",

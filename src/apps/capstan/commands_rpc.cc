@@ -1,9 +1,13 @@
 // Why this file exists: the `capstan rpc` commands: any operation by any of its names over any
-// wire, and by path as Octez's client does it (http-rpc section 14). Paths are names here, too:
-// they say which operation is called with what, not how it travels.
+// wire, and by path as Octez's client does it (http-rpc section 14): over HTTP any path, with the
+// answer as it comes (path_call.h); over other wires paths are names, too, which say what operation
+// is called with what.
+#include "apps/capstan/binary_text.h"
 #include "apps/capstan/catalogue.h"
 #include "apps/capstan/commands.h"
 #include "apps/capstan/image_files.h"
+#include "apps/capstan/path_call.h"
+#include "apps/capstan/service_tree.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/type_text.h"
 #include "base/limits.h"
@@ -85,7 +89,7 @@ Show by_path(const wire::rest::Route* route) {
     }
     if (binding.answer == rpc::HttpAnswer::kNoContent) return {};
     if (binding.only && message.GetReflection()->FieldSize(message, field) == 0) {
-      return fail(Code::kNotFound, "no service found at this URL with these arguments");
+      return no_service(" with these arguments");
     }
     TRY_SET(std::string json, rpc::encode_json(message, route->response, route->style));
     json.pop_back();
@@ -173,9 +177,11 @@ Done call_once(Session& session, const rpc::Directory::Entry& entry, const Messa
     co_return co_await print_answers(session, **opened, entry, std::move(show));
   }
   const auto answer = entry.new_response();
-  auto done = co_await session.remote().unary(entry.operation.full_name(), request, *answer,
-                                              session.within_timeout());
-  if (!done) co_return std::unexpected(session.timed_out(std::move(done).error()));
+  const client::CallOptions options = session.within_timeout();
+  auto done =
+      co_await session.remote().unary(entry.operation.full_name(), request, *answer, options);
+  if (!done)
+    co_return std::unexpected(session.timed_out(std::move(done).error(), options.deadline));
   session.heard();
   co_return show(session.out(), *answer, false);
 }
@@ -208,13 +214,49 @@ core::Task<Result<std::string>> body_of(Session& session, const Arguments& argum
       words.front().substr(kFile.size()), limits::kJsonBytes));
 }
 
+// What this program knows of a path: a hint, the node may know more.
+PathCall http_call_of(const Catalogue& catalogue, std::string method, std::string target) {
+  PathCall call;
+  if (const auto route = catalogue.route(method, target)) {
+    const auto& operation = (*route)->entry->operation;
+    const bool bytes = (*route)->binding.answer == rpc::HttpAnswer::kRaw;
+    call.stream = operation.method().server_streaming() && !bytes;
+    call.secret = operation.access == rpc::Access::kData;
+    if ((*route)->binding.raw_body) call.media = std::nullopt;
+  }
+  call.method = std::move(method);
+  call.target = std::move(target);
+  return call;
+}
+
+// Only what is written as JSON can be sent as it is given.
+bool takes_json(const Session& session) {
+  const auto& media = session.way().http.media;
+  return std::ranges::find(media, rpc::Media::kJson) != media.end();
+}
+
+template <class T>
+Result<T> known_path(Result<T> found) {
+  if (!found && found.error().code == Code::kNotFound) {
+    return no_service(". Over this wire only operations have paths; see: capstan rpc list");
+  }
+  return Session::usage(std::move(found));
+}
+
 Done call_path(Session& session, std::string method, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
+  CO_TRY_SET(const std::string target, target_of(arguments.text("URL")));
   std::string body;
-  if (method != "GET" && method != "DELETE") {
+  const bool has_body = method != "GET" && method != "DELETE";
+  if (has_body) {
     CO_TRY_SET(body, co_await body_of(session, arguments));
   }
-  CO_TRY_SET(const auto call, Session::usage(catalogue->call(method, arguments.text("URL"), body)));
+  if (session.over_http() && (!has_body || takes_json(session))) {
+    PathCall call = http_call_of(*catalogue, method, target);
+    if (has_body) call.body = std::move(body);
+    co_return co_await call_http(session, std::move(call));
+  }
+  CO_TRY_SET(const auto call, known_path(catalogue->call(method, target, body)));
   const auto& entry = *call.route->entry;
   if (!reads_stream(entry.operation)) {
     co_return co_await call_once(session, entry, *call.request, by_path(call.route));
@@ -249,22 +291,53 @@ Done rpc_call(Session& session, Arguments arguments) {
 }
 
 Done rpc_list(Session& session, Arguments arguments) {
+  CO_TRY_SET(const std::string target, target_of(arguments.text("URL")));
+  const std::string path = target.substr(0, target.find('?'));
+  CO_TRY_SET(const auto parsed, Session::usage(wire::rest::parse_target(path)));
+  Printer& out = session.out();
+  ServiceList list;
+  if (session.over_http()) {
+    CO_TRY_SET(std::string json,
+               co_await http_document(session, "/describe" + path + "?recurse=yes"));
+    while (json.ends_with('\n')) json.pop_back();
+    if (out.json()) co_return out.line(pretty_json(json)), Result<void>();
+    CO_TRY_SET(list, read_description(json));
+  } else {
+    CO_TRY_SET(const auto operations, co_await session.call<node::v1::DescribeOperationsResponse>(
+                                          "capstan.node.v1.NodeRpc/DescribeOperations",
+                                          node::v1::DescribeOperationsRequest()));
+    if (out.json()) co_return out.message(operations);
+    list = list_operations(operations, parsed.segments);
+  }
+  if (list.services.empty()) co_return no_service();
+  out.line(service_text(list, parsed.segments.size()));
+  co_return Result<void>();
+}
+
+Done rpc_names(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
   const std::string prefix = arguments.text("PREFIX");
   node::v1::DescribeOperationsResponse listed;
-  Table table({"OPERATION", "KIND", "ACCESS", "HTTP", "JSON-RPC", "DRPC", "MUXIO"});
+  std::string text;
   for (const auto* operation : catalogue->operations()) {
     const std::string http = all_names(*operation, true);
     const bool fits = prefix.starts_with('/') ? http.find(" " + prefix) != std::string::npos
                                               : operation->full_name().starts_with(prefix);
     if (!fits) continue;
     rpc::describe(*operation, *listed.add_operations());
-    table.add({operation->full_name(), std::string(rpc::kind_name(operation->kind)),
-               std::string(rpc::access_name(operation->access)), http, all_names(*operation, false),
-               drpc_name(*operation), operation->muxio_name});
+    text += operation->full_name() + "  (" + std::string(rpc::kind_name(operation->kind)) + ", " +
+            std::string(rpc::access_name(operation->access)) + ")\n" + wrapped("HTTP " + http, 4) +
+            "\n";
+    for (const auto& [wire, name] :
+         {std::pair("JSON-RPC", all_names(*operation, false)),
+          std::pair("dRPC", drpc_name(*operation)), std::pair("Muxio", operation->muxio_name)}) {
+      if (!name.empty()) text += "    " + std::string(wire) + " " + name + "\n";
+    }
   }
   if (session.out().json()) co_return session.out().message(listed);
-  session.out().table(table, "operations");
+  if (text.empty()) co_return session.out().remark("No operations found"), Result<void>();
+  text.pop_back();
+  session.out().line(text);
   co_return Result<void>();
 }
 
@@ -302,7 +375,7 @@ Done rpc_describe(Session& session, Arguments arguments) {
 Done rpc_schema(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
   CO_TRY_SET(const auto* route,
-             Session::usage(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+             known_path(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
   std::string json = "{";
   if (route->binding.has_body()) json += R"("input":)" + rpc::json_schema(route->request) + ",";
   json += R"("output":)" + rpc::json_schema(route->response) + "}";
@@ -313,17 +386,21 @@ Done rpc_schema(Session& session, Arguments arguments) {
 Done rpc_format(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
   CO_TRY_SET(const auto* route,
-             Session::usage(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+             known_path(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
   const bool binary = arguments.on("binary");
-  const auto text = [&](const rpc::BodyShape& shape) {
-    if (binary) return pretty_json(rpc::binary_schema(shape));
+  const auto text = [&](const rpc::BodyShape& shape) -> Result<std::string> {
+    if (binary) return binary_text(rpc::binary_schema(shape));
     std::string lines = shape_text(shape);
     lines.pop_back();
     return lines;
   };
+  CO_TRY_SET(const std::string output, text(route->response));
   Printer& out = session.out();
-  if (route->binding.has_body()) out.line("Input format:\n" + text(route->request) + "\n");
-  out.line("Output format:\n" + text(route->response));
+  if (route->binding.has_body()) {
+    CO_TRY_SET(const std::string input, text(route->request));
+    out.line("Input format:\n" + input + "\n");
+  }
+  out.line("Output format:\n" + output);
   co_return Result<void>();
 }
 

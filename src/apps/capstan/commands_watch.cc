@@ -1,13 +1,14 @@
 // Why this file exists: the `capstan watch` commands: the monitors of a node (http-rpc section
 // 20.5), followed for as long as somebody looks. When the connection or the node goes away it is
 // said on standard error, with the remark what that means for what was shown, and tried again with
-// growing pauses; what can never work is an error at once.
+// growing pauses; what can never work, or was never reached, is an error at once.
 #include <cstdio>
 
 #include "apps/capstan/commands.h"
 #include "apps/capstan/connect.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/shown.h"
+#include "apps/capstan/store_name.h"
 #include "apps/capstan/visible.h"
 #include "base/duration_text.h"
 #include "monitor/monitor.pb.h"
@@ -21,11 +22,12 @@ namespace v1 = ::mayastor::v1;
 constexpr core::Nanos kPauseMin = 100 * core::kMillisecond, kPauseMax = 5 * core::kSecond;
 
 // Monitors of state begin with everything that is there; events that nobody heard are gone.
-enum class Kind { kState, kEvents };
+// Progress is state that is over when the node ends it.
+enum class Kind { kState, kEvents, kProgress };
 
 bool may_pass(Code code) {
   return code == Code::kUnavailable || code == Code::kAborted || code == Code::kDataLoss ||
-         code == Code::kCancelled;
+         code == Code::kCancelled || code == Code::kDeadlineExceeded;
 }
 
 void say(const Session& session, const std::string& sentence) {
@@ -41,19 +43,70 @@ struct Watched {
   Result<void> (*print)(Printer&, const Response&);
 };
 
+// --timeout for the node to begin: what follows takes as long as it takes.
+class Patience {
+ public:
+  explicit Patience(const Session& session)
+      : session_(session),
+        deadline_(session.within_timeout().deadline),
+        end_(session.token()),
+        timer_([this] { end_.fire(Code::kDeadlineExceeded); }) {
+    if (deadline_ != 0) timer_.arm_at(*core::Reactor::current(), deadline_);
+  }
+  void begun() { timer_.disarm(); }
+  client::CallOptions options() const {
+    client::CallOptions options;
+    options.token = end_.token();
+    return options;
+  }
+  Error named(Error error) const {
+    if (end_.token().reason() == Code::kDeadlineExceeded) error.code = Code::kDeadlineExceeded;
+    return session_.timed_out(std::move(error), deadline_);
+  }
+
+ private:
+  const Session& session_;
+  core::Nanos deadline_;
+  core::CancelSource end_;
+  core::Timer timer_;
+};
+
+// Of events the first may never come, and on some wires nothing tells before it that the node is
+// there. A gateway passes this question on.
+Done ask_whether_there(client::Remote& remote, const Patience& patience) {
+  node::v1::Health health;
+  const node::v1::GetHealthRequest request;
+  auto done = co_await remote.unary("capstan.node.v1.NodeRpc/GetHealth", request, health,
+                                    patience.options());
+  const bool silent = !done && may_pass(done.error().code);
+  if (silent) co_return std::unexpected(patience.named(std::move(done).error()));
+  co_return Result<void>();  // who may not ask this may still watch
+}
+
 template <class Request, class Response>
 Done follow_once(Session& session, client::Remote& remote, const Watched<Request, Response>& what,
                  bool& reached, bool& lost) {
-  CO_TRY_SET(auto call,
-             co_await remote.open(what.method, &what.request, session.without_timeout()));
-  reached = true;
-  if (what.kind == Kind::kEvents && std::exchange(lost, false)) {
-    say(session, "connected again: what happened meanwhile is lost");
+  Patience patience(session);
+  const bool events = what.kind == Kind::kEvents;
+  if (events) CO_TRY(co_await ask_whether_there(remote, patience));
+  auto opened = co_await remote.open(what.method, &what.request, patience.options());
+  if (!opened) co_return std::unexpected(patience.named(std::move(opened).error()));
+  const auto call = *std::move(opened);
+  if (events) {
+    patience.begun();
+    reached = true;
+    if (std::exchange(lost, false)) {
+      say(session, "connected again: what happened meanwhile is lost");
+    }
   }
   Response element;
   while (true) {
-    CO_TRY_SET(const bool more, co_await call->next(element));
-    if (!more) co_return fail(Code::kUnavailable, "the node ended it");
+    auto more = co_await call->next(element);
+    if (!more) co_return std::unexpected(patience.named(std::move(more).error()));
+    if (!*more && what.kind == Kind::kProgress) co_return Result<void>();
+    if (!*more) co_return fail(Code::kUnavailable, "the node ended it");
+    patience.begun();
+    reached = true;
     session.heard();
     if (std::exchange(lost, false)) say(session, "in sync again: all that there is follows");
     CO_TRY(what.print(session.out(), element));
@@ -67,21 +120,31 @@ Done follow(Session& session, Watched<Request, Response> what) {
     co_return fail(Code::kUnimplemented,
                    "this wire has no streams. Watch over gRPC, HTTP or Muxio: --bind http://…");
   }
+  auto& reactor = *core::Reactor::current();
   core::Nanos pause = kPauseMin;
   bool reached = false, lost = false;
   while (true) {
     const auto remote = session.connect_again();
+    const core::Nanos begun = reactor.now();
     auto ended = co_await follow_once(session, *remote, what, reached, lost);
     co_await remote->close();
-    if (session.token().fired()) co_return Result<void>();  // interrupted: the usual end
+    if (ended || session.token().fired()) co_return Result<void>();  // interrupted: the usual end
     if (!reached || !may_pass(ended.error().code)) co_return ended;
     if (!std::exchange(lost, true)) {
-      pause = kPauseMin;
       say(session, "lost sync: " + ended.error().text() + "; trying again until interrupted");
     }
+    // A way that breaks as soon as it is there is no way yet.
+    if (reactor.now() - begun > kPauseMax) pause = kPauseMin;
     if (!co_await core::sleep_for(pause, session.token())) co_return Result<void>();
     pause = std::min(2 * pause, kPauseMax);
   }
+}
+
+Result<void> print_progress(Printer& out, const m1::Bootstrapped& progress) {
+  if (out.json()) return out.message(progress, true);
+  out.line(visible(progress.state()) + "  " + std::to_string(progress.imported_pools()) + " of " +
+           std::to_string(progress.total_pools()) + " pools open");
+  return {};
 }
 
 Result<void> print_pool(Printer& out, const m1::PoolChange& change) {
@@ -143,6 +206,14 @@ Result<void> print_stats(Printer& out, const m1::StatsSample& sample) {
 
 }  // namespace
 
+Done watch_bootstrapped(Session& session, Arguments) {
+  return follow(session, Watched<m1::MonitorBootstrappedRequest, m1::Bootstrapped>{
+                             "capstan.monitor.v1.MonitorRpc/MonitorBootstrapped",
+                             Kind::kProgress,
+                             {},
+                             print_progress});
+}
+
 Done watch_pools(Session& session, Arguments arguments) {
   m1::MonitorPoolsRequest request;
   for (const auto& name : arguments.list("POOL")) request.add_pool(name);
@@ -186,10 +257,10 @@ Done watch_events(Session& session, Arguments arguments) {
 
 Done watch_kv(Session& session, Arguments arguments) {
   datastore::v1::WatchRequest request;
-  request.set_store(arguments.text("store"));
-  return follow(session, Watched<datastore::v1::WatchRequest, datastore::v1::Change>{
-                             "capstan.datastore.v1.DataStoreRpc/Watch", Kind::kEvents,
-                             std::move(request), print_change});
+  CO_TRY_SET(*request.mutable_store(), co_await store_name(session, arguments));
+  co_return co_await follow(session, Watched<datastore::v1::WatchRequest, datastore::v1::Change>{
+                                         "capstan.datastore.v1.DataStoreRpc/Watch", Kind::kEvents,
+                                         std::move(request), print_change});
 }
 
 }  // namespace capstan::apps

@@ -85,6 +85,7 @@ Result<client::RemoteOptions> remote_options(const Arguments& global,
   client::RemoteOptions remote;
   remote.wire = uri.wire;
   TRY_SET(remote.http.media, wire::rest::media_preference(global.text("media-type")));
+  remote.http.base_path = uri.base_path;
   client::ChannelOptions& options = remote.channel;
   TRY_SET(options.metadata, common_metadata(global, environment));
   if (uri.tls) {

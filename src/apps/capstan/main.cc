@@ -1,6 +1,6 @@
 // Why this file exists: the command line of Capstan: parse, connect, run one command, print.
 // Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be
-// reached.
+// reached or does not answer in time.
 #include <cstdio>
 #include <cstdlib>
 
@@ -23,7 +23,9 @@ enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 int report(const Error& error, Exit exit) {
   if (error.sys_errno == kReaderGone) return exit;  // it has seen enough
   const std::string text = visible_lines(error.text());
-  if (exit == kUsage) {
+  if (error.sys_errno == kFatalErrno) {
+    std::fprintf(stderr, "Fatal error:\n  %s\n", text.c_str());
+  } else if (exit == kUsage) {
     std::fprintf(stderr, "error: %s\n\nFor more information try --help\n", text.c_str());
   } else {
     std::fprintf(stderr, "error: %s: %s\n", std::string(code_name(error.code)).c_str(),
@@ -34,8 +36,10 @@ int report(const Error& error, Exit exit) {
 
 Exit exit_of(const Error& error, const Session& session, bool connected) {
   if (error.sys_errno == kUsageErrno) return kUsage;
-  const bool late = error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
-  return late && !connected && !session.has_heard() ? kUnreachable : kFailed;
+  if (session.has_heard() || error.sys_errno == kFatalErrno) return kFailed;
+  // Whether the node or this side noticed first is chance, and a connection says nothing.
+  if (error.code == Code::kDeadlineExceeded) return kUnreachable;
+  return error.code == Code::kUnavailable && !connected ? kUnreachable : kFailed;
 }
 
 // Asks the command to end when the user interrupts.
@@ -50,17 +54,20 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
   CallLog log;
+  const auto http_log = log_of_http(log);
   options.http.on_attempt = [&invocation](const client::HttpAttempt& attempt) {
     if (!invocation.global.on("quiet")) print_attempt(attempt);
   };
-  const auto connect = [&env, &options, &invocation, &log] {
+  const bool logged = invocation.global.on("log-requests");
+  const bool http = options.wire == client::Wire::kHttp;
+  if (logged && http) options.http.log = http_log.get();
+  const auto connect = [&env, &options, &log, logged, http] {
     auto made = client::make_remote(env, options);
-    return invocation.global.on("log-requests") ? logging_remote(std::move(made), log)
-                                                : std::move(made);
+    return logged && !http ? logging_remote(std::move(made), log) : std::move(made);
   };
   const auto remote = connect();
   Printer printer(printer_options(invocation.global));
-  Session session(env, *remote, connect, printer, timeout, interrupt.token(),
+  Session session(env, options, *remote, connect, printer, timeout, interrupt.token(),
                   core::stderr_terminal());
   auto result = co_await invocation.command->run(session, invocation.arguments);
   const bool connected = remote->connected();

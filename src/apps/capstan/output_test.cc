@@ -142,6 +142,20 @@ TEST(BindUri, AnEndpointSaysWhatItMeans) {
       EXPECT_EQ(parse_bind_uri(text)->wire, wire) << "the same as --bind: " << text;
     }
   }
+  const auto base = parse_bind_uri("http://h:1/base/path/", AddressFlag::kEndpoint);
+  ASSERT_TRUE(base) << base.error().text();
+  EXPECT_EQ(base->host + " " + std::to_string(base->port) + " " + base->base_path,
+            "h 1 /base/path");
+  EXPECT_EQ(parse_bind_uri("http://h/", AddressFlag::kEndpoint)->base_path, "");
+  for (const auto& [text, why] : {std::pair("http://h:1?x=1", "it has a query"),
+                                  std::pair("http://h:1/b?x=1", "it has a query"),
+                                  std::pair("http://h:1#f", "it has a fragment"),
+                                  std::pair("grpc://h:1/base", "which only HTTP has"),
+                                  std::pair("http://h:x/base", "the port")}) {
+    const auto refused = parse_bind_uri(text, AddressFlag::kEndpoint);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_NE(refused.error().text().find(why), std::string::npos) << refused.error().text();
+  }
   const auto wrong = parse_bind_uri("ftp://n", AddressFlag::kEndpoint);
   ASSERT_FALSE(wrong);
   EXPECT_TRUE(wrong.error().text().starts_with("--endpoint: ")) << wrong.error().text();

@@ -16,8 +16,11 @@ client::CallOptions Session::without_timeout() const {
   return options;
 }
 
-Error Session::timed_out(Error error) const {
-  if (error.code != Code::kDeadlineExceeded) return error;
+Error Session::timed_out(Error error, core::Nanos deadline) const {
+  if (error.code != Code::kDeadlineExceeded || deadline == 0) return error;
+  // The node knows the deadline, too, and may say that it has passed a little before.
+  constexpr core::Nanos kShare = 10;
+  if (core::Reactor::current()->now() + timeout_ / kShare < deadline) return error;
   return std::move(error).within("no answer within --timeout " + format_duration(timeout_));
 }
 

@@ -21,14 +21,17 @@ namespace capstan::apps {
 
 // Marks errors that are the user's to correct (exit code 2). The server never sends this errno.
 inline constexpr int kUsageErrno = -2;
+// Marks errors that are told in the words of http-rpc section 14.1, with exit code 1.
+inline constexpr int kFatalErrno = -4;
 
 class Session {
  public:
   // A new way to the same node.
   using Connect = std::function<std::unique_ptr<client::Remote>()>;
-  Session(core::Env& env, client::Remote& remote, Connect connect, Printer& out,
-          core::Nanos timeout, core::CancelToken token, core::Terminal terminal)
+  Session(core::Env& env, const client::RemoteOptions& way, client::Remote& remote, Connect connect,
+          Printer& out, core::Nanos timeout, core::CancelToken token, core::Terminal terminal)
       : env_(env),
+        way_(way),
         remote_(remote),
         connect_(std::move(connect)),
         out_(out),
@@ -40,6 +43,9 @@ class Session {
   Printer& out() { return out_; }
   const core::CancelToken& token() const { return token_; }
   core::Terminal terminal() const { return terminal_; }
+  // How the node is reached.
+  const client::RemoteOptions& way() const { return way_; }
+  bool over_http() const { return way_.wire == client::Wire::kHttp; }
   client::Remote& remote() { return remote_; }
   // For commands that outlive a connection. Closed by its user.
   std::unique_ptr<client::Remote> connect_again() const { return connect_(); }
@@ -52,8 +58,9 @@ class Session {
     Response response;
     client::CallOptions options = within_timeout();
     options.metadata = std::move(metadata);
+    const core::Nanos deadline = options.deadline;
     auto done = co_await remote_.unary(std::move(method), request, response, std::move(options));
-    if (!done) co_return std::unexpected(timed_out(std::move(done).error()));
+    if (!done) co_return std::unexpected(timed_out(std::move(done).error(), deadline));
     heard_ = true;
     co_return response;
   }
@@ -86,8 +93,9 @@ class Session {
 
   client::CallOptions within_timeout() const;
   client::CallOptions without_timeout() const;
-  // Names what ran out of time; any other error stays what it is.
-  Error timed_out(Error error) const;
+  // Names --timeout when it is what ran out, at `deadline`: a node or a gateway may have a limit of
+  // its own, which its error names. Any other error stays what it is.
+  Error timed_out(Error error, core::Nanos deadline) const;
 
   // The sentence that ends an order; `null` as JSON, nothing with -q.
   void done(std::string_view sentence);
@@ -108,6 +116,7 @@ class Session {
 
  private:
   core::Env& env_;
+  const client::RemoteOptions& way_;
   client::Remote& remote_;
   Connect connect_;
   Printer& out_;

@@ -10,6 +10,7 @@
 #include "base/json_quote.h"
 #include "base/size_text.h"
 #include "core/buffer.h"
+#include "core/log_sinks.h"
 #include "core/os_resolve.h"
 #include "core/os_stdio.h"
 #include "storage/device/registry.h"
@@ -28,10 +29,7 @@ constexpr std::size_t kPieceBytes = 1U << 20;
 constexpr std::uint16_t kDefaultPort = 8420;
 constexpr std::uint8_t kCreateSnapshot = 0xC1;
 
-class NoSink final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // Facts in order, as lines of text or as one JSON object.
 class Facts {
@@ -126,7 +124,7 @@ class Host final : public storage::DeviceMaker {
 
  private:
   core::Env& env_;
-  NoSink sink_;
+  NoLog sink_;
   core::Log log_;
   nvme::HostOptions options_;
   nvme::Initiator initiator_;

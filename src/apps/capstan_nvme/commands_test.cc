@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "storage/device/memory_device.h"
 #include "storage/nvme/target.h"
@@ -55,10 +56,7 @@ TEST(NvmeArguments, Mayastors) {
   }
 }
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 class CapstanNvme : public testing::Test {
  protected:

@@ -19,7 +19,7 @@ Result<GatewayConfig> make_config(const apps::Settings& settings,
   }
   TRY_SET(config.node, apps::named(apps::parse_http_address(settings.text("node")), "--node",
                                    settings.at("node")));
-  TRY_SET(config.listen, apps::read_listen_list(settings, "listen"));
+  TRY_SET(config.listen, apps::read_listen_list(settings, surroundings, "listen"));
   if (config.listen.empty()) {
     return fail(Code::kInvalidArgument,
                 "there is no address to listen at. Give --listen IP:PORT or unix:PATH");

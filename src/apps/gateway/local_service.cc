@@ -14,13 +14,13 @@ namespace v1 = ::mayastor::v1;
 using What = model::StateModel::What;
 
 // The node's clock is not ours: its uptime has grown by the time that has passed here.
-core::Task<Result<n1::Version>> LocalService::get_version(rpc::Call&,
-                                                          const n1::GetVersionRequest&) {
+core::Task<Result<void>> LocalService::get_version(rpc::Call&, const n1::GetVersionRequest&,
+                                                   n1::Version& version) {
   const NodeFacts& facts = link_.facts();
-  n1::Version version = facts.version;
+  version = facts.version;
   const core::Nanos passed = core::Reactor::current()->now() - facts.asked;
   version.set_uptime_ms(version.uptime_ms() + passed / core::kMillisecond);
-  co_return version;
+  co_return Result<void>();
 }
 
 core::Task<Result<n1::Config>> LocalService::get_config(rpc::Call&, const n1::GetConfigRequest&) {
@@ -44,27 +44,31 @@ core::Task<Result<n1::MetricsText>> LocalService::get_metrics(rpc::Call&,
   co_return out;
 }
 
-core::Task<Result<v1::MayastorInfoResponse>> LocalService::get_info(rpc::Call&, const Empty&) {
-  co_return link_.facts().info;
+core::Task<Result<void>> LocalService::get_info(rpc::Call&, const Empty&,
+                                                v1::MayastorInfoResponse& info) {
+  info = link_.facts().info;
+  co_return Result<void>();
 }
 
-core::Task<Result<v1::ListPoolsResponse>> LocalService::list_pools(
-    rpc::Call&, const v1::ListPoolOptions& request) {
+core::Task<Result<void>> LocalService::list_pools(rpc::Call&, const v1::ListPoolOptions& request,
+                                                  v1::ListPoolsResponse& response) {
   CO_TRY(model::check_listing(request));
-  v1::ListPoolsResponse response;
   for (const auto& [key, held] : link_.mirror().model().objects()) {
     if (key.what != What::kPool || !model::is_listed(request, *held.object.pool)) continue;
     *response.add_pools() = *held.object.pool;
   }
-  co_return response;
+  co_return Result<void>();
 }
 
 // In the order of their pools, as the node lists them.
-core::Task<Result<v1::ListReplicasResponse>> LocalService::list_replicas(
-    rpc::Call&, const v1::ListReplicaOptions& request) {
+core::Task<Result<void>> LocalService::list_replicas(rpc::Call& call,
+                                                     const v1::ListReplicaOptions& request,
+                                                     v1::ListReplicasResponse& response) {
+  CO_TRY(model::check_pool(call, request, [this](const std::string& name) {
+    return link_.mirror().model().objects().contains({What::kPool, name});
+  }));
   CO_TRY_SET(const bool any, model::check_listing(request));
-  v1::ListReplicasResponse response;
-  if (!any) co_return response;
+  if (!any) co_return Result<void>();
   std::vector<const v1::Replica*> listed;
   for (const auto& [key, held] : link_.mirror().model().objects()) {
     if (key.what != What::kReplica || !model::is_listed(request, *held.object.replica)) continue;
@@ -75,7 +79,7 @@ core::Task<Result<v1::ListReplicasResponse>> LocalService::list_replicas(
   });
   response.mutable_replicas()->Reserve(static_cast<int>(listed.size()));
   for (const auto* replica : listed) *response.add_replicas() = *replica;
-  co_return response;
+  co_return Result<void>();
 }
 
 Result<void> bind_local(rpc::Directory& directory, LocalService& service) {

@@ -21,8 +21,8 @@ class LocalService {
       : link_(link), metrics_(metrics), reactors_(reactors), monitors_(link.mirror()) {}
 
   using Empty = google::protobuf::Empty;
-  core::Task<Result<node::v1::Version>> get_version(rpc::Call& call,
-                                                    const node::v1::GetVersionRequest& request);
+  core::Task<Result<void>> get_version(rpc::Call& call, const node::v1::GetVersionRequest& request,
+                                       node::v1::Version& version);
   core::Task<Result<node::v1::Config>> get_config(rpc::Call& call,
                                                   const node::v1::GetConfigRequest& request);
   core::Task<Result<node::v1::DescribeOperationsResponse>> describe_operations(
@@ -30,12 +30,13 @@ class LocalService {
   // The gateway's own.
   core::Task<Result<node::v1::MetricsText>> get_metrics(rpc::Call& call,
                                                         const node::v1::GetMetricsRequest& request);
-  core::Task<Result<mayastor::v1::MayastorInfoResponse>> get_info(rpc::Call& call,
-                                                                  const Empty& request);
-  core::Task<Result<mayastor::v1::ListPoolsResponse>> list_pools(
-      rpc::Call& call, const mayastor::v1::ListPoolOptions& request);
-  core::Task<Result<mayastor::v1::ListReplicasResponse>> list_replicas(
-      rpc::Call& call, const mayastor::v1::ListReplicaOptions& request);
+  core::Task<Result<void>> get_info(rpc::Call& call, const Empty& request,
+                                    mayastor::v1::MayastorInfoResponse& info);
+  core::Task<Result<void>> list_pools(rpc::Call& call, const mayastor::v1::ListPoolOptions& request,
+                                      mayastor::v1::ListPoolsResponse& response);
+  core::Task<Result<void>> list_replicas(rpc::Call& call,
+                                         const mayastor::v1::ListReplicaOptions& request,
+                                         mayastor::v1::ListReplicasResponse& response);
   model::StateMonitors& monitors() { return monitors_; }
 
  private:

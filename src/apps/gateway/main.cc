@@ -64,6 +64,7 @@ class Program {
         config_.listen = gateway.listening();  // the next one has the same ports
         if (reloads_ != known) co_await gateway.reload();
         gateway_ = &gateway;
+        if (std::exchange(untold_, false)) core::report_ready();
         co_await changed_.wait();
         const auto guard = co_await in_use_.lock();  // a reload that is under way ends first
         gateway_ = nullptr;
@@ -82,6 +83,7 @@ class Program {
   core::Mutex in_use_;    // held while gateway_ reloads
   unsigned reloads_ = 0;  // asked for; what they read is younger than config_
   Gateway* gateway_ = nullptr;
+  bool untold_ = config_.parent != 0;  // the node that started this one waits to hear of it
 };
 
 int run(GatewayConfig config) {
@@ -100,6 +102,7 @@ int run(GatewayConfig config) {
                         {"release", CAPSTAN_RELEASE},
                         {"version", CAPSTAN_VERSION},
                         {"node", config.node.text()}});
+  for (const std::string& alarm : config.alarms) log.error("config", {{"message", alarm}});
   for (const std::string& warning : config.warnings) log.warn("config", {{"message", warning}});
   int exit_code = apps::kFailed;
   Program program(**env, log, std::move(config), **signals);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "apps/gateway/gateway_limits.h"
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "wire/grpc/server.h"
 
@@ -16,10 +17,7 @@ using core::kSecond;
 using core::Task;
 using What = model::StateModel::What;
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // What a gateway needs of a node, around a model that the test changes.
 class FakeNode final : public model::StateSource {

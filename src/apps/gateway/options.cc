@@ -18,8 +18,8 @@ constexpr OptionSpec kOwn[] = {
     {"node", "--node", "CAPSTAN_GATEWAY_NODE", kText, "unix:PATH", "", 0, 0, kActs, true,
      "The node's socket for gateways (--gateway-socket of io-engine)"},
     {"listen", "--listen", "CAPSTAN_GATEWAY_LISTEN", kList, "ADDRESS", "", 0, 0, kActs, true,
-     "Where to listen, for HTTP, gRPC and WebSockets: IP:PORT or unix:PATH (mode 0600); "
-     "repeatable"},
+     "Where to listen, for HTTP, gRPC and WebSockets: IP:PORT, HOST:PORT or unix:PATH (mode "
+     "0600); repeatable"},
     {"upstream-timeout", "--upstream-timeout", "CAPSTAN_GATEWAY_UPSTREAM_TIMEOUT", kDuration,
      "DURATION", "300s", 0, 86'400'000, kActs, true,
      "How long the node may take until its answer begins; 0s: for ever. Endless answers may "

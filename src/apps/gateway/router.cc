@@ -8,6 +8,9 @@
 #include "apps/gateway/gateway_limits.h"
 #include "rpc/acl_operation.h"
 #include "rpc/interceptors/revision.h"
+#include "rpc/log_text.h"
+#include "rpc/path_text.h"
+#include "rpc/wishes.h"
 
 namespace capstan::gateway {
 
@@ -153,7 +156,10 @@ Result<void> Router::check_bridged(const rpc::Call& call, const rpc::Message& re
   const auto* field = request.GetDescriptor()->FindFieldByName("method");
   CAPSTAN_ASSERT(field != nullptr);
   const auto* found = methods_->find(request.GetReflection()->GetString(request, field));
-  if (!found) return fail(Code::kInternal, "Method not found");  // as the node's bridge says it
+  if (!found) {  // as the node's bridge says it
+    const bool own = rpc::wishes(call, rpc::kWishErrors, "own");
+    return fail(own ? Code::kNotFound : Code::kInternal, "Method not found");
+  }
   rpc::Call inner;
   inner.operation = &found->entry->operation;
   inner.peer = call.peer;
@@ -244,20 +250,17 @@ void Router::add_metadata(const rpc::Call& call, client::MetadataList& metadata)
 
 void Router::note_trouble(const rpc::Call& call, std::string_view reason, const Error& error) {
   ++troubles_.find(reason)->second;
-  log_.warn(
-      "upstream_error",
-      {{"operation", call.operation->full_name()}, {"reason", reason}, {"error", error.text()}});
+  log_.warn("upstream_error", {{"operation", call.operation->full_name()},
+                               {"reason", reason},
+                               {"error", rpc::log_text(error)}});
 }
 
 void Router::publish(const rpc::Operation& operation, Route& route) {
-  const std::string name = rpc::acl_name(operation);
-  const auto space = name.find(' ');
+  const rpc::Endpoint endpoint = rpc::endpoint_of(operation);
   const auto add = [&](const char* handled, const Count* count) {
     route.handles.push_back(metrics_.add_summary(
         "storage_gateway_calls", "Seconds of calls that ended, by who answered",
-        {{"endpoint", name.substr(space + 1)},
-         {"method", name.substr(0, space)},
-         {"handled", handled}},
+        {{"endpoint", endpoint.path}, {"method", endpoint.method}, {"handled", handled}},
         [count] { return static_cast<double>(count->total) / 1e9; },
         [count] { return static_cast<double>(count->ended); }));
   };

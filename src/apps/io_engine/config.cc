@@ -94,8 +94,9 @@ void add_gateway_arguments(std::span<const OptionSpec> shared, const Settings& s
   }
 }
 
-Result<void> read_gateways(const Settings& settings, NodeConfig& config) {
-  TRY_SET(config.gateways, read_listen_list(settings, "gateway"));
+Result<void> read_gateways(const Settings& settings, const Surroundings& surroundings,
+                           NodeConfig& config) {
+  TRY_SET(config.gateways, read_listen_list(settings, surroundings, "gateway"));
   config.gateway_socket = settings.text("gateway-socket");
   if (config.gateway_socket.empty() && !config.gateways.empty()) {
     config.gateway_socket = config.state_dir + "/gateway.sock";
@@ -329,7 +330,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   config.warnings = config.engine.warnings();
   TRY(read_files(surroundings, settings, config));
   TRY(read_listen(settings, config));
-  TRY_SET(config.http_listen, read_listen_list(settings, "http-listen"));
+  TRY_SET(config.http_listen, read_listen_list(settings, surroundings, "http-listen"));
   TRY(read_serving(settings, surroundings, config));
   TRY(read_muxio(settings, config));
   TRY(read_api_versions(settings, config));
@@ -345,7 +346,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
     settings.set("state-dir", std::move(dir), Source::kDefault);
   }
   config.state_dir = settings.text("state-dir");
-  TRY(read_gateways(settings, config));
+  TRY(read_gateways(settings, surroundings, config));
   if (settings.given("ptpl-dir")) config.ptpl_dir = settings.text("ptpl-dir");
   config.ana = settings.text("nexus-ana") == "1";
   config.lvm = settings.on("enable-lvm");

@@ -76,6 +76,7 @@ struct NodeConfig : ServingConfig {
   unsigned reactors = 1;
   std::vector<unsigned> cpus;          // where they stay, one for each; empty: nowhere
   std::vector<unsigned> cpus_allowed;  // that the process may use; empty: not known
+  std::size_t zero_copy_bytes = limits::kZeroCopySendBytes;  // see core::UringOptions
   int poll_us = 20;
 
   bool ana = false, lvm = false, snapshot_rebuild = false, rdma = false;  // asked for

@@ -58,7 +58,8 @@ TEST(GateConfig, AnAccessListAndTheAddressesThatFlagsOpen) {
   EXPECT_EQ(made.names.at("node.example").size(), 2U);
   const auto config = configure({"--allow-all-rpc", "::1"});
   ASSERT_TRUE(config);
-  EXPECT_NE(config->warnings.back().find("--allow-all-rpc"), std::string::npos);
+  ASSERT_EQ(config->alarms.size(), 1U);  // an error in the log
+  EXPECT_NE(config->alarms[0].find("--allow-all-rpc"), std::string::npos);
 
   EXPECT_NE(error_of({"--acl", "/absent"}).find("--acl"), std::string::npos);
   EXPECT_NE(error_of({"--acl", "/file"}, "{").find("no JSON"), std::string::npos);

@@ -107,6 +107,53 @@ Result<std::string> find_interface(std::string_view text,
   return found;
 }
 
+namespace {
+
+// A number that the file or the environment has set to something else than Mayastor's default:
+// exported files have all of them.
+template <class T>
+std::optional<T> chosen_number(const NodeConfig& config, const std::string& path) {
+  const auto no_variables = [](std::string_view) { return std::optional<std::string>(); };
+  const auto& value = config.engine.at(path);
+  if (value.text == EngineConfig(no_variables).at(path).text) return std::nullopt;
+  T number = 0;
+  std::from_chars(value.text.data(), value.text.data() + value.text.size(), number);
+  return number;
+}
+
+template <class T>
+std::optional<T> remote_option(const NodeConfig& config, const std::string& key) {
+  return chosen_number<T>(config, "nvme_bdev_opts." + key);
+}
+
+Result<storage::nvme::TransportSizes> transport_sizes(const NodeConfig& config) {
+  storage::nvme::TransportSizes sizes;
+  const auto take = [&](const char* key, std::uint32_t& into) {
+    into = chosen_number<std::uint32_t>(config, std::string("nvmf_tgt_conf.opts_tcp.") + key)
+               .value_or(into);
+  };
+  take("max_queue_depth", sizes.io_queue_entries);
+  take("max_qpairs_per_ctrl", sizes.io_queues);
+  take("in_capsule_data_size", sizes.in_capsule_bytes);
+  take("max_io_size", sizes.io_bytes);
+  take("max_aq_depth", sizes.admin_queue_entries);
+  auto fits = storage::nvme::fitting(sizes);
+  if (fits) return fits;
+  return std::unexpected(
+      std::move(fits).error().within(config.config_file + ": nvmf_tgt_conf.opts_tcp"));
+}
+
+// From how many bytes on the target sends without a copy.
+std::size_t zero_copy_bytes(const EngineConfig& engine) {
+  for (const char* key : {"enable_zero_copy_send", "enable_zerocopy_send_server"}) {
+    if (engine.at(std::string("socket_opts.") + key).text == "false") return SIZE_MAX;
+  }
+  const std::size_t threshold = std::stoul(engine.at("socket_opts.zerocopy_threshold").text);
+  return threshold == 0 ? limits::kZeroCopySendBytes : threshold;
+}
+
+}  // namespace
+
 Result<void> read_shares(const Surroundings& surroundings, const Settings& settings,
                          NodeConfig& config) {
   services::ShareSettings& shares = config.shares;
@@ -119,6 +166,12 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   std::string delays = config.engine.at("nvmf_tgt_conf.crdt").text;  // "[1, 2, 3]"
   std::erase_if(delays, [](char c) { return c == '[' || c == ']' || c == ' '; });
   TRY_SET(shares.retry_delays, parse_crdt(delays));
+  TRY_SET(shares.sizes, transport_sizes(config));
+  shares.discovery = config.engine.at("nexus_opts.nvmf_discovery_enable").text != "false";
+  if (const auto most = chosen_number<std::uint32_t>(config, "nvmf_tgt_conf.max_namespaces")) {
+    shares.subsystems_max = std::min<std::size_t>(*most, storage::nvme::limits::kSubsystems);
+  }
+  config.zero_copy_bytes = zero_copy_bytes(config.engine);
   const bool port_chosen = chosen(settings, "nvmf-replica-port") ||
                            config.engine.at(kReplicaPort).source != Source::kDefault;
   config.shares_are_default =
@@ -127,23 +180,6 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   TRY_SET(shares.address, target_address(surroundings, settings));
   return {};
 }
-
-namespace {
-
-// A number that the file or the environment has set to something else than Mayastor's default:
-// exported files have all of them.
-template <class T>
-std::optional<T> remote_option(const NodeConfig& config, const std::string& key) {
-  const auto no_variables = [](std::string_view) { return std::optional<std::string>(); };
-  const std::string path = "nvme_bdev_opts." + key;
-  const auto& value = config.engine.at(path);
-  if (value.text == EngineConfig(no_variables).at(path).text) return std::nullopt;
-  T number = 0;
-  std::from_chars(value.text.data(), value.text.data() + value.text.size(), number);
-  return number;
-}
-
-}  // namespace
 
 Result<void> read_remotes(NodeConfig& config) {
   constexpr std::uint32_t kReset = 1, kAbort = 2, kHotRemove = 4;

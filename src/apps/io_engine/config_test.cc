@@ -41,7 +41,11 @@ Surroundings surroundings(Environment environment, Files files = {}, bool root =
 
 Result<NodeConfig> configure(std::vector<std::string> arguments, Environment environment = {},
                              Files files = {}, bool root = true) {
-  const Surroundings around = surroundings(std::move(environment), std::move(files), root);
+  Surroundings around = surroundings(std::move(environment), std::move(files), root);
+  around.resolve = [](const std::string& host) -> Result<std::vector<std::string>> {
+    if (host == "localhost") return std::vector<std::string>{"127.0.0.1", "::1"};
+    return fail(Code::kUnavailable, "find the address of '" + host + "': unknown");
+  };
   TRY_SET(CommandLine line, parse_command_line(std::move(arguments), around.variables));
   return make_config(std::move(line.settings), around);
 }
@@ -239,6 +243,20 @@ TEST(NodeConfig, Muxio) {
   EXPECT_FALSE(configure({"--muxio-max-request", "0"}));
 }
 
+TEST(NodeConfig, PagesOfOtherOrigins) {
+  auto good = configure({"--cors-header", "X-Request-Id", "--cors-origin", "https://a.b:1"});
+  ASSERT_TRUE(good) << good.error().text();
+  EXPECT_EQ(good->http.cors.headers, (std::vector<std::string>{"X-Request-Id"}));
+  for (const char* header : {"Bad:Header", "Two Words", "a\r\nb", "\xC3\xBC", "a/b"}) {
+    const std::string text = error_of({"--cors-header", header});
+    EXPECT_NE(text.find("option --cors-header: '"), std::string::npos) << text;
+  }
+  for (const char* origin : {"a b", "https://a\r\nx: y"}) {
+    const std::string text = error_of({"--cors-origin", origin});
+    EXPECT_NE(text.find("option --cors-origin: '"), std::string::npos) << text;
+  }
+}
+
 TEST(NodeConfig, FurtherHttpAddresses) {
   EXPECT_TRUE(configure({})->http_listen.empty());
   auto flags = configure({"--http-listen", "[::1]:8080", "--http-listen", "unix:/run/x.sock"});
@@ -249,9 +267,19 @@ TEST(NodeConfig, FurtherHttpAddresses) {
   auto variable = configure({}, {{"CAPSTAN_HTTP_LISTEN", "127.0.0.1:0,127.0.0.1:0"}});
   ASSERT_TRUE(variable) << variable.error().text();
   EXPECT_EQ(variable->http_listen.size(), 2U);
+  auto name = configure({"--http-listen", "localhost:8080"});
+  ASSERT_TRUE(name) << name.error().text();
+  ASSERT_EQ(name->http_listen.size(), 2U);
+  EXPECT_EQ(name->http_listen[0].text(), "127.0.0.1:8080");
+  EXPECT_EQ(name->http_listen[1].text(), "[::1]:8080");
   for (const auto& [value, says] :
        std::map<std::string, std::string>{{"127.0.0.1", "names no port"},
+                                          {"localhost:1,127.0.0.1:1", "given twice"},
+                                          {"nobody.example:1", "unknown"},
                                           {"::1:80", "is no endpoint"},
+                                          {"localhost", "is no endpoint"},
+                                          {"1.2.3.x4/:5", "is no endpoint"},
+                                          {"node.example:x", "is no endpoint"},
                                           {"unix:", "0 bytes"},
                                           {"1.2.3.4:5,1.2.3.4:5", "given twice"},
                                           {"unix:/x,unix:/x", "given twice"}}) {
@@ -259,6 +287,40 @@ TEST(NodeConfig, FurtherHttpAddresses) {
     EXPECT_NE(text.find(says), std::string::npos) << text;
     EXPECT_NE(text.find("--http-listen"), std::string::npos) << text;
   }
+}
+
+TEST(NodeConfig, SendsWithoutACopyAsMayastorsSocketOptionsSay) {
+  EXPECT_EQ(configure({})->zero_copy_bytes, limits::kZeroCopySendBytes);
+  EXPECT_EQ(configure({}, {{"SOCK_ZEROCOPY_SEND_SERVER", "0"}})->zero_copy_bytes, SIZE_MAX);
+  EXPECT_EQ(configure({}, {{"SOCK_ZEROCOPY_SEND_SERVER", "1"}})->zero_copy_bytes,
+            limits::kZeroCopySendBytes);
+  const auto from_file = [](const std::string& options) {
+    return configure({"-y", "/file"}, {}, {{"/file", "socket_opts:\n" + options}})->zero_copy_bytes;
+  };
+  EXPECT_EQ(from_file("  zerocopy_threshold: 65536\n"), 65'536U);
+  EXPECT_EQ(from_file("  enable_zero_copy_send: false\n"), SIZE_MAX);
+  EXPECT_EQ(from_file("  zerocopy_threshold: 65536\n  enable_zerocopy_send_server: false\n"),
+            SIZE_MAX);
+}
+
+TEST(NodeConfig, LimitsOfHttpConnections) {
+  const auto usual = configure({});
+  ASSERT_TRUE(usual) << usual.error().text();
+  EXPECT_EQ(usual->http.session.head.line_bytes, 8192U);
+  EXPECT_EQ(usual->http.session.head.head_bytes, 65536U);
+  EXPECT_EQ(usual->http.session.header, 30 * core::kSecond);
+  EXPECT_EQ(usual->http.session.idle, 120 * core::kSecond);
+  EXPECT_TRUE(usual->http.session.close_after_chunked);
+  const auto other =
+      configure({"--rest-max-line", "600", "--rest-max-head", "2000", "--rest-head-timeout", "5s",
+                 "--rest-idle-timeout", "1m", "--rest-keep-after-chunks"});
+  ASSERT_TRUE(other) << other.error().text();
+  EXPECT_EQ(other->http.session.head.line_bytes, 600U);
+  EXPECT_EQ(other->http.session.head.head_bytes, 2000U);
+  EXPECT_EQ(other->http.session.header, 5 * core::kSecond);
+  EXPECT_EQ(other->http.session.idle, 60 * core::kSecond);
+  EXPECT_FALSE(other->http.session.close_after_chunked);
+  EXPECT_NE(error_of({"--rest-max-head", "4096"}).find("--rest-max-head"), std::string::npos);
 }
 
 TEST(NodeConfig, AccessRulesFromFlagsOrTheEnvironment) {
@@ -481,6 +543,32 @@ TEST(NodeConfig, FixedBugPortsOfTheNvmeTarget) {
   EXPECT_EQ(file.shares.nexus_port, 5421);
   EXPECT_FALSE(file.shares_are_default);
   EXPECT_EQ(shares({"-y", "/c.yaml", "--nvmf-replica-port=7000"}, files).shares.replica_port, 7000);
+}
+
+TEST(NodeConfig, OptionsOfTheNvmeTarget) {
+  const auto shares = [](const std::string& file) {
+    auto config = configure({"-y", "/c.yaml"}, {}, {{"/c.yaml", file}});
+    EXPECT_TRUE(config) << config.error().text();
+    return config ? config->shares : services::ShareSettings();
+  };
+  const services::ShareSettings own;
+  const auto exported = configure({});
+  ASSERT_TRUE(exported);
+  const auto same = shares(exported->engine.yaml());
+  EXPECT_EQ(same.sizes, own.sizes);
+  EXPECT_EQ(same.subsystems_max, own.subsystems_max);
+  EXPECT_TRUE(same.discovery);
+  const auto set = shares(
+      "nvmf_tgt_conf: {max_namespaces: 2, opts_tcp: {max_queue_depth: 64, max_qpairs_per_ctrl: 4,"
+      " in_capsule_data_size: 8192, max_io_size: 65536, max_aq_depth: 48}}\n"
+      "nexus_opts: {nvmf_discovery_enable: false}");
+  EXPECT_EQ(set.sizes, (storage::nvme::TransportSizes{64, 48, 4, 8192, 65536}));
+  EXPECT_EQ(set.subsystems_max, 2U);
+  EXPECT_FALSE(set.discovery);
+  const auto bad = configure({"-y", "/c.yaml"}, {},
+                             {{"/c.yaml", "nvmf_tgt_conf: {opts_tcp: {max_io_size: 4}}"}});
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().text().find("power of two from 8192"), std::string::npos);
 }
 
 TEST(NodeConfig, OptionsOfRemoteDevices) {

@@ -1,13 +1,14 @@
 // Why this file exists: see daemon.h.
 #include "apps/io_engine/daemon.h"
 
+#include <algorithm>
 #include <cerrno>
 
+#include "apps/io_engine/pool_file_open.h"
 #include "capstan_version.h"
 #include "core/os_file.h"
 #include "core/os_thread.h"
 #include "services/absent.h"
-#include "services/pool_ops.h"
 
 namespace capstan::apps {
 namespace {
@@ -119,10 +120,11 @@ Result<void> Daemon::assemble() {
   services::ShareSettings shares = config_.shares;
   shares.reservation_directory = config_.ptpl_dir.value_or("");
   shares.ana = config_.ana;
+  shares.firmware = CAPSTAN_RELEASE;
   engine_.shares().configure(std::move(shares));
   engine_.remotes().configure(
       {.host_nqn = info_.host_nqn, .host_id = config_.host_id, .defaults = config_.remotes});
-  engine_.shares().target().publish(metrics_);
+  engine_.shares().targets().publish(metrics_);
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},
                {.newest = [this] { return monitors_.feed().settle(); }});
@@ -152,30 +154,6 @@ Result<void> Daemon::assemble() {
   return {};
 }
 
-core::Task<void> Daemon::open_pool_file() {
-  unsigned errors = 0;
-  for (const PoolFileEntry& entry : config_.pools) {
-    if (engine_.find_pool(entry.name)) continue;  // restored from the node's state
-    services::PoolArguments arguments;
-    arguments.name = entry.name;
-    arguments.disks = entry.disks;
-    Result<void> opened;
-    if (entry.lvm) {
-      opened = fail(Code::kFailedPrecondition, "pools on LVM are not supported");
-    } else {
-      const auto guard = co_await engine_.pool_calls().lock(entry.name, {});
-      auto pool = co_await services::create_pool(engine_, std::move(arguments));
-      if (!pool) opened = std::unexpected(std::move(pool).error());
-    }
-    if (opened) continue;
-    ++errors;
-    log_.error("pool_not_opened", {{"pool", entry.name}, {"error", opened.error().text()}});
-  }
-  if (errors == 0) co_return;
-  log_.error("pool_file_incomplete", {{"message", "Not all pools were imported successfully (" +
-                                                      std::to_string(errors) + " errors)"}});
-}
-
 // After the pools: a host that comes back finds what it had. Nodes beside each other on one machine
 // all have the same default port, so only who asked for it cannot start without.
 Result<void> Daemon::open_target() {
@@ -185,10 +163,25 @@ Result<void> Daemon::open_target() {
   return {};
 }
 
+namespace {
+
+bool is_family_missing(const Error& error) {
+  return error.sys_errno == EAFNOSUPPORT || error.sys_errno == EADDRNOTAVAIL;
+}
+
+// Whether the same port is also asked for at another loopback address, as for "localhost", which
+// has an IPv6 address also where there is no IPv6.
+bool stands_beside(const std::vector<core::Address>& all, const core::Address& one) {
+  return one.host == "::1" && std::ranges::any_of(all, [&](const core::Address& each) {
+           return each.host == "127.0.0.1" && each.port == one.port;
+         });
+}
+
+}  // namespace
+
 Result<core::Address> Daemon::listen() {
   auto bound = door_->listen(config_.listen, config_.tls);
-  if (!bound && config_.listen_is_default &&
-      (bound.error().sys_errno == EAFNOSUPPORT || bound.error().sys_errno == EADDRNOTAVAIL)) {
+  if (!bound && config_.listen_is_default && is_family_missing(bound.error())) {
     log_.warn("no_ipv6", {{"instead", "0.0.0.0"}});
     bound = door_->listen(core::Address::tcp("0.0.0.0", config_.listen.port), config_.tls);
   }
@@ -198,9 +191,14 @@ Result<core::Address> Daemon::listen() {
 Result<void> Daemon::listen_http() {
   for (const core::Address& http : config_.http_listen) {
     const bool encrypted = http.kind == core::Address::Kind::kTcp;
-    TRY_SET(const core::Address bound, door_->listen_http(http, encrypted ? config_.tls : nullptr));
-    gate_.listening(bound, true);
-    http_->listening(bound, true);
+    const auto bound = door_->listen_http(http, encrypted ? config_.tls : nullptr);
+    if (!bound && is_family_missing(bound.error()) && stands_beside(config_.http_listen, http)) {
+      log_.warn("no_such_address_here", {{"address", http.text()}});
+      continue;
+    }
+    if (!bound) return std::unexpected(bound.error());
+    gate_.listening(*bound, true);
+    http_->listening(*bound, true);
   }
   for (const core::Address& metrics : config_.http.metrics_listen) {
     TRY_SET(const core::Address bound, door_->listen_metrics(metrics));
@@ -237,7 +235,7 @@ core::Task<Result<void>> Daemon::start_engine() {
   engine_.disks().start();  // before the first disk is opened
   // With a control plane it decides which pools to open.
   CO_TRY(co_await engine_.start(!config_.registration_uri));
-  co_await open_pool_file();
+  co_await open_file_pools(engine_, log_, config_.pools);
   CO_TRY(open_target());
   CO_TRY(co_await stores_.start(config_.stores));
   CO_TRY_SET(const core::Address address, listen());

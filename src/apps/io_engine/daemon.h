@@ -62,7 +62,6 @@ class Daemon {
  private:
   Result<void> bind_services();
   core::Task<Result<void>> start_engine();
-  core::Task<void> open_pool_file();
   Result<void> open_target();
   services::SpdkOptions spdk_options();
   Result<core::Address> listen();

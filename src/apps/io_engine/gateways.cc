@@ -59,6 +59,13 @@ Result<std::unique_ptr<core::ChildProcess>> Gateways::launch(const core::Address
   return core::ChildProcess::start("capstan-gateway", arguments, variables, config_.cpus_allowed);
 }
 
+// Started is who listens.
+core::Task<void> Gateways::tell_of_start(core::ChildProcess* child, std::string address) {
+  log_.debug("gateway_starting", {{"address", address}, {"pid", child->pid()}});
+  if (!co_await child->ready()) co_return;  // what ended it is told with its end
+  log_.info("gateway_started", {{"address", address}, {"pid", child->pid()}});
+}
+
 core::Task<void> Gateways::keep(core::Address address) {
   auto& reactor = *core::Reactor::current();
   const auto token = scope_.token();
@@ -67,9 +74,11 @@ core::Task<void> Gateways::keep(core::Address address) {
     const core::Nanos begun = reactor.now();
     auto child = launch(address);
     if (child) {
-      log_.info("gateway_started", {{"address", address.text()}, {"pid", (*child)->pid()}});
+      core::Scope told;
+      told.spawn(tell_of_start(child->get(), address.text()));
       running_.insert(child->get());
       const auto ended = co_await (*child)->wait();
+      co_await told.join();
       running_.erase(child->get());
       log_.warn("gateway_exited", {{"address", address.text()},
                                    {"pid", (*child)->pid()},

@@ -34,6 +34,7 @@ class Gateways {
 
  private:
   core::Task<void> keep(core::Address address);
+  core::Task<void> tell_of_start(core::ChildProcess* child, std::string address);
   Result<std::unique_ptr<core::ChildProcess>> launch(const core::Address& address) const;
 
   core::Log log_;

@@ -59,8 +59,8 @@ int run(NodeConfig config, bool print_operations) {
   auto signals = core::SignalSet::create();  // before any other thread exists
   if (!signals) return report(signals.error(), kFailed);
   const auto sink = core::make_stderr_sink(config.log_format, config.node_name);
-  auto env =
-      core::UringEnv::create({config.reactors, config.poll_us, stall_log(*sink), config.cpus});
+  auto env = core::UringEnv::create(
+      {config.reactors, config.poll_us, stall_log(*sink), config.cpus, config.zero_copy_bytes});
   if (!env) return report(env.error(), kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
 
@@ -76,6 +76,7 @@ int run(NodeConfig config, bool print_operations) {
                         {"node", config.node_name},
                         {"state", config.state_dir},
                         {"reactors", config.reactors}});
+  for (const std::string& alarm : config.alarms) log.error("config", {{"message", alarm}});
   for (const std::string& warning : config.warnings) log.warn("config", {{"message", warning}});
   int exit_code = kFailed;
   (*env)->run(
@@ -96,8 +97,8 @@ int main(int argc, char** argv) {
   auto config = make_config(std::move(line->settings), surroundings);
   if (!config) return report(config.error(), kUsage);
   if (check_only) {
-    for (const std::string& warning : config->warnings) {
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    for (const auto* said : {&config->alarms, &config->warnings}) {
+      for (const std::string& text : *said) std::fprintf(stderr, "warning: %s\n", text.c_str());
     }
     return print("configuration is valid\n");
   }

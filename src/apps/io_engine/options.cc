@@ -38,8 +38,8 @@ constexpr OptionSpec kListen[] = {
      "which any local user can connect to"},
     {"http-listen", "--http-listen", "CAPSTAN_HTTP_LISTEN", kList, "ADDRESS", "", 0, 0, kActs, true,
      "Further address for HTTP alone, which is every operation by its path, and Muxio over a "
-     "WebSocket at /ws: IP:PORT (with TLS when the TCP port has it) or unix:PATH (mode 0600); "
-     "repeatable"},
+     "WebSocket at /ws: IP:PORT or HOST:PORT (with TLS when the TCP port has it) or unix:PATH "
+     "(mode 0600); repeatable"},
 };
 
 constexpr OptionSpec kWires[] = {

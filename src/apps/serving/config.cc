@@ -101,18 +101,22 @@ Result<void> read_log(const Settings& settings, ServingConfig& config) {
 }  // namespace
 
 Result<std::vector<core::Address>> read_listen_list(const Settings& settings,
+                                                    const Surroundings& surroundings,
                                                     std::string_view option) {
   const std::string flag = "--" + std::string(option);
   std::vector<core::Address> addresses;
   std::set<std::string> known;
   for (const std::string& text : settings.at(option).parts()) {  // also those of a variable
-    TRY_SET(core::Address address, named(parse_http_address(text), flag, settings.at(option)));
-    const bool any_port = address.kind == core::Address::Kind::kTcp && address.port == 0;
-    if (!any_port && !known.insert(address.text()).second) {
-      return fail(Code::kInvalidArgument,
-                  "option " + flag + ": '" + address.text() + "' is given twice. Leave one out");
+    TRY_SET(auto meant,
+            named(parse_http_addresses(text, surroundings.resolve), flag, settings.at(option)));
+    for (core::Address& address : meant) {
+      const bool any_port = address.kind == core::Address::Kind::kTcp && address.port == 0;
+      if (!any_port && !known.insert(address.text()).second) {
+        return fail(Code::kInvalidArgument,
+                    "option " + flag + ": '" + address.text() + "' is given twice. Leave one out");
+      }
+      addresses.push_back(std::move(address));
     }
-    addresses.push_back(std::move(address));
   }
   return addresses;
 }
@@ -138,7 +142,7 @@ Result<void> read_serving(const Settings& settings, const Surroundings& surround
   TRY_SET(config.http, read_http(settings));
   TRY(read_origins(settings, config));
   TRY(read_access(settings, config));
-  TRY_SET(config.gate, read_gate(settings, surroundings, config.warnings));
+  TRY_SET(config.gate, read_gate(settings, surroundings, config.warnings, config.alarms));
   TRY(read_log(settings, config));
   return read_tls(surroundings, settings, config);
 }

@@ -48,6 +48,7 @@ struct ServingConfig {
   core::LogFormat log_format;
   core::LogLevel log_level = core::LogLevel::kInfo;
   std::vector<std::string> warnings;  // to be logged once there is a log
+  std::vector<std::string> alarms;    // the same, as errors: what lets strangers in
 };
 
 // Errors are usage errors: the message names option, value and remedy.
@@ -58,13 +59,18 @@ Result<void> read_serving(const Settings& settings, const Surroundings& surround
 core::Task<Result<wire::TlsServerConfig>> read_certificates(core::FileSystem& files,
                                                             TlsFiles names);
 
-// The addresses of a list option, none of them twice.
+// The addresses of a list option, none of them twice; all that a host name stands for.
 Result<std::vector<core::Address>> read_listen_list(const Settings& settings,
+                                                    const Surroundings& surroundings,
                                                     std::string_view option);
 
 // The single parts.
 Result<core::Address> parse_endpoint(std::string_view text, std::uint16_t default_port);
 Result<core::Address> parse_http_address(std::string_view text);  // IP:PORT or unix:PATH
+// The same, and HOST:PORT with all the addresses that `resolve` knows of it.
+Result<std::vector<core::Address>> parse_http_addresses(
+    std::string_view text,
+    const std::function<Result<std::vector<std::string>>(const std::string&)>& resolve);
 Result<core::LogFormat> parse_log_format(std::string_view text);
 
 // "option -m" or "environment variable X" or "<file>, eal_opts.reactor_mask" before a message.

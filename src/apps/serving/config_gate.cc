@@ -130,7 +130,7 @@ Result<TraceEndpoint> parse_trace_endpoint(std::string_view text) {
 }
 
 Result<GateConfig> read_gate(const Settings& settings, const Surroundings& surroundings,
-                             std::vector<std::string>& warnings) {
+                             std::vector<std::string>& warnings, std::vector<std::string>& alarms) {
   GateConfig gate;
   TRY(read_acl(settings, surroundings, gate));
   TRY(read_keys(settings, surroundings, gate));
@@ -138,7 +138,7 @@ Result<GateConfig> read_gate(const Settings& settings, const Surroundings& surro
   gate.streams_max = static_cast<std::size_t>(settings.integer("max-streams"));
   TRY(read_trace(settings, surroundings, gate, warnings));
   for (const std::string& address : gate.allow_all) {
-    warnings.push_back("--allow-all-rpc: everything is allowed to whoever reaches " + address);
+    alarms.push_back("--allow-all-rpc: everything is allowed to whoever reaches " + address);
   }
   return gate;
 }

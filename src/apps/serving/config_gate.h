@@ -41,9 +41,9 @@ struct GateConfig {
   bool has_files() const { return !acl_file.empty() || !jwk_file.empty(); }
 };
 
-// `warnings` gets what is to be logged once there is a log.
+// `warnings` and `alarms` get what is to be logged once there is a log, as warnings and as errors.
 Result<GateConfig> read_gate(const Settings& settings, const Surroundings& surroundings,
-                             std::vector<std::string>& warnings);
+                             std::vector<std::string>& warnings, std::vector<std::string>& alarms);
 
 // The list of the file's text with the entries of --allow-all-rpc in front of it, all numeric.
 Result<rpc::AclTable> make_acl(std::string_view text, const std::vector<std::string>& allow_all,

@@ -26,6 +26,29 @@ Result<std::size_t> read_connections(const std::string& text) {
                   std::to_string(limits::kConnectionsMax) + " nor unlimited");
 }
 
+// The names of headers are tokens (RFC 9110 section 5.6.2): what is none never comes, and would
+// break the answers it stands in.
+Result<void> check_cors(const wire::rest::CorsSettings& cors) {
+  const auto is_token = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  };
+  for (const std::string& name : cors.headers) {
+    if (!name.empty() && std::ranges::all_of(name, is_token)) continue;
+    return fail(Code::kInvalidArgument,
+                "option --cors-header: '" + name +
+                    "' is no name of a header. Write the name alone, as in X-Request-Id");
+  }
+  const auto is_visible = [](char c) { return c > ' ' && c < 0x7F; };
+  for (const std::string& origin : cors.origins) {
+    if (!origin.empty() && std::ranges::all_of(origin, is_visible)) continue;
+    return fail(Code::kInvalidArgument, "option --cors-origin: '" + origin +
+                                            "' is no origin. Write * or one as browsers send it, "
+                                            "as in https://ui.example:8443");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<core::Address> parse_metrics_address(std::string_view text) {
@@ -36,12 +59,23 @@ Result<HttpConfig> read_http(const Settings& settings) {
   HttpConfig config;
   config.cors.origins = settings.at("cors-origin").parts();
   config.cors.headers = settings.at("cors-header").parts();
+  TRY(check_cors(config.cors));
   config.cors.check_host = !settings.on("cors-any-host");
   auto media = wire::rest::media_preference(settings.text("media-type"));
   if (!media) return std::unexpected(std::move(media).error().within("option --media-type"));
   config.media = *std::move(media);
   TRY_SET(config.connections, read_connections(settings.text("rest-max-connections")));
   config.body_bytes = static_cast<std::size_t>(settings.integer("rest-max-body")) * kMebibyte;
+  config.session.head.line_bytes = static_cast<std::size_t>(settings.integer("rest-max-line"));
+  config.session.head.head_bytes = static_cast<std::size_t>(settings.integer("rest-max-head"));
+  if (config.session.head.head_bytes < config.session.head.line_bytes) {
+    return fail(Code::kInvalidArgument,
+                "option --rest-max-head: the head has the first line in it, so it cannot be less "
+                "than --rest-max-line");
+  }
+  config.session.header = settings.nanos("rest-head-timeout");
+  config.session.idle = settings.nanos("rest-idle-timeout");
+  config.session.close_after_chunked = !settings.on("rest-keep-after-chunks");
   config.metrics_everywhere = settings.on("http-metrics");
   config.acl_late = settings.on("acl-late");
   config.cache_headers = settings.on("enable-http-cache-headers");

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "core/env.h"
 #include "wire/rest/cors.h"
+#include "wire/rest/http1_session.h"
 #include "wire/rest/limits.h"
 #include "wire/rest/negotiation.h"
 
@@ -20,6 +21,7 @@ struct HttpConfig {
   wire::rest::MediaTypes media;
   std::size_t connections = limits::kRestConnections;  // per address; 0: no limit
   std::size_t body_bytes = limits::kRestBodyBytes;
+  wire::rest::SessionOptions session;         // of HTTP/1.1 connections
   std::vector<core::Address> metrics_listen;  // GET /metrics and nothing else
   bool acl_late = false;            // the access list after path, media and query, as in Octez
   bool cache_headers = false;       // ETag and If-None-Match

@@ -51,7 +51,7 @@ Result<core::Address> parse_http_address(std::string_view text) {
     if (named) return address;
     return fail(Code::kInvalidArgument, "'" + std::string(text) +
                                             "' names no port. Write IP:PORT, as in 127.0.0.1:8080, "
-                                            "or unix:PATH; port 0 is any free one");
+                                            "HOST:PORT or unix:PATH; port 0 is any free one");
   }
   const std::string path(text.substr(kUnix.size()));
   if (path.empty() || path.size() > core::kSocketPathBytesMax) {
@@ -61,6 +61,44 @@ Result<core::Address> parse_http_address(std::string_view text) {
                                             std::to_string(core::kSocketPathBytesMax));
   }
   return core::Address::unix_path(path);
+}
+
+namespace {
+
+// "HOST:PORT" with a letter in a host that could be a name; not an address with a mistake in it.
+bool names_host(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0 || text.find(':', colon + 1) != text.npos) {
+    return false;
+  }
+  const std::string_view host = text.substr(0, colon);
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return std::ranges::any_of(host, is_letter) && std::ranges::all_of(host, [&](char c) {
+           return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+         });
+}
+
+}  // namespace
+
+Result<std::vector<core::Address>> parse_http_addresses(
+    std::string_view text,
+    const std::function<Result<std::vector<std::string>>(const std::string&)>& resolve) {
+  if (text.starts_with("unix:") || !names_host(text)) {
+    TRY_SET(auto address, parse_http_address(text));
+    return std::vector<core::Address>{std::move(address)};
+  }
+  const auto colon = text.find(':');
+  std::uint16_t port = 0;
+  if (!read_number(text.substr(colon + 1), port)) {
+    return fail(Code::kInvalidArgument,
+                "'" + std::string(text) + "' is no endpoint: the port is no number up to 65535. " +
+                    "Write HOST:PORT, as in localhost:8080");
+  }
+  if (!resolve) return fail(Code::kUnavailable, "names are not resolved here");
+  TRY_SET(const auto hosts, resolve(std::string(text.substr(0, colon))));
+  std::vector<core::Address> addresses;
+  for (const std::string& host : hosts) addresses.push_back(core::Address::tcp(host, port));
+  return addresses;
 }
 
 Result<core::LogFormat> parse_log_format(std::string_view text) {

@@ -27,12 +27,22 @@ Error with_remedy(Error error) {
   return error;
 }
 
-// A stream of which somebody has read the beginning. Afterwards it costs nothing: reads are passed
-// on as they are.
-class Reread final : public core::Stream {
+// An accepted connection, wherever it goes: gives what the door has read of it back to whoever
+// serves it, after which reads are passed on as they are, and is counted until it is gone.
+class Guest final : public core::Stream {
  public:
-  Reread(std::unique_ptr<core::Stream> inner, std::string first)
-      : inner_(std::move(inner)), first_(std::move(first)) {}
+  Guest(std::unique_ptr<core::Stream> inner, std::shared_ptr<Door::Tally> tally)
+      : inner_(std::move(inner)), tally_(std::move(tally)) {
+    ++tally_->open;
+  }
+  ~Guest() override {
+    --tally_->open;
+    tally_->room.notify_all();
+  }
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+
+  void give_back(std::string first) { first_ = std::move(first); }
   const core::PeerInfo& peer() const override { return inner_->peer(); }
   core::Task<Result<std::size_t>> read(MutableBytes into) override {
     return first_.empty() ? inner_->read(into) : again(into);
@@ -42,6 +52,9 @@ class Reread final : public core::Stream {
     return std::optional<std::size_t>(take(into));
   }
   core::Task<Result<void>> write(ByteView from) override { return inner_->write(from); }
+  core::Task<Result<void>> write_pieces(std::span<const ByteView> pieces) override {
+    return inner_->write_pieces(pieces);
+  }
   void shutdown_write() override { inner_->shutdown_write(); }
   void cancel() override { inner_->cancel(); }
 
@@ -55,8 +68,24 @@ class Reread final : public core::Stream {
     return size;
   }
   std::unique_ptr<core::Stream> inner_;
+  std::shared_ptr<Door::Tally> tally_;
   std::string first_;
 };
+
+std::unique_ptr<core::Stream> with(std::unique_ptr<core::Stream> guest, std::string first) {
+  static_cast<Guest&>(*guest).give_back(std::move(first));  // what accept_loop() made
+  return guest;
+}
+
+// One read as a task of its own: while it is under way the client can still be told something.
+struct Step {
+  core::Event over;
+  Result<std::size_t> got{0};
+};
+core::Task<void> read_step(core::Stream* from, MutableBytes into, Step* step) {
+  step->got = co_await from->read(into);
+  step->over.set();
+}
 
 }  // namespace
 
@@ -119,14 +148,17 @@ void Door::stop() {
   scope_.cancel();
   for (const auto& listening : listening_) {
     if (listening->listener) listening->listener->cancel();
+    listening->tally->room.notify_all();
   }
+  rest_.room().notify_all();
 }
 
 core::Task<void> Door::accept_loop(Listening* listening) {
   while (!stopping_) {
     // Who comes while it is full waits in the backlog.
-    while (listening->http_only && !stopping_ && rest_.full(listening->listener->local().text())) {
-      co_await rest_.room().wait();
+    while (listening->http_only && !stopping_ && rest_.most() != 0 &&
+           listening->tally->open >= rest_.most()) {
+      co_await listening->tally->room.wait();
     }
     if (stopping_) break;
     auto stream = co_await listening->listener->accept();
@@ -149,37 +181,64 @@ core::Task<void> Door::accept_loop(Listening* listening) {
     core::acknowledge_at_once(**stream);
     if (listening->tls) *stream = wire::make_tls_stream(*std::move(stream), *listening->tls, {});
     ++waiting_;
-    scope_.spawn(welcome(*std::move(stream), listening));
+    auto guest = std::make_unique<Guest>(*std::move(stream), listening->tally);
+    scope_.spawn(welcome(std::move(guest), listening));
   }
   // At once: a new client must be refused, not left in the backlog.
   listening->listener.reset();
 }
 
+// Reads on into `first`. False when the client says no more, or not in time: who has begun a
+// request gets the same answer as from the HTTP server.
+core::Task<bool> Door::more(core::Stream* stream, std::string* first, core::Nanos until) {
+  std::array<std::uint8_t, 4096> buffer;
+  Step step;
+  bool late = false;
+  core::Scope reading;
+  {
+    core::CancelCallback on_stop(scope_.token(), [stream] { stream->cancel(); });
+    core::Timer timer([&step, &late] {
+      late = true;
+      step.over.notify_all();
+    });
+    timer.arm_at(*core::Reactor::current(), until);
+    reading.spawn(read_step(stream, buffer, &step));
+    if (!step.over.is_set()) co_await step.over.wait();
+  }
+  if (late && !step.over.is_set()) {
+    if (!first->empty()) {
+      const auto text = wire::http1_answer(408, "The request did not come in time.\n");
+      const auto sent = co_await stream->write(as_bytes(text));
+      if (sent) stream->shutdown_write();
+    }
+    stream->cancel();
+  }
+  co_await reading.join();
+  if (!late && step.got && *step.got != 0) {
+    first->append(as_text(ByteView(buffer).first(*step.got)));
+    co_return true;
+  }
+  ++silent_;
+  co_return false;
+}
+
 core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Listening* listening) {
-  core::CancelSource late(scope_.token());
-  core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
-  auto& reactor = *core::Reactor::current();
-  timer.arm_at(reactor, reactor.now() + limits::kDoorNanos);
+  const core::Reactor& reactor = *core::Reactor::current();
+  core::Nanos until = reactor.now() + limits::kRestIdleNanos;
   std::string first;
   Kind kind = Kind::kUnknown;
-  {
-    core::Stream* const reading = stream.get();
-    core::CancelCallback on_late(late.token(), [reading] { reading->cancel(); });
-    std::array<std::uint8_t, 4096> buffer;
-    while (kind == Kind::kUnknown) {
-      const auto got = co_await stream->read(buffer);
-      if (!got || *got == 0) {
-        ++silent_;
-        --waiting_;
-        co_return;
-      }
-      first.append(as_text(ByteView(buffer).first(*got)));
-      kind = listening->metrics ? Kind::kHttp1 : kind_of(first);
+  while (kind == Kind::kUnknown) {
+    const bool begins = first.empty();
+    if (!co_await more(stream.get(), &first, until)) {
+      --waiting_;
+      co_return;
     }
+    if (begins) until = reactor.now() + limits::kRestHeaderNanos;
+    kind = listening->metrics ? Kind::kHttp1 : kind_of(first);
   }
   if (kind == Kind::kHttp2) {
     --waiting_;
-    auto whole = std::make_unique<Reread>(std::move(stream), std::move(first));
+    auto whole = with(std::move(stream), std::move(first));
     if (listening->http_only) {
       grpc_.adopt_guest(std::move(whole));
     } else if (listening->gateways) {
@@ -192,7 +251,7 @@ core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Liste
   if (listening->metrics) {
     co_await serve_rest(std::move(stream), std::move(first));
   } else {
-    co_await serve_http1(std::move(stream), std::move(first), late.token());
+    co_await serve_http1(std::move(stream), std::move(first), until);
   }
   --waiting_;
 }
@@ -213,49 +272,52 @@ std::optional<bool> Door::asks_for_websocket(std::string_view first) {
 }
 
 core::Task<void> Door::serve_http1(std::unique_ptr<core::Stream> stream, std::string first,
-                                   core::CancelToken late) {
+                                   core::Nanos until) {
   auto websocket = asks_for_websocket(first);
-  std::array<std::uint8_t, 4096> buffer;
   while (!websocket) {
-    core::Stream* const reading = stream.get();
-    core::CancelCallback on_late(late, [reading] { reading->cancel(); });
-    const auto got = co_await stream->read(buffer);
-    if (!got || *got == 0) {
-      ++silent_;
-      co_return;
-    }
-    first.append(as_text(ByteView(buffer).first(*got)));
+    if (!co_await more(stream.get(), &first, until)) co_return;
     websocket = asks_for_websocket(first);
   }
   if (*websocket) {
-    co_return co_await serve_websocket(std::move(stream), std::move(first), std::move(late));
+    co_return co_await serve_websocket(std::move(stream), std::move(first), until);
   }
   co_await serve_rest(std::move(stream), std::move(first));
 }
 
+// Where other protocols share the address its listener cannot wait: one too many waits here,
+// unread. Who waits holds a descriptor that others could have: as many wait as are served, and none
+// for longer than a served one may be idle.
 core::Task<void> Door::serve_rest(std::unique_ptr<core::Stream> stream, std::string first) {
   if (rest_.full(stream->peer().listener)) {
-    co_return co_await answer(
-        *stream, wire::http1_answer(503, "Too many HTTP connections; try again later.\n",
-                                    "retry-after: 1\r\n"));
+    bool late = rest_waiting_ >= rest_.most();
+    ++rest_waiting_;
+    core::Timer timer([&late, this] {
+      late = true;
+      rest_.room().notify_all();
+    });
+    auto& reactor = *core::Reactor::current();
+    timer.arm_at(reactor, reactor.now() + limits::kRestIdleNanos);
+    while (!stopping_ && !late && rest_.full(stream->peer().listener)) {
+      co_await rest_.room().wait();
+    }
+    --rest_waiting_;
+    if (late && !stopping_) {
+      co_return co_await answer(
+          *stream, wire::http1_answer(503, "All connections are taken; try again later.\n"));
+    }
   }
-  rest_.adopt(std::make_unique<Reread>(std::move(stream), std::move(first)));
+  if (stopping_) co_return;
+  rest_.adopt(with(std::move(stream), std::move(first)));
 }
 
 core::Task<void> Door::serve_websocket(std::unique_ptr<core::Stream> stream, std::string first,
-                                       core::CancelToken late) {
+                                       core::Nanos until) {
   wire::Http1RequestParser parser;
   auto complete = parser.add(as_bytes(first));
-  std::array<std::uint8_t, 4096> buffer;
   while (complete && !*complete) {
-    core::Stream* const reading = stream.get();
-    core::CancelCallback on_late(late, [reading] { reading->cancel(); });
-    const auto got = co_await stream->read(buffer);
-    if (!got || *got == 0) {
-      ++silent_;
-      co_return;
-    }
-    complete = parser.add(ByteView(buffer).first(*got));
+    std::string piece = " ";  // the request has begun
+    if (!co_await more(stream.get(), &piece, until)) co_return;
+    complete = parser.add(as_bytes(piece).subspan(1));
   }
   if (!complete) {
     const bool large = complete.error().code == Code::kResourceExhausted;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "grpc/health/v1/health.pb.h"
 #include "rpc/directory.h"
@@ -20,10 +21,7 @@ using ::grpc::health::v1::HealthCheckRequest;
 using ::grpc::health::v1::HealthCheckResponse;
 constexpr char kCheck[] = "grpc.health.v1.Health/Check";
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 struct Service {
   int calls = 0;
@@ -66,7 +64,8 @@ wire::ServerOptions with_guest() {
 }
 
 struct World {
-  World() : world(1), server_env(world), client_env(world) {
+  explicit World(wire::rest::ServerOptions http = {})
+      : world(1), server_env(world), client_env(world) {
     const auto* health = HealthCheckRequest::descriptor()->file()->FindServiceByName("Health");
     EXPECT_TRUE(directory.declare(health, {"Watch"}));
     EXPECT_TRUE(rpc::bind_unary(directory, kCheck, service, &Service::check));
@@ -74,7 +73,7 @@ struct World {
     grpc = std::make_unique<wire::GrpcServer>(server_env, directory, log, with_guest());
     muxio = std::make_unique<wire::muxio::Server>(server_env, directory, methods, log,
                                                   wire::muxio::ServerOptions());
-    rest = *wire::rest::Server::create(directory, log, {});
+    rest = *wire::rest::Server::create(directory, log, std::move(http));
     door = std::make_unique<Door>(server_env, log, *grpc, *muxio, *rest);
   }
   core::Address address() const { return core::Address::tcp(server_env.address(), 10124); }
@@ -251,8 +250,10 @@ TEST(Door, WhoSaysNothingIsSentAway) {
     const char* answer;
   };
   // Where a request has begun the HTTP server waits for the rest of it.
-  const Row rows[] = {{"", limits::kDoorNanos, ""},
-                      {"PR", limits::kDoorNanos, ""},
+  const Row rows[] = {{"", limits::kRestIdleNanos, ""},
+                      {"PR", limits::kRestHeaderNanos, "HTTP/1.1 408 "},
+                      {"GET /w", limits::kRestHeaderNanos, "HTTP/1.1 408 "},
+                      {"GET /ws HT", limits::kRestHeaderNanos, "HTTP/1.1 408 "},
                       {"GET / HT", limits::kRestHeaderNanos, "HTTP/1.1 408 "}};
   for (const Row& row : rows) {
     World world;
@@ -267,6 +268,109 @@ TEST(Door, WhoSaysNothingIsSentAway) {
         EXPECT_LE(waited, one.patience + core::kSecond);
       }(&in, row);
     });
+  }
+}
+
+// Those of `clients` that have got an answer by now.
+std::vector<std::size_t> answered(const std::vector<std::unique_ptr<core::Stream>>& clients) {
+  std::vector<std::size_t> those;
+  std::array<std::uint8_t, 4096> buffer;
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const auto got = clients[i] ? clients[i]->read_now(buffer) : std::nullopt;
+    if (!got || !*got || **got == 0) continue;
+    EXPECT_TRUE(as_text(ByteView(buffer).first(**got)).starts_with("HTTP/1.1 404 "));
+    those.push_back(i);
+  }
+  return those;
+}
+
+// Six connect, and only then the first of them asks.
+Task<void> six_where_three_may(World* world) {
+  std::vector<std::unique_ptr<core::Stream>> clients;
+  for (int i = 0; i < 6; ++i) {
+    auto connected = co_await world->client_env.network().connect(world->address(), {});
+    CAPSTAN_ASSERT(connected.has_value());
+    clients.push_back(*std::move(connected));
+  }
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  for (auto& client : clients) {
+    EXPECT_TRUE(co_await client->write(as_bytes("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")));
+  }
+  // Who comes first is the network's business.
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  const auto served = answered(clients);
+  EXPECT_EQ(served.size(), 3U);
+  EXPECT_EQ(world->rest->connections(), 3U);
+  if (served.size() != 3) co_return;
+  clients[served[1]].reset();
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(answered(clients).size(), 1U);
+  for (const std::size_t i : {0U, 2U}) clients[served[i]].reset();
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  EXPECT_EQ(answered(clients).size(), 2U);
+  EXPECT_EQ(world->rest->connections(), 3U);
+}
+
+TEST(Door, WhoComesWhenItIsFullWaitsUntilOneLeaves) {
+  for (const bool http_only : {true, false}) {
+    wire::rest::ServerOptions options;
+    options.connections = 3;
+    World world(options);
+    world.http_only = http_only;
+    world.run([](World& in) -> Task<void> { return six_where_three_may(&in); });
+  }
+}
+
+Task<std::unique_ptr<core::Stream>> asking(World* world) {
+  auto stream = co_await world->client_env.network().connect(world->address(), {});
+  CAPSTAN_ASSERT(stream.has_value());
+  EXPECT_TRUE(co_await (*stream)->write(as_bytes("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")));
+  co_return *std::move(stream);
+}
+Task<std::string> told(core::Stream* stream) {
+  std::array<std::uint8_t, 4096> buffer;
+  const auto got = co_await stream->read(buffer);
+  co_return std::string(as_text(ByteView(buffer).first(got.value_or(0)))).substr(0, 12);
+}
+Task<void> ask_three_times(World* world) {
+  const auto served = co_await asking(world);
+  EXPECT_NE(co_await told(served.get()), "HTTP/1.1 503");
+  const auto waiting = co_await asking(world);
+  const auto one_too_many = co_await asking(world);
+  EXPECT_EQ(co_await told(one_too_many.get()), "HTTP/1.1 503");
+  // And nobody waits for ever.
+  EXPECT_EQ(co_await told(waiting.get()), "HTTP/1.1 503");
+}
+
+// FixedBug: whoever waited kept its descriptor until there was none for other wires.
+TEST(Door, WhoWaitsIsBoundedInNumberAndTime) {
+  wire::rest::ServerOptions options;
+  options.connections = 1;
+  options.session.idle = 10 * limits::kRestIdleNanos;
+  World world(options);
+  world.run([](World& in) -> Task<void> { return ask_three_times(&in); });
+}
+
+Task<void> ask_where_one_is_silent(World* world) {
+  auto silent = co_await world->client_env.network().connect(world->address(), {});
+  CAPSTAN_ASSERT(silent.has_value());
+  auto asking = co_await world->client_env.network().connect(world->address(), {});
+  CAPSTAN_ASSERT(asking.has_value());
+  EXPECT_TRUE(co_await (*asking)->write(as_bytes("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")));
+  EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+  std::array<std::uint8_t, 4096> buffer;
+  const auto got = (*asking)->read_now(buffer);
+  EXPECT_EQ(got && *got && **got != 0, !world->http_only);
+}
+
+// An address for HTTP alone counts who is accepted; one for all, who speaks HTTP/1.1.
+TEST(Door, WhoSaysNothingCountsWhereAllIsHttp) {
+  for (const bool http_only : {true, false}) {
+    wire::rest::ServerOptions options;
+    options.connections = 1;
+    World world(options);
+    world.http_only = http_only;
+    world.run([](World& in) -> Task<void> { return ask_where_one_is_silent(&in); });
   }
 }
 

@@ -52,6 +52,7 @@ Result<std::unique_ptr<HttpWire>> HttpWire::create(const rpc::Directory& directo
   std::unique_ptr<HttpWire> made(new HttpWire(config));
   wire::rest::ServerOptions options;
   options.connections = config.connections;
+  options.session = config.session;
   options.pipeline.cors = config.cors;
   options.pipeline.media = config.media;
   options.pipeline.body_bytes = config.body_bytes;
