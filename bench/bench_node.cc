@@ -27,14 +27,18 @@ namespace {
 namespace fs = std::filesystem;
 
 // Negative when nobody listens.
+// Below 0 when nobody listens there.
 int try_port(std::uint16_t port) {
   const int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (made < 0) give_up(std::string("cannot make a socket: ") + strerror(errno));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
   if (connect(made, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return made;
+  const int error = errno;
   close(made);
+  errno = error;
   return -1;
 }
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/log_sinks.h"
 #include "core/uring_env.h"
 #include "wire/drpc/client.h"
 #include "wire/drpc/server.h"
@@ -106,10 +107,7 @@ class Floor {
 
 // --- ours --------------------------------------------------------------------------------------
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 core::Task<void> serve(core::Env& env, core::Log& log, std::string path, int ready) {
   drpc::DomainSocketServer server(env, log, path, {});

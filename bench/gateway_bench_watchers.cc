@@ -51,6 +51,13 @@ class Crowd {
       }
     }
   }
+  Crowd(const Crowd&) = delete;
+  Crowd& operator=(const Crowd&) = delete;
+  // The next crowd needs the descriptors.
+  ~Crowd() {
+    for (const Watcher& watcher : watchers_) close(watcher.socket);
+    close(poller_);
+  }
   // Before the change is made: what it will be.
   void expect(const std::string& entity, int number) {
     entity_ = "\"entity_id\":\"" + entity + "\"";

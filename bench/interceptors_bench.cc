@@ -13,6 +13,7 @@
 #include <new>
 #include <vector>
 
+#include "core/log_sinks.h"
 #include "core/uring_env.h"
 #include "pool.pb.h"
 #include "rpc/directory.h"
@@ -62,15 +63,13 @@ struct Service {
   }
 };
 
-struct NoRecords final : core::LogSink {
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // One node's parts, as far as calls meet them.
 struct Bench {
   Service service;
   core::Metrics metrics;
-  NoRecords records;
+  NoLog records;
   SpanQueue spans;
   Acl acl;
   Directory directory;

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/log_sinks.h"
 #include "core/uring_env.h"
 #include "grpc/health/v1/health.pb.h"
 #include "rpc/directory.h"
@@ -48,10 +49,7 @@ struct Service {
   }
 };
 
-class Silent final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // Reads until the empty line; both ends of the handshake are ours and send nothing behind it.
 Task<Result<std::string>> read_head(core::Stream* stream) {
@@ -124,7 +122,7 @@ Task<void> welcome(core::StreamListener* listener, Server* server, bool bare) {
 
 // On core 1; ends when `stop` is set there.
 Task<bool> host(Host* self, core::Event* listening, core::Reactor* home, core::Event* stop) {
-  Silent sink;
+  NoLog sink;
   core::Log log(sink, core::LogLevel::kInfo, &core::UringEnv::wall_clock, nullptr);
   core::Metrics metrics;
   Service service;

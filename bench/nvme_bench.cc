@@ -14,6 +14,7 @@
 #include <string>
 
 #include "apps/capstan_nvme/bench.h"
+#include "core/log_sinks.h"
 #include "core/uring_env.h"
 #include "nvme_bench_floor.h"
 #include "storage/device/file_device.h"
@@ -53,10 +54,7 @@ T required(Result<T> result, const char* what) {
   return *std::move(result);
 }
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 // --- NVMe ----------------------------------------------------------------------------------------
 

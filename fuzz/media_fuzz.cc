@@ -36,7 +36,8 @@ void same_in_all(const Message& message, const BodyShape& shape) {
     CAPSTAN_ASSERT(encode_body(media, *read, shape).value() == *body);
   }
   if (!shape.hidden.empty()) return;
-  JsonPieces pieces(message, shape);
+  JsonPlans plans(JsonStyle::octez());
+  JsonPieces pieces(message, shape, JsonStyle::octez(), plans);
   std::string all;
   for (;;) {
     const auto piece = pieces.next();

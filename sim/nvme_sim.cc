@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/buffer.h"
+#include "core/log_sinks.h"
 
 namespace capstan::sim {
 
@@ -20,10 +21,7 @@ constexpr std::uint16_t kPorts[] = {8420, 4421};
 constexpr core::Nanos kLook = core::kMillisecond;  // how often somebody looks at the node
 constexpr std::uint32_t kReplica = 1;
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 Uuid uuid_of(const char* name) {
   return Uuid::from_name(name);
