@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 sys.dont_write_bytecode = True
 
-from tidylib import layers, markdown, shape, words  # noqa: E402
+from tidylib import layers, markdown, proofs, shape, words  # noqa: E402
 from tidylib.source import blocks, strip  # noqa: E402
 
 with open(os.path.join(ROOT, 'tools', 'tidylib', 'layers.txt'), encoding='utf-8') as _file:
@@ -20,6 +20,31 @@ BANNER = '// Why this file exists: a test.\n// More.\n'
 
 def messages(findings):
     return [f.message for f in findings]
+
+
+class Proofs(unittest.TestCase):
+    FILES = {'src/a/a_test.cc': 'TEST(Suite, Works) {}\nTEST_F(Other,\n       Too) {}',
+             'tests/e2e/b_test.py': 'class B:\n    def test_b(self):\n',
+             'fuzz/c_fuzz.cc': ''}
+
+    def found(self, cell):
+        table = f'| promise `Nothing` | shown by |\n|---|---|\n| p | {cell} |'
+        page = {'docs/x-tests.md': f'# X\n\n{table}'}
+        files = {**self.FILES, **page}
+        return messages(proofs.check(list(files), files.get))
+
+    def test_names_that_exist(self):
+        self.assertEqual(self.found('`Suite.Works`, `Other`, `Other.Too`, `a_test.cc`, `b_test.py` '
+                                    'test_b, `fuzz/c_fuzz.cc`, `sim --workload x`'), [])
+
+    def test_names_that_do_not(self):
+        for cell, name in (('`Suite.Breaks`', 'Suite.Breaks'), ('`Nobody`', 'Nobody'),
+                           ('`d_test.cc`', 'd_test.cc'), ('`b_test.py` test_c', 'test_c'),
+                           ('`a_test.cc` test_b', 'test_b'), ('`fuzz/d.cc`', 'fuzz/d.cc')):
+            self.assertEqual(self.found(cell), [f'no test is called "{name}"'])
+
+    def test_other_pages_are_left_alone(self):
+        self.assertEqual(proofs.check(['docs/x.md'], {'docs/x.md': '| a | `Nobody` |'}.get), [])
 
 
 class Strip(unittest.TestCase):

@@ -2,22 +2,29 @@
 """SPDK's methods of NVMe over TCP between two nodes: discovery that is followed, errors that are
 injected, namespaces that not all hosts see, and what a node that waits for its start is told.
 
-With CAPSTAN_SPDK_RPC=<path of SPDK's rpc.py> the calls go through that program, without it through
-a client that sends the same; saving and loading a configuration needs the program.
+With CAPSTAN_SPDK_RPC=<path of SPDK's rpc.py> the calls go through that program, and those about
+targets through multitarget_rpc.py of the same source tree; without it through a client that sends
+the same.
 """
+import http.client
 import json
 import os
 import subprocess
 import sys
 import unittest
 
+import grpc
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'support'))
 from jsonrpc_test import Client, RpcError  # noqa: E402
 from node import Node, free_port, wait_until  # noqa: E402
-from nvme_host import HOST_NQN, Host, Refused  # noqa: E402
+from nvme_host import HOST_NQN, Host, Refused, discover  # noqa: E402
 
 RPC = os.environ.get('CAPSTAN_SPDK_RPC')
+# SPDK's rpc.py has no commands for targets; its test of them has a client of its own.
+MULTI = RPC and os.path.join(os.path.dirname(RPC), '..', 'test', 'nvmf', 'target',
+                             'multitarget_rpc.py')
 NQN = 'nqn.2019-05.io.openebs:'
 
 
@@ -25,10 +32,12 @@ def socket_of(node):
     return os.path.join(node.folder, 'rpc.sock')
 
 
-def rpc_py(node, *arguments, check=True, stdin=None):
+def rpc_py(node, *arguments, check=True, stdin=None, program=RPC):
     """SPDK's own client; its output."""
-    done = subprocess.run([sys.executable, RPC, '-s', socket_of(node), *arguments], text=True,
-                          capture_output=True, input=stdin, timeout=60, check=False)
+    python = os.path.join(os.path.dirname(RPC), '..', 'python')
+    done = subprocess.run([sys.executable, program, '-s', socket_of(node), *arguments], text=True,
+                          capture_output=True, input=stdin, timeout=60, check=False,
+                          env={**os.environ, 'PYTHONPATH': python})
     if check and done.returncode != 0:
         raise AssertionError(f'rpc.py {arguments}: {done.stdout}{done.stderr}')
     return done.stdout
@@ -143,6 +152,80 @@ class SpdkNvme(unittest.TestCase):
                   host=HOST_NQN)
         self.fails(-32602, self.far, 'nvmf_ns_add_host', nqn=nqn, nsid=7, host=HOST_NQN)
 
+    def targets(self, method, *arguments, **params):
+        """The calls of targets; what multitarget_rpc.py prints is no JSON."""
+        if MULTI:
+            return rpc_py(self.far, method, *arguments, program=MULTI)
+        return json.dumps(self.call(self.far, method, **params))
+
+    def test_two_targets_with_a_host_each(self):
+        far, nqn, port = self.far, NQN + 'same', str(free_port())
+        self.assertEqual(json.loads(self.targets('nvmf_get_targets')), ['nvmf_tgt'])
+        self.assertIn('second', self.targets('nvmf_create_target', '-n', 'second', '-s', '32',
+                                             name='second', max_subsystems=32))
+        self.assertEqual(json.loads(self.targets('nvmf_get_targets')), ['second', 'nvmf_tgt'])
+        self.call(far, 'nvmf_create_transport', '-t', 'TCP', '-g', 'second', trtype='TCP',
+                  tgt_name='second')
+        [transport] = self.call(far, 'nvmf_get_transports', '-t', 'second', tgt_name='second')
+        self.assertEqual(transport['trtype'], 'TCP')
+        self.assertEqual(self.offer('same'), nqn)
+        self.call(far, 'bdev_malloc_create', num_blocks=2048, block_size=512, name='Mother')
+        self.call(far, 'nvmf_create_subsystem', nqn, '-a', '-t', 'second', nqn=nqn,
+                  allow_any_host=True, tgt_name='second')
+        self.call(far, 'nvmf_subsystem_add_ns', nqn, 'Mother', '-t', 'second', nqn=nqn,
+                  namespace={'bdev_name': 'Mother'}, tgt_name='second')
+        self.call(far, 'nvmf_subsystem_add_listener', nqn, '-t', 'tcp', '-a', '127.0.0.1', '-s',
+                  port, '-f', 'ipv4', '-p', 'second', nqn=nqn, tgt_name='second',
+                  listen_address={'trtype': 'tcp', 'adrfam': 'ipv4', 'traddr': '127.0.0.1',
+                                  'trsvcid': port})
+        self.fails(-32602, far, 'nvmf_subsystem_add_listener', nqn=nqn, tgt_name='second',
+                   listen_address={'trtype': 'tcp', 'adrfam': 'ipv4', 'traddr': '127.0.0.1',
+                                   'trsvcid': str(self.port)})
+        here, there = (Host(('127.0.0.1', at), nqn) for at in (self.port, int(port)))
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        here.write(0, b'1' * 512)
+        there.write(0, b'2' * 512)
+        self.assertEqual((here.read(0, 512), there.read(0, 512)), (b'1' * 512, b'2' * 512))
+        self.assertEqual(discover(('127.0.0.1', int(port)))[nqn], [('127.0.0.1', int(port))])
+        self.assertEqual(discover(('127.0.0.1', self.port))[nqn], [('127.0.0.1', self.port)])
+        shown = {s['nqn']: s for s in self.call(far, 'nvmf_get_subsystems', '-t', 'second',
+                                                tgt_name='second')}
+        self.assertEqual(shown[nqn]['namespaces'][0]['bdev_name'], 'Mother')
+        saved = self.call(far, 'framework_get_config', name='nvmf')
+        self.assertIn({'method': 'nvmf_create_target',
+                       'params': {'name': 'second', 'max_subsystems': 32}}, saved)
+        self.fails(-32602, far, 'nvmf_delete_target', name='nvmf_tgt')
+        self.targets('nvmf_delete_target', '-n', 'second', name='second')
+        self.assertTrue(there.io.closed())
+        self.assertEqual(here.read(0, 512), b'1' * 512)
+        self.assertEqual(json.loads(self.targets('nvmf_get_targets')), ['nvmf_tgt'])
+        self.assertNotIn('second', json.dumps(self.call(far, 'framework_get_config', name='nvmf')))
+        self.assertEqual(far.stop(), 0)
+
+    def test_targets_over_other_wires(self):
+        """The bridge of Mayastor's gRPC clients, and HTTP."""
+        address = f'127.0.0.1:{self.far.port}'
+        with grpc.insecure_channel(address) as channel:
+            bridge = channel.unary_unary('/mayastor.v1.JsonRpc/JsonRpcCall')
+            method = b'nvmf_create_target'
+            params = b'{"name":"second"}'
+            answer = bridge(b'\x0a' + bytes([len(method)]) + method +
+                            b'\x12' + bytes([len(params)]) + params, timeout=30)
+            self.assertIn(b'"second"', answer)
+        connection = http.client.HTTPConnection(address, timeout=30)
+        self.addCleanup(connection.close)
+
+        def put(method, params):
+            connection.request('PUT', f'/jsonrpc/{method}', json.dumps(params),
+                               {'content-type': 'application/json'})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+        self.assertIn('second', put('nvmf_get_targets', {})[1])
+        self.assertEqual(put('nvmf_delete_target', {'name': 'second'})[0], 200)
+        self.assertEqual(self.call(self.far, 'nvmf_get_targets'), ['nvmf_tgt'])
+
     def test_settings_of_a_node_that_waits(self):
         node = Node()
         self.addCleanup(node.close)
@@ -152,7 +235,7 @@ class SpdkNvme(unittest.TestCase):
         self.call(node, 'nvmf_set_max_subsystems', '-x', '3', max_subsystems=3)
         self.call(node, 'nvmf_set_crdt', '-t1', '5', '-t2', '6', '-t3', '7', crdt1=5, crdt2=6,
                   crdt3=7)
-        self.call(node, 'nvmf_set_config', '--discovery-filters', 'transport,svcid',
+        self.call(node, 'nvmf_set_config', '-d', 'transport,svcid',
                   discovery_filters=['transport', 'svcid'])
         self.fails(-95, node, 'nvmf_set_config', admin_cmd_passthru={'identify_ctrlr': True})
         self.fails(-32602, node, 'nvmf_set_config', discovery_filters=['colour'])

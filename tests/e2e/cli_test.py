@@ -166,7 +166,7 @@ class WithoutNode(unittest.TestCase):
             silent.bind(('127.0.0.1', node.port))
             silent.listen()
             done = node.cli('--timeout', '300ms', 'pool', 'list', check=False)
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 3)
         self.assertIn('no answer within --timeout 300ms', done.stderr)
 
     def complete(self, line):

@@ -126,6 +126,8 @@ class Deaths(Case):
         self.assertEqual((status, error[0]['id']), (502, 'gateway.upstream_refused'))
         status, _, error = self.get('/pools')
         self.assertEqual((status, error[0]['id']), (502, 'gateway.upstream_refused'))
+        status, _, error = self.get('/v0/pools')
+        self.assertEqual((status, error['kind']), (502, 'Unavailable'))
         for path in ('/version', '/config', '/health/live', '/describe/pools', '/operations'):
             self.assertEqual(self.get(path)[0], 200, path)
         self.nothing_left(before, calls)

@@ -229,6 +229,60 @@ class Http(unittest.TestCase):
         self.assertEqual((status, error[0]['id']), (504, 'pool.deadline_exceeded'))
 
 
+class Strangers(unittest.TestCase):
+    """What an access list forbids, and what a log must not tell."""
+
+    def test_second_names_obey_the_rule_for_what_they_do(self):
+        node = Node()
+        self.addCleanup(node.close)
+        node.port = free_port()
+        acl = node.path('acl.json')
+        with open(acl, 'w', encoding='ascii') as out:
+            json.dump({'acl': [{'address': f'127.0.0.1:{node.port}',
+                                'blacklist': ['DELETE/**']}]}, out)
+        node.start('--acl', acl)
+        curl = Curl(node.port)
+        self.assertEqual(curl('PUT', '/pools/pd', {'disks': ['malloc:///m0?size_mb=64']})[0], 200)
+        lvstore = {'lvs_name': 'pd'}
+        call = {'method': 'bdev_lvol_delete_lvstore', 'params': json.dumps(lvstore)}
+        for method, path, body in (('DELETE', '/pools/pd', None),
+                                   ('DELETE', '/v0/pools/pd', None),
+                                   ('POST', '/rpc/mayastor.Mayastor/DestroyPool', {'name': 'pd'}),
+                                   ('POST', '/spdk/bdev_lvol_delete_lvstore', lvstore)):
+            self.assertEqual(curl(method, path, body)[0], 401, path)
+        for method, path, body in (('PUT', '/jsonrpc/bdev_lvol_delete_lvstore', lvstore),
+                                   ('POST', '/rpc/mayastor.JsonRpc/JsonRpcCall', call)):
+            status, _, answer = curl(method, path, body)
+            self.assertGreaterEqual(status, 400, (path, answer))
+            self.assertIn(b'access list', answer, path)
+        self.assertEqual([pool['name'] for pool in curl.json('GET', '/pools')[1]], ['pd'])
+
+    def test_nothing_of_a_request_is_logged(self):
+        node = Node()
+        self.addCleanup(node.close)
+        node.start('--kv', f'main={node.path("main.kv")}', '-L', 'debug')
+        curl = Curl(node.port)
+        uuid = UUID.replace('0b', '1c')
+        for method, path, body, status in (
+                ('PUT', '/kv/main/entries/b', 'TOPSECRET', 400),
+                ('PUT', '/kv/main/entries/b', {'TOPSECRET': 1}, 400),
+                ('POST', '/kv/main/batch_write', {'entries': [{'value': 'TOPSECRET'}]}, 400),
+                ('PUT', f'/pools/p/replicas/{uuid}', {'size': 'TOPSECRET'}, 400),
+                ('GET', '/monitor/stats?interval_ms=TOPSECRET', None, 400),
+                ('GET', '/nope?value=TOPSECRET', None, 404),
+                ('POST', '/bdevs', {'uri': 'nvmf://TOPSECRET:PASSWORD@127.0.0.1:1/n'}, 400),
+                ('POST', '/bdevs', {'uri': 'nvmf://TOPSECRET:PASS/WORD@127.0.0.1:1/n'}, 400)):
+            answered, _, answer = curl(method, path, body)
+            self.assertEqual(answered, status, (path, answer))
+            if path == '/bdevs':
+                self.assertNotIn(b'SECRET', answer)
+                self.assertNotIn(b'PASS', answer)
+        self.assertEqual(curl('DELETE', '/kv/other/entries/TOPSECRET')[0], 404)
+        wait_until(lambda: 'object=other' in node.log(), 30, 'the store that was not there')
+        for word in ('SECRET', 'PASS', 'WORD'):
+            self.assertNotIn(word, node.log())
+
+
 class Cors(unittest.TestCase):
     def test_pages_of_other_origins(self):
         node = Node()
@@ -248,10 +302,19 @@ class Cors(unittest.TestCase):
         for peer in held:
             peer.sendall(b'GET /version HTTP/1.1\r\nHost: x\r\n\r\n')
             self.assertTrue(peer.recv(4096).startswith(b'HTTP/1.1 200 '))
-        self.assertEqual(curl('GET', '/version')[0], 503)
+        waiting = socket.create_connection(('127.0.0.1', node.port))
+        self.addCleanup(waiting.close)
+        waiting.sendall(b'GET /version HTTP/1.1\r\nHost: x\r\n\r\n')
+        # Those that are served answer again while it waits.
         for peer in held:
-            peer.close()
-        wait_until(lambda: curl('GET', '/version')[0] == 200, 30, 'room for a connection')
+            peer.sendall(b'GET /version HTTP/1.1\r\nHost: x\r\n\r\n')
+            self.assertTrue(peer.recv(4096).startswith(b'HTTP/1.1 200 '))
+        waiting.setblocking(False)
+        self.assertRaises(BlockingIOError, waiting.recv, 1)
+        waiting.setblocking(True)
+        held[0].close()
+        self.assertTrue(waiting.recv(4096).startswith(b'HTTP/1.1 200 '))
+        held[1].close()
 
 
 if __name__ == '__main__':

@@ -16,8 +16,9 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'support'))
 sys.path.insert(0, os.path.join(HERE, '..', 'conformance'))
+from gateway import GatewayNode  # noqa: E402
 from interceptors_test import Signer  # noqa: E402
-from node import BIN, Node, wait_until  # noqa: E402
+from node import BIN, Node, free_port, wait_until  # noqa: E402
 
 POOLS = 'mayastor.v1.PoolRpc/ListPools'
 
@@ -72,7 +73,7 @@ class Rpc(unittest.TestCase):
     def setUpClass(cls):
         cls.node = Node()
         cls.addClassCleanup(cls.node.close)
-        cls.node.start()
+        cls.node.start('--kv', 'main=' + cls.node.path('main.kv'))
         cls.node.cli('pool', 'create', 'p', cls.node.disk(mebibytes=64))
         cls.http = ('--endpoint', f'http://127.0.0.1:{cls.node.port}')
 
@@ -92,7 +93,7 @@ class Rpc(unittest.TestCase):
                      'mayastor_v1_pool_list_pools'):
             pools = json.loads(self.ok('rpc', name))['pools']
             self.assertEqual([pool['name'] for pool in pools], ['p'], name)
-        self.refused('rpc', 'ListNothing', code=2, says='capstan rpc list')
+        self.refused('rpc', 'ListNothing', code=2, says='capstan rpc names')
         self.refused('rpc', 'ListPools', '{"nam":1}', code=2, says='$.nam')
         self.refused('rpc', 'ListPools', '{}', '{}', code=2, says='takes one request')
         self.refused('rpc', 'CreatePool', '{"name":"q","disks":["relative"]}', code=1,
@@ -104,12 +105,13 @@ class Rpc(unittest.TestCase):
                               timeout=60, check=True)
         self.assertEqual(json.loads(done.stdout), {'pools': []})
 
-    def test_listing_and_describing_need_no_node(self):
+    def test_names_and_descriptions_need_no_node(self):
         nowhere = ('--endpoint', 'http://127.0.0.1:1')
-        listed = run(*nowhere, 'rpc', 'list', '/pools')
+        listed = run(*nowhere, 'rpc', 'names', '/pools')
         self.assertIn('DELETE /pools/{pool_id}', listed.stdout)
         self.assertNotIn('bdev_get_bdevs', listed.stdout)
-        everything = json.loads(run(*nowhere, '-o', 'json', 'rpc', 'list').stdout)['operations']
+        self.assertLessEqual(max(map(len, run(*nowhere, 'rpc', 'names').stdout.splitlines())), 100)
+        everything = json.loads(run(*nowhere, '-o', 'json', 'rpc', 'names').stdout)['operations']
         served = self.node.json('node', 'operations')['operations']
         self.assertLessEqual({one['full_name'] for one in served},
                              {one['full_name'] for one in everything})
@@ -121,9 +123,62 @@ class Rpc(unittest.TestCase):
         schema = json.loads(run(*nowhere, 'rpc', 'schema', 'put', '/pools/p').stdout)
         self.assertNotIn('name', schema['input']['properties'], 'the path has it')
         self.assertIn('Output format:', run(*nowhere, 'rpc', 'format', 'GET', '/pools').stdout)
-        binary = run(*nowhere, 'rpc', 'format', '-B', 'get', '/version').stdout
-        self.assertIn('"toplevel"', binary)
+        for flag in ('-b', '--binary'):
+            binary = run(*nowhere, 'rpc', 'format', flag, 'get', '/version').stdout
+            self.assertRegex(binary, r'\| Name +\| Size +\| Contents +\|')
+            self.assertRegex(binary, r'\| uptime_ms +\| 8 bytes +\| unsigned 64-bit')
         self.assertEqual(run(*nowhere, 'rpc', 'ListPools').returncode, 3)
+
+    def test_the_node_says_what_it_serves(self):
+        """http-rpc sections 14.1 and 14.2: rpc list asks the node."""
+        for address in (self.http, ('--bind', f'127.0.0.1:{self.node.port}'),
+                        ('--bind', 'jsonrpc:' + self.node.path('rpc.sock'))):
+            everything = run(*address, 'rpc', 'list').stdout
+            self.assertTrue(everything.startswith('Available services:'), everything[:80])
+            self.assertIn('  + kv/<store_id>\n', everything)
+            self.assertIn('- GET /kv/<store_id>/entries/<key>\n', everything)
+            self.assertRegex(everything, r'Dynamic parameter description:(.|\n)*  pool_id\n')
+            self.assertLessEqual(max(map(len, everything.splitlines())), 100)
+            pools = run(*address, 'rpc', 'list', '/pools').stdout
+            self.assertIn('- GET /pools\n', pools)
+            self.assertNotIn('/kv', pools)
+            nothing = run(*address, 'rpc', 'list', '/nope')
+            self.assertEqual(nothing.returncode, 1, nothing.stdout)
+            self.assertIn('Fatal error:\n  No service found at this URL', nothing.stderr)
+        self.assertIn('static', json.loads(self.ok('-o', 'json', 'rpc', 'list', '/pools')))
+        self.assertEqual(run('--endpoint', 'http://127.0.0.1:1', 'rpc', 'list').returncode, 3)
+
+    def test_any_path_of_the_server(self):
+        self.assertEqual(json.loads(self.ok('rpc', 'get', '/health/live')), {'live': True})
+        self.assertTrue(json.loads(self.ok('rpc', 'get', '/health/ready'))['ready'])
+        for path in ('/errors', '/openapi', '/describe/pools', 'describe?recurse', '/v0/pools'):
+            json.loads(self.ok('rpc', 'get', path))
+        self.assertIn('<html', self.ok('rpc', 'get', '/openapi/ui').lower())
+        self.refused('rpc', 'get', '/nope', code=1,
+                     says='Fatal error:\n  No service found at this URL\n')
+        self.refused('rpc', 'get', '/pools/nope', code=1,
+                     says='Fatal error:\n  pool.not_found: nothing is at /pools/nope')
+        self.refused('rpc', 'post', '/pools', code=1, says='it takes GET')
+        self.refused('rpc', 'put', '/pools/p1', '[]', code=1, says='expected object, got array')
+        self.refused('rpc', 'get', '/pools/a b', code=2, says='%20')
+        for address in (('--bind', f'127.0.0.1:{self.node.port}'),
+                        ('--bind', 'jsonrpc:' + self.node.path('rpc.sock'))):
+            other = run(*address, 'rpc', 'get', '/health/live')
+            self.assertEqual(other.returncode, 1, other.stdout)
+            self.assertIn('No service found at this URL', other.stderr)
+            other = run(*address, 'rpc', 'put', '/pools/p1', '[]')
+            self.assertEqual(other.returncode, 2, other.stderr)
+            self.assertIn('expected object, got array', other.stderr)
+        base = f'http://127.0.0.1:{self.node.port}/describe'
+        self.assertIn('get_service', run('-E', base, 'rpc', 'get', '/pools').stdout)
+
+    def test_answers_that_go_on(self):
+        watcher = Follower([os.path.join(BIN, 'capstan'), *self.http, 'rpc', 'get',
+                            '/monitor/pools'])
+        self.addCleanup(watcher.close)
+        watcher.wait_for('"event":"snapshot"')
+        self.assertEqual(json.loads(watcher.lines[0])['pool']['name'], 'p')
+        self.assertEqual(watcher.interrupt(), 0, watcher.said)
 
     def test_paths_over_any_wire(self):
         for address in (self.http, ('--bind', f'127.0.0.1:{self.node.port}'),
@@ -134,7 +189,7 @@ class Rpc(unittest.TestCase):
                 run(*address, 'rpc', 'get', '/pools?name=p').stdout)], ['p'])
             missing = run(*address, 'rpc', 'get', '/pools/q')
             self.assertEqual(missing.returncode, 1, missing.stdout)
-            self.assertIn('NOT_FOUND', missing.stderr)
+            self.assertRegex(missing.stderr, r'NOT_FOUND|pool\.not_found|No service found')
         disk = self.node.disk('put.img', 64)
         body = self.node.path('body.json')
         with open(body, 'w', encoding='ascii') as file:
@@ -144,21 +199,57 @@ class Rpc(unittest.TestCase):
         self.assertEqual(self.ok('rpc', 'delete', '/pools/put'), '')
         metrics = run('--bind', f'127.0.0.1:{self.node.port}', 'rpc', 'get', '/metrics')
         self.assertIn('capstan_calls_started_total', metrics.stdout)
-        self.refused('rpc', 'get', '/nowhere', code=2, says='capstan rpc list /')
-        self.refused('rpc', 'post', '/pools', code=2, says='It takes GET')
         self.refused('rpc', 'put', '/pools/x', 'with', 'file:/no/such', code=2, says='/no/such')
 
     def test_the_log_of_calls(self):
-        done = run(*self.http, '-l', 'rpc', 'ListPools', '{"name":"p"}')
+        grpc = ('--endpoint', f'grpc://127.0.0.1:{self.node.port}')
+        done = run(*grpc, '-l', 'rpc', 'ListPools', '{"name":"p"}')
         self.assertIn(f'>>>>0: {POOLS}\n', done.stderr)
         self.assertIn('"name": "p"', done.stderr)
         self.assertIn('<<<<0: OK\n', done.stderr)
         self.assertNotIn('>>>>1', done.stderr)
         json.loads(done.stdout)
-        failed = run(*self.http, '-l', 'rpc', 'DestroyPool', '{"name":"none"}',
+        failed = run(*grpc, '-l', 'rpc', 'DestroyPool', '{"name":"none"}',
                      environment={'CAPSTAN_TOKEN': 'secret.of.mine'})
         self.assertIn('<<<<0: NOT_FOUND', failed.stderr)
         self.assertNotIn('secret', failed.stderr)
+        kept = run(*grpc, '-l', 'kv', 'write', 'k', 'mine')
+        self.assertIn('>>>>0: capstan.datastore.v1.DataStoreRpc/WriteStream\n', kept.stderr)
+        self.assertNotIn('6d696e65', kept.stderr)
+
+    def test_the_log_over_http(self):
+        """http-rpc section 14.4."""
+        origin = f'http://127.0.0.1:{self.node.port}'
+        done = run(*self.http, '-l', 'pool', 'list')
+        self.assertTrue(done.stderr.startswith(f'>>>>0: {origin}/pools\n<<<<0: 200 OK\n  [\n'),
+                        done.stderr)
+        done = run(*self.http, '-l', 'rpc', 'put', '/pools/q', '{"disks":["relative"]}',
+                   environment={'CAPSTAN_TOKEN': 'secret.of.mine'})
+        self.assertTrue(done.stderr.startswith(f'>>>>0: {origin}/pools/q\n  {{\n    "disks": ['),
+                        done.stderr)
+        self.assertIn('<<<<0: 400 Bad Request\n', done.stderr)
+        self.assertNotIn('secret', done.stderr)
+        done = run(*self.http, '-l', 'rpc', 'get', '/nope')
+        self.assertIn(f'>>>>0: {origin}/nope\n<<<<0: 404 Not Found\n  \n', done.stderr)
+        kept = run(*self.http, '-l', 'kv', 'write', 'logged', 'mine')
+        self.assertEqual(kept.returncode, 0, kept.stderr)
+        self.assertIn('/kv/main/raw/logged\n', kept.stderr)
+        read = run(*self.http, '-l', 'rpc', 'get', '/kv/main/raw/logged')
+        self.assertEqual(read.stdout, 'mine')
+        self.assertIn('(4 bytes, not shown)', read.stderr)
+        self.assertNotIn('mine', kept.stderr + read.stderr)
+
+    def test_stores_without_a_name(self):
+        """Without --store the node's first store is meant, over HTTP, too."""
+        self.ok('kv', 'write', 'k1', 'v1')
+        self.assertEqual(self.ok('kv', 'read', 'k1'), 'v1')
+        self.assertEqual(self.ok('kv', 'exists', 'k1'), 'yes\n')
+        self.ok('kv', 'rename', 'k1', 'k2')
+        self.assertIn('main', self.ok('kv', 'info'))
+        self.assertNotEqual(self.ok('kv', 'keys'), '')
+        self.ok('kv', 'delete', 'k2')
+        self.ok('kv', 'compact')
+        self.assertEqual(self.ok('kv', 'exists', 'k2'), 'no\n')
 
     def test_wrong_addresses_and_flags(self):
         self.refused('--bind', 'http://127.0.0.1:2', 'rpc', 'ListPools', code=2,
@@ -219,6 +310,48 @@ class Watch(unittest.TestCase):
                        f'the second snapshot in {watcher.lines}')
             self.assertEqual(len([line for line in watcher.said if 'lost sync' in line]), 1)
             self.assertEqual(watcher.interrupt(), 0, watcher.said)
+
+    def test_keys_and_events_through_the_death_of_the_node(self):
+        """Each is asked for anew, said to be lost, and its first event shows that it is there."""
+        watchers = [self.follow(*address, *words) for address in self.addresses()
+                    for words in (('kv', 'watch'), ('watch', 'kv'), ('watch', 'events'))]
+        wait_until(lambda: self.watching() == len(watchers), 60, 'all to be there')
+        self.node.kill()
+        for watcher in watchers:
+            watcher.wait_for('lost sync', watcher.said)
+        self.node.start('--kv', 'main=' + self.node.path('main.kv'))
+        for watcher in watchers:
+            watcher.wait_for('connected again', watcher.said)
+        wait_until(lambda: self.watching() == len(watchers), 60, 'all to be there again')
+        self.node.cli('kv', 'write', 'after', 'value')
+        self.node.cli('pool', 'create', 'q', self.node.disk('q.img', 64))
+        for watcher in watchers:
+            wait_until(lambda w=watcher: any('after' in line or 'create' in line
+                                             for line in w.lines), 60, f'news: {watcher.lines}')
+            self.assertEqual(len([line for line in watcher.said if 'lost sync' in line]), 1)
+            self.assertEqual(watcher.interrupt(), 0, watcher.said)
+
+    def test_bootstrapped_ends_when_the_node_is_ready(self):
+        for address in self.addresses():
+            done = run(*address, 'watch', 'bootstrapped')
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
+            self.assertEqual(done.stdout.splitlines()[-1], 'ready  1 of 1 pools open')
+
+    def test_a_node_that_does_not_answer(self):
+        """--timeout holds on every wire, with the same exit code and the limit named."""
+        self.node.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.node.process.send_signal, signal.SIGCONT)
+        sockets = (('--bind', 'jsonrpc:' + self.node.path('rpc.sock')),
+                   ('--bind', 'drpc:' + self.node.path('drpc.sock')))
+        for address in (*self.addresses(), *sockets):
+            commands = [('pool', 'list')]
+            if address not in sockets:
+                commands += [('watch', 'pools'), ('watch', 'events'), ('rpc', 'get', '/pools')]
+            for command in commands:
+                with self.subTest(address=address, command=command):
+                    done = run(*address, '--timeout', '400ms', *command)
+                    self.assertEqual(done.returncode, 3, done.stderr)
+                    self.assertIn('no answer within --timeout 400ms', done.stderr)
 
     def test_keys_and_events_as_json(self):
         keys = self.follow('--bind', f'127.0.0.1:{self.node.port}', '-o', 'json', 'watch', 'kv')
@@ -346,6 +479,40 @@ class Watch(unittest.TestCase):
         self.assertIn(b'WIRE', shown)
 
 
+class BehindAGateway(unittest.TestCase):
+    def test_events_while_the_node_is_away(self):
+        """Said once to be lost, however often it is asked again, and the first word is new."""
+        node = GatewayNode()
+        self.addCleanup(node.close)
+        store = ('--kv', 'main=' + node.path('main.kv'))
+        node.start(*store)
+        node.behind_gateway()
+        address = [f'--endpoint={scheme}://127.0.0.1:{node.port}'
+                   for scheme in ('grpc', 'ws', 'http')]
+        watchers = []
+        for one in address:
+            for words in (('watch', 'events'), ('watch', 'kv')):
+                watchers.append(Follower([os.path.join(BIN, 'capstan'), one, *words]))
+                self.addCleanup(watchers[-1].close)
+        wait_until(lambda: node.gateway.metric('capstan_gateway_streams') == len(watchers), 60,
+                   'all to be there')
+        node.kill()
+        for watcher in watchers:
+            watcher.wait_for('lost sync', watcher.said)
+        tries = node.gateway.log().count('upstream_error')
+        wait_until(lambda: node.gateway.log().count('upstream_error') > tries + 3 * len(watchers),
+                   60, 'some more attempts')
+        for watcher in watchers:
+            self.assertEqual(len([one for one in watcher.said if 'attempt' not in one]), 1,
+                             watcher.said)
+        direct, node.port = node.port, free_port()
+        node.start(*store)
+        node.port = direct
+        for watcher in watchers:
+            watcher.wait_for('connected again', watcher.said)
+            self.assertEqual(watcher.interrupt(), 0, watcher.said)
+
+
 class Caller(unittest.TestCase):
     """What says who is calling and of which trace a call is a part."""
 
@@ -375,6 +542,10 @@ class Caller(unittest.TestCase):
                     self.assertEqual(done.returncode, 0, done.stderr)
                 denied = run(*address, '--token', file, 'pool', 'destroy', 'p')
                 self.assertIn('PERMISSION_DENIED', denied.stderr)
+        origin = f'http://127.0.0.1:{self.node.port}'
+        denied = run('-E', origin, '--token', file, 'rpc', 'delete', '/pools/p')
+        self.assertEqual(denied.returncode, 1, denied.stderr)
+        self.assertIn(f'Fatal error:\n  [HTTP 403] Access denied to: {origin}\n', denied.stderr)
         local = run('--bind', self.node.bind, '--token', file, 'pool', 'list')
         self.assertEqual(local.returncode, 0, 'the kernel says who is there: ' + local.stderr)
         broken = run(*address, 'pool', 'list', environment={'CAPSTAN_TOKEN': 'a\nb'})

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "capstan_test_paths.h"
+#include "core/log_sinks.h"
 #include "core/sim_env.h"
 #include "memory_store.h"
 #include "wire/muxio/client.h"
@@ -18,10 +19,7 @@ using namespace wire::muxio;
 
 constexpr char kSocket[] = "/run/store.sock";
 
-class NoLog final : public core::LogSink {
- public:
-  void write(const core::LogRecord&) override {}
-};
+using core::NoLog;
 
 struct World {
   World() : world(1), env(world) {

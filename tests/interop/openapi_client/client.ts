@@ -34,7 +34,7 @@ const replica = there('create replica', await api.PUT('/pools/{pool_id}/replicas
   {params: {path: {pool_id: 'typed', replica_id: uuid}},
     body: {name: 'r', size: String(8 << 20), thin: true}}));
 check('the replica', replica.uuid === uuid && replica.thin === true);
-const listed = there('list', await api.GET('/replicas', {params: {query: {poolname: 'typed'}}}));
+const listed = there('list', await api.GET('/replicas', {params: {query: {pool: 'typed'}}}));
 check('the list', listed.length === 1 && listed[0]?.name === 'r');
 
 const missing = await api.GET('/pools/{pool_id}', {params: {path: {pool_id: 'nowhere'}}});

@@ -96,6 +96,7 @@ async fn events(channel: Channel, disk: &str) {
     let mut pools = PoolRpcClient::new(channel);
     let wanted = MonitorEventsRequest {
         categories: vec!["pool".into()],
+        ..Default::default()
     };
     let mut stream = nodes.monitor_events(wanted).await.unwrap().into_inner();
     pools.create_pool(pool(disk)).await.unwrap();
@@ -122,6 +123,7 @@ async fn deadline(nodes: &mut NodeRpcClient<Channel>) {
     let began = Instant::now();
     let mut late = Request::new(MonitorEventsRequest {
         categories: vec!["store".into()],
+        ..Default::default()
     });
     late.set_timeout(Duration::from_millis(300));
     let code = match nodes.monitor_events(late).await {
