@@ -191,7 +191,9 @@ int Http2Callbacks::data_received(nghttp2_session* session, std::uint8_t, std::i
   }
   auto& self = session_of(raw);
   stream->unconsumed_ += size;
+  self.unconsumed_bytes_ += size;
   self.events_.on_data(*stream, {data, size});
+  self.widen();
   if (!stream->unwanted_) return 0;
   stream->unwanted_since_ns_ = 0;
   stream->unwanted_bytes_ += static_cast<std::uint32_t>(size);

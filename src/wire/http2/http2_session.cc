@@ -233,7 +233,9 @@ void Http2Session::close_stream(Http2Stream* stream, Http2Error error) {
   events_.on_closed(*stream, error);
   // What nobody consumed must not stay charged to the connection.
   if (stream->unconsumed_ != 0) {
+    unconsumed_bytes_ -= stream->unconsumed_;
     nghttp2_session_consume_connection(session_, stream->unconsumed_);
+    widen();
   }
   remove_stream(stream);
 }
@@ -384,7 +386,21 @@ void Http2Session::consume(Http2Stream& stream, std::size_t count) {
   count = std::min(count, stream.unconsumed_);
   if (count == 0 || abandoned_) return;
   stream.unconsumed_ -= count;
+  unconsumed_bytes_ -= count;
   nghttp2_session_consume(session_, stream.id_, count);
+  widen();
+}
+
+// nghttp2 opens the connection's window again once half of it was consumed. That half never comes
+// when streams that nobody reads hold more than the other one, and all the others would stand
+// still: it is opened once half of what they leave was consumed, however they come to hold it.
+// Without such streams it is the same half.
+void Http2Session::widen() {
+  if (abandoned_) return;
+  const auto window = nghttp2_session_get_effective_local_window_size(session_);
+  const auto received = nghttp2_session_get_effective_recv_data_length(session_);
+  const auto consumed = received - static_cast<std::int32_t>(unconsumed_bytes_);
+  if (consumed > window - received) nghttp2_submit_window_update(session_, 0, 0, consumed);
 }
 
 // --- connection ---------------------------------------------------------------------------------

@@ -222,6 +222,8 @@ class Http2Session {
   void calm(std::string complaint, std::string_view debug);
   void goaway();
   void took(const Http2Stream& stream, std::size_t count);
+  // Opens the connection's window by what was consumed, if that is time.
+  void widen();
 
   Role role_;
   Http2Events& events_;
@@ -232,7 +234,7 @@ class Http2Session {
   Http2Stream* first_ = nullptr;
   std::size_t open_streams_ = 0, unwanted_streams_ = 0;
   FrameWatch watch_;  // a server's
-  std::size_t unsent_bytes_ = 0, unpaced_bytes_ = 0;
+  std::size_t unsent_bytes_ = 0, unpaced_bytes_ = 0, unconsumed_bytes_ = 0;
   std::vector<std::unique_ptr<Http2Stream>> spare_;
   std::vector<Header> headers_;  // of the block being received; views into:
   std::vector<nghttp2_rcbuf*> header_texts_;

@@ -89,6 +89,37 @@ TEST(Http2Session, ClosedStreamsGiveTheConnectionWindowBack) {
   }
 }
 
+// Half of the connection's window could not be consumed any more when streams that nobody reads
+// held more than the other half, so it was never opened again (gateways stood still).
+TEST(Http2Session, StreamsThatNobodyReadsLeaveTheOthersTheRestOfTheWindow) {
+  constexpr int kUnread =
+      limits::kHttp2ConnectionWindowBytes / limits::kHttp2StreamWindowBytes - 1;
+  for (const std::size_t consumed_before : {0U, 1U << 20, (8U << 20) - 16384U, 8U << 20}) {
+    SCOPED_TRACE(consumed_before);
+    Pair pair;
+    pair.settle();
+    std::size_t size = consumed_before;
+    pair.at_server.at_end = [&](Http2Stream& stream) {
+      pair.server.respond(stream, kOk, false);
+      Pair::put(pair.server, stream, std::string(size, 'x'));
+      pair.server.finish(stream, {});
+    };
+    const auto ask = [&](std::size_t bytes) -> Seen& {
+      size = bytes;
+      const auto id = pair.client.open(kRequest, true, nullptr)->id();
+      pair.settle();
+      return pair.at_client.streams.at(id);
+    };
+    EXPECT_TRUE(ask(consumed_before).closed);
+    pair.at_client.consume_at_once = false;
+    for (int i = 0; i < kUnread; ++i) {
+      EXPECT_EQ(ask(3U << 20).data.size(), limits::kHttp2StreamWindowBytes) << i;
+    }
+    pair.at_client.consume_at_once = true;
+    EXPECT_TRUE(ask(40U << 20).closed);
+  }
+}
+
 TEST(Http2Session, TooManyHeadersAreCutAndSaidSo) {
   Pair pair;
   const std::string value(limits::kHttp2HeaderListBytes, 'v');
