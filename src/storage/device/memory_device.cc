@@ -32,36 +32,21 @@ Part first_part(std::uint64_t offset, std::uint64_t length) {
 
 }  // namespace
 
-MemoryDevice::Chunk MemoryDevice::make_chunk() {
-  Chunk chunk;
-  chunk.memory.reset(
-      static_cast<std::uint8_t*>(std::aligned_alloc(core::kBufferAlignment, kChunkBytes)));
-  chunk.data = chunk.memory.get();
-  return chunk;
-}
-
 std::uint8_t* MemoryDevice::data_to_write(std::uint64_t index, std::size_t start,
                                           std::size_t length) {
-  const auto found = chunks_.find(index);
-  const std::uint8_t* before = nullptr;
-  if (found != chunks_.end()) {
-    const Chunk& chunk = found->second;
-    // Acquired: whoever dropped a loan has read before we write.
-    if (!chunk.lent || chunk.lent->loans.load(std::memory_order_acquire) == 0) return chunk.data;
-    before = chunk.data;
-  }
-  Chunk chunk = make_chunk();
-  std::uint8_t* const data = chunk.data;
+  if (std::uint8_t* const own = chunks_.find_own(index)) return own;
+  ChunkTable::Memory memory = ChunkTable::make();
+  std::uint8_t* const data = memory.get();
   if (!data) return nullptr;
   const std::size_t end = start + length;
-  if (before) {
+  if (const std::uint8_t* const before = chunks_.find(index)) {
     std::memcpy(data, before, start);
     std::memcpy(data + end, before + end, kChunkBytes - end);
   } else {
     std::memset(data, 0, start);
     std::memset(data + end, 0, kChunkBytes - end);
   }
-  chunks_[index] = std::move(chunk);
+  chunks_.put(index, std::move(memory));
   return data;
 }
 
@@ -76,11 +61,10 @@ void MemoryDevice::load(std::uint64_t offset, MutableBytes into) {
   const std::size_t length = into.size();
   while (!into.empty()) {
     const Part part = first_part(offset, into.size());
-    const auto chunk = chunks_.find(part.chunk);
-    if (chunk == chunks_.end()) {
-      std::memset(into.data(), 0, part.length);
+    if (const std::uint8_t* const chunk = chunks_.find(part.chunk)) {
+      std::memcpy(into.data(), chunk + part.start, part.length);
     } else {
-      std::memcpy(into.data(), chunk->second.data + part.start, part.length);
+      std::memset(into.data(), 0, part.length);
     }
     into = into.subspan(part.length);
     offset += part.length;
@@ -134,20 +118,10 @@ bool MemoryDevice::lend(std::uint64_t offset, std::uint64_t length, std::vector<
   const IoTimer timer;
   for (std::uint64_t left = length; left != 0;) {
     const Part part = first_part(offset, left);
-    const auto found = chunks_.find(part.chunk);
-    if (found == chunks_.end()) {
-      loans.push_back({ByteView(kZeros).first(part.length), nullptr});
+    if (const std::uint8_t* const chunk = chunks_.find(part.chunk)) {
+      loans.push_back({ByteView(chunk + part.start, part.length), chunks_.lend(part.chunk)});
     } else {
-      Chunk& chunk = found->second;
-      if (!chunk.lent) {
-        chunk.lent = std::make_shared<Lent>();
-        chunk.lent->memory = std::move(chunk.memory);
-      }
-      chunk.lent->loans.fetch_add(1, std::memory_order_relaxed);
-      loans.push_back({ByteView(chunk.data + part.start, part.length),
-                       std::shared_ptr<const void>(chunk.data, [lent = chunk.lent](const void*) {
-                         lent->loans.fetch_sub(1, std::memory_order_release);
-                       })});
+      loans.push_back({ByteView(kZeros).first(part.length), nullptr});
     }
     left -= part.length;
     offset += part.length;
@@ -165,7 +139,7 @@ bool MemoryDevice::clear(std::uint64_t offset, std::uint64_t length) {
     const Part part = first_part(offset, length);
     if (part.length == kChunkBytes) {
       chunks_.erase(part.chunk);
-    } else if (chunks_.contains(part.chunk)) {
+    } else if (chunks_.find(part.chunk)) {
       std::uint8_t* const data = data_to_write(part.chunk, part.start, part.length);
       if (!data) return false;
       std::memset(data + part.start, 0, part.length);
@@ -202,15 +176,12 @@ core::Task<Result<std::vector<Device::Extent>>> MemoryDevice::allocated(std::uin
     const std::uint64_t first = offset / kChunkBytes, last = (offset + length - 1) / kChunkBytes;
     if (last - first < chunks_.size()) {  // the cheaper of two ways round
       for (std::uint64_t index = first; index <= last; ++index) {
-        if (chunks_.contains(index)) indexes.push_back(index);
+        if (chunks_.find(index)) indexes.push_back(index);
       }
     } else {
-      for (const auto& [index, chunk] : chunks_) {
-        if (index >= first && index <= last) indexes.push_back(index);
-      }
+      indexes = chunks_.indexes(first, last);
     }
   }
-  std::ranges::sort(indexes);
   std::vector<Extent> extents;
   for (const std::uint64_t index : indexes) {
     const std::uint64_t start = std::max(index * kChunkBytes, offset);
@@ -238,7 +209,7 @@ Result<void> MemoryDevice::resize(std::uint64_t num_blocks) {
   if (num_blocks < num_blocks_) {
     const Part tail = first_part(end, kChunkBytes);  // up to the end of the last chunk kept
     if (tail.start != 0 && !clear(end, tail.length)) return out_of_memory();
-    std::erase_if(chunks_, [&](const auto& entry) { return entry.first * kChunkBytes >= end; });
+    chunks_.erase_from((end + kChunkBytes - 1) / kChunkBytes);
   }
   num_blocks_ = num_blocks;
   return {};

@@ -5,19 +5,17 @@
 // Thread-safety: the core that made it; what was lent may be dropped on any.
 #pragma once
 
-#include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
+#include "storage/device/chunk_table.h"
 #include "storage/device/device.h"
 
 namespace capstan::storage {
 
 class MemoryDevice final : public Device {
  public:
-  static constexpr std::size_t kChunkBytes = 64U << 10;
+  static constexpr std::size_t kChunkBytes = ChunkTable::kChunkBytes;
 
   // `block_size`: a power of two from 512 to kChunkBytes.
   MemoryDevice(std::string name, Uuid uuid, std::uint32_t block_size, std::uint64_t num_blocks);
@@ -50,20 +48,6 @@ class MemoryDevice final : public Device {
   std::uint64_t resident_bytes() const { return chunks_.size() * kChunkBytes; }
 
  private:
-  struct Free {
-    void operator()(std::uint8_t* memory) const { std::free(memory); }
-  };
-  // The memory of a chunk and those who have borrowed it.
-  struct Lent {
-    std::unique_ptr<std::uint8_t, Free> memory;
-    std::atomic<unsigned> loans = 0;
-  };
-  struct Chunk {
-    std::uint8_t* data = nullptr;                // what every access needs comes first
-    std::unique_ptr<std::uint8_t, Free> memory;  // at an aligned address; null once it was lent
-    std::shared_ptr<Lent> lent;                  // has it then
-  };
-  static Chunk make_chunk();  // not initialised; no data: out of memory
   // The memory of a chunk for a write of [start, start+length) in it: an absent one begins as
   // zeros, a lent one is replaced by a copy; what is overwritten is left out of both. Null: out of
   // memory.
@@ -80,7 +64,7 @@ class MemoryDevice final : public Device {
   Uuid uuid_;
   std::uint32_t block_size_;
   std::uint64_t num_blocks_;
-  std::unordered_map<std::uint64_t, Chunk> chunks_;  // by index; absent = zeros
+  ChunkTable chunks_;
 };
 
 }  // namespace capstan::storage
