@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "rpc/gone.h"
 
 namespace capstan::services {
 
@@ -83,9 +84,12 @@ EventBus::EventBus(core::Env& env) : env_(env), last_seq_(env.wall_clock_ns() / 
 Result<void> EventBus::check_since(std::uint64_t since) const {
   const std::uint64_t oldest = last_seq_ - kept_.size();  // behind it everything is kept
   if (since == 0 || (since >= oldest && since <= last_seq_)) return {};
-  return fail(Code::kOutOfRange,
-              "since: events behind " + std::to_string(since) + " are not kept; known are those " +
-                  "behind " + std::to_string(oldest) + " up to " + std::to_string(last_seq_));
+  std::string problem = "since: events behind " + std::to_string(since) +
+                        (since < oldest ? " are not kept any more" : " have not happened yet") +
+                        "; known are those behind " + std::to_string(oldest) + " up to " +
+                        std::to_string(last_seq_) + ". Begin anew without `since`";
+  if (since < oldest) return rpc::fail_gone(std::move(problem));
+  return fail(Code::kOutOfRange, std::move(problem));
 }
 
 Result<std::unique_ptr<EventBus::Subscription>> EventBus::subscribe(Interest interest) {

@@ -103,7 +103,8 @@ TEST(EventBus, GoesOnBehindWhatWasSeen) {
   EXPECT_TRUE(bus.subscribe({.since = last}));
   const auto behind = bus.subscribe({.since = last - 1});
   ASSERT_FALSE(behind);
-  EXPECT_EQ(behind.error().code, Code::kOutOfRange);
+  EXPECT_EQ(behind.error().code, Code::kNotFound);
+  EXPECT_EQ(behind.error().details->reason, "GONE");
 }
 
 TEST(EventBus, ListenersAreLimited) {

@@ -206,7 +206,8 @@ class OfANode(unittest.TestCase):
         later = Http(self.port, 'GET', f'/monitor/events?category=replica&since={found[0]["seq"]}')
         self.addCleanup(later.close)
         later.until(R2.encode())
-        self.refused('GET', '/monitor/events?since=1', 400, 'out_of_range')
+        self.refused('GET', '/monitor/events?since=1', 410, 'gone')
+        self.refused('GET', f'/monitor/events?since={2**63}', 400, 'out_of_range')
 
     def test_a_monitor_that_is_not_read_breaks_off(self):
         slow = Http(self.port, 'GET', '/monitor/kv/main', window=4096)

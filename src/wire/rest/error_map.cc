@@ -8,6 +8,7 @@
 
 #include "rpc/condition.h"
 #include "rpc/error_text.h"
+#include "rpc/gone.h"
 #include "rpc/json_writer.h"
 
 namespace capstan::wire::rest {
@@ -58,7 +59,7 @@ NativeStatus native_status(Code code) {
 
 namespace {
 
-constexpr std::string_view kConditionName = "condition_not_met";
+constexpr std::string_view kConditionName = "condition_not_met", kGoneName = "gone";
 
 // "gateway.upstream_closed" of an error that a gateway made; empty: the error is the node's.
 std::string gateway_id(const Error& error) {
@@ -77,6 +78,11 @@ bool is_condition(const Error& error) {
          error.details->reason == rpc::kConditionReason;
 }
 
+bool is_gone(const Error& error) {
+  return error.code == Code::kNotFound && error.details &&
+         error.details->reason == rpc::kGoneReason;
+}
+
 // The node behind a gateway was not reached, or left (http-rpc section 19.8).
 bool is_upstream(const Error& error) {
   return error.code == Code::kUnavailable && gateway_id(error).starts_with("gateway.upstream_");
@@ -86,6 +92,7 @@ bool is_upstream(const Error& error) {
 
 unsigned status_of(const Error& error) {
   if (is_condition(error)) return 412;
+  if (is_gone(error)) return 410;
   return is_upstream(error) ? 502 : native_status(error.code).status;
 }
 
@@ -107,7 +114,9 @@ rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation)
   one.kind = known.kind;
   // Who calls is no business of a pool or a replica.
   const bool about_caller = error.code == Code::kUnauthenticated;
-  const std::string_view what = is_condition(error) ? kConditionName : known.name;
+  const std::string_view what = is_condition(error) ? kConditionName
+                                : is_gone(error)    ? kGoneName
+                                                    : known.name;
   one.id = (about_caller ? "auth" : error_domain(operation)) + "." + std::string(what);
   if (auto id = gateway_id(error); !id.empty()) one.id = std::move(id);
   one.text("msg", rpc::error_text(error));
