@@ -16,6 +16,14 @@ namespace {
 
 // The query parameters of one URI. Each getter marks its parameter as known; finish() then refuses
 // what nobody asked for and lists what would have been accepted.
+constexpr char kSecret[] = "dhchap_secret", kTargetSecret[] = "dhchap_ctrl_secret";
+
+// For messages, which repeat neither passwords nor keys.
+std::string without_secrets(std::string_view text) {
+  const bool keys = text.contains(kSecret) || text.contains(kTargetSecret);
+  return without_user_info(keys ? text.substr(0, text.find('?')) : text);
+}
+
 class Params {
  public:
   static Result<Params> from(const Url& url) {
@@ -227,6 +235,18 @@ Result<void> parse_remote(Params& params, RemoteUri& out) {
   return {};
 }
 
+// Unknown parameters are ignored (section 6.1), but not those that ask for a protection which the
+// initiator does not have: who gives a key must not get a connection without one.
+Result<void> check_unprotected(Params& params) {
+  for (const auto key : {kSecret, kTargetSecret, "tls", "tls_key", "keyring"}) {
+    if (!params.flag(key)) continue;
+    return fail(Code::kUnimplemented, "parameter '" + std::string(key) +
+                                          "': connections to other targets have neither keys nor "
+                                          "TLS yet; leave it out, or protect the network");
+  }
+  return {};
+}
+
 Result<DeviceUri> parse_nvmf(const Url& url, Params params, DeviceUri out) {
   const std::string_view nqn = std::string_view(url.path).substr(url.path.empty() ? 0 : 1);
   if (url.host.empty() || nqn.empty() || nqn.find('/') != std::string_view::npos) {
@@ -234,6 +254,7 @@ Result<DeviceUri> parse_nvmf(const Url& url, Params params, DeviceUri out) {
                 "a host and one path segment, the NQN, are expected, as in "
                 "nvmf+tcp://10.0.0.1:8420/nqn.2019-05.io.openebs:r1");
   }
+  TRY(check_unprotected(params));
   TRY(params.boolean("reftag"));
   TRY(params.boolean("guard"));
   TRY_SET(out.uuid, params.uuid());
@@ -244,7 +265,7 @@ Result<DeviceUri> parse_nvmf(const Url& url, Params params, DeviceUri out) {
   TRY(parse_remote(params, remote));
   out.name = url.authority + url.encoded_path + "n" + std::to_string(remote.nsid);
   out.remote = std::move(remote);
-  return out;  // unknown parameters are ignored (section 6.1)
+  return out;
 }
 
 Result<DeviceUri> parse_pcie(const Url& url, Params params, DeviceUri out) {
@@ -320,7 +341,7 @@ Result<DeviceUri> parse_device_uri(std::string_view text) {
   auto parsed = parse_checked(text);
   if (!parsed) {
     return std::unexpected(
-        std::move(parsed).error().within("device URI '" + without_user_info(text) + "'"));
+        std::move(parsed).error().within("device URI '" + without_secrets(text) + "'"));
   }
   return parsed;
 }

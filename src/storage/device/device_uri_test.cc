@@ -162,6 +162,20 @@ TEST(DeviceUri, RemoteDevices) {
   EXPECT_EQ(good("pcie:///0000:00:1e.0").name, "0000:00:1e.0n1");
 }
 
+TEST(DeviceUri, ProtectionThatThereIsNotIsRefused) {
+  for (const char* key : {"dhchap_secret", "dhchap_ctrl_secret", "tls", "tls_key", "keyring"}) {
+    for (const char* value : {"", "=DHHC-1:00:KEY:"}) {
+      const auto parsed = parse_device_uri(std::string("nvmf://h/nqn?nsid=1&") + key + value);
+      ASSERT_FALSE(parsed) << key;
+      EXPECT_EQ(parsed.error().code, Code::kUnimplemented);
+      EXPECT_TRUE(parsed.error().text().contains("parameter '" + std::string(key) + "'"));
+      if (std::string_view(key).contains("secret")) {
+        EXPECT_FALSE(parsed.error().text().contains("KEY")) << parsed.error().text();
+      }
+    }
+  }
+}
+
 TEST(DeviceUri, NoMessageHoldsAPassword) {
   for (const char* text : {"nvmf://USER:PASS@h:4420/nqn", "nvmf://USER:PA/SS@h", "no://USER:PASS@h",
                            "nvmf://USER:PASS@h:4420/n#x", "nvmf://USER:PASS@"}) {
