@@ -55,7 +55,10 @@ class Client {
   // Empty at the end of the stream.
   std::string receive() const {
     std::array<char, 64> buffer;
-    const ssize_t got = ::recv(fd_, buffer.data(), buffer.size(), 0);
+    ssize_t got = -1;
+    do {  // a ring that ends interrupts the thread
+      got = ::recv(fd_, buffer.data(), buffer.size(), 0);
+    } while (got < 0 && errno == EINTR);
     if (got < 0) return "error " + std::to_string(errno);
     return {buffer.data(), static_cast<std::size_t>(got)};
   }

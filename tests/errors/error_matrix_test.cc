@@ -13,6 +13,7 @@
 
 #include "capstan_test_paths.h"
 #include "rpc/condition.h"
+#include "rpc/gone.h"
 #include "rpc/json_call.h"
 #include "wire/drpc/error_map.h"
 #include "wire/grpc/error_map.h"
@@ -93,7 +94,10 @@ void http_page(std::ostringstream& out) {
          "the "
          "reason\n"
       << rpc::kConditionReason << ": " << wire::rest::status_of(unmet)
-      << " with the id `condition_not_met`.\n";
+      << " with the id `condition_not_met`. What was there and is kept no longer (events\n"
+         "behind a `since` that is too old) is NOT_FOUND with the reason "
+      << rpc::kGoneReason << ": " << wire::rest::status_of(rpc::fail_gone("x").error())
+      << " with the id `gone`.\n";
 }
 
 void v0_page(std::ostringstream& out) {

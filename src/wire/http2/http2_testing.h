@@ -93,6 +93,7 @@ struct Pair {
     return true;
   }
   static void put(Http2Session& session, Http2Stream& stream, std::string_view text) {
+    if (text.empty()) return;
     std::memcpy(session.reserve(stream, text.size()), text.data(), text.size());
     session.write(stream, text.size());
   }
