@@ -76,6 +76,7 @@ void Shares::configure(ShareSettings settings) {
   configured_ = true;
   target_.set_sizes(settings_.sizes);
   target_.set_subsystems_max(settings_.subsystems_max);
+  target_.set_connections_max(settings_.connections_max);
   target_.set_discovery_served(settings_.discovery);
   target_.set_firmware(settings_.firmware);
 }

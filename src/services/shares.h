@@ -36,6 +36,7 @@ struct ShareSettings {
   std::array<std::uint16_t, 3> retry_delays{};  // CRDT1 to 3, in 100 ms
   storage::nvme::TransportSizes sizes = {};
   std::size_t subsystems_max = storage::nvme::limits::kSubsystems;
+  std::size_t connections_max = storage::nvme::limits::kConnections;  // of each target
   bool discovery = true;       // hosts may ask which subsystems there are
   std::string firmware = "1";  // what hosts are told as the revision; up to 8 characters
   bool ana = false;            // shares that ask for it report ANA states (NEXUS_NVMF_ANA_ENABLE)

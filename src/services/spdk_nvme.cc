@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "rpc/error_text.h"
 #include "rpc/json_call.h"
 #include "services/pool_ops.h"
 #include "services/spdk_nvme_controller.h"
@@ -216,7 +217,7 @@ S::Answer<spdk::BdevNvmeControllers> S::get_controllers(rpc::Call&,
       auto* shown = to->add_ctrlrs();
       shown->set_state(state_word(*path));
       show_address(path->options().address, *shown->mutable_trid());
-      shown->mutable_trid()->set_subnqn(path->options().subsystem);
+      shown->mutable_trid()->set_subnqn(rpc::valid_utf8(path->options().subsystem));
       shown->set_cntlid(path->id());
       shown->mutable_host()->set_nqn(path->options().host);
     }
@@ -307,9 +308,9 @@ S::Answer<spdk::BdevNvmeHealth> S::get_health(rpc::Call& call,
   const std::uint8_t* at = page->data();
   const auto counter = [at](std::size_t offset) { return load_le<std::uint64_t>(at + offset); };
   spdk::BdevNvmeHealth out;
-  out.set_model_number(path->data().model);
-  out.set_serial_number(path->data().serial);
-  out.set_firmware_revision(path->data().firmware);
+  out.set_model_number(rpc::valid_utf8(path->data().model));  // the target may say any bytes
+  out.set_serial_number(rpc::valid_utf8(path->data().serial));
+  out.set_firmware_revision(rpc::valid_utf8(path->data().firmware));
   out.set_traddr(path->options().address.host);
   out.set_critical_warning(at[0]);
   out.set_temperature_celsius(load_le<std::uint16_t>(at + 1) - kKelvin);

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "rpc/error_text.h"
 #include "rpc/json_call.h"
 #include "services/nqn.h"
 #include "services/spdk_nvmf.h"
@@ -123,6 +124,11 @@ S::Answer<Empty> S::add_listener(rpc::Call& call, const spdk::NvmfAddListenerReq
   if (request.has_ana_state()) {
     CO_TRY_SET(state, ana_state_param(call, request.ana_state()));
   }
+  if (state != AnaState::kOptimized && !subsystem->options().ana) {
+    co_return nvmf_invalid(request.nqn() + " reports no ANA states, so hosts would find '" +
+                           request.ana_state() +
+                           "' optimized; create it with ana_reporting, or leave ana_state out");
+  }
   CO_TRY_SET(const core::Address address, nvmf_address(request.listen_address()));
   if (!has_transport(*at)) {
     co_return nvmf_invalid("target '" + at->name +
@@ -235,7 +241,7 @@ S::Answer<spdk::NvmfControllers> S::get_controllers(rpc::Call& call,
     auto& info = *out.add_controllers();
     info.set_cntlid(id);
     info.set_cntrltype(subsystem->discovery() ? "discovery" : "io");
-    info.set_hostnqn(controller->host());
+    info.set_hostnqn(rpc::valid_utf8(controller->host()));  // hosts may say any bytes
     info.set_hostid(Uuid{controller->association().host_id}.text());
     info.set_num_io_qpairs(static_cast<std::uint32_t>(controller->queues().size()));
   }
@@ -255,7 +261,7 @@ S::Answer<spdk::NvmfQpairs> S::get_qpairs(rpc::Call& call, const spdk::NvmfNqnRe
     info.set_qid(connection->queue());
     info.set_state("enabled");
     info.set_thread(nvmf_poll_group(connection->core()));
-    info.set_hostnqn(controller->host());
+    info.set_hostnqn(rpc::valid_utf8(controller->host()));
     *info.mutable_listen_address() = listener(*at, connection->port());
     *info.mutable_peer_address() = peer_message(connection->peer());
   }

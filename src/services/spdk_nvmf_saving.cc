@@ -2,6 +2,8 @@
 // made by hand, in an order in which they succeed (jsonrpc section B.8). Shares are not among them;
 // they come back by themselves. SPDK saves its first target only; here the others follow it, each
 // call with its tgt_name.
+#include <algorithm>
+
 #include "services/spdk_devices.h"
 #include "services/spdk_nvmf.h"
 
@@ -42,9 +44,7 @@ class Saved {
     const auto& discovery_ports = at_.subsystems.discovery_ports();
     const bool used =
         !subsystems.empty() || !discovery_ports.empty() || !at_.target.referrals().empty();
-    if (node_ ? used : at_.transport) {
-      call("nvmf_create_transport")["trtype"].set_string_value("TCP");
-    }
+    if (at_.transport || (node_ && used)) transport();
     for (const auto& each : subsystems) subsystem(*each);
     for (const auto& each : subsystems) hosts(*each);
     for (const auto& each : subsystems) {
@@ -53,7 +53,7 @@ class Saved {
     for (const auto port : discovery_ports) listener(std::string(nvme::kDiscoveryNqn), port);
     for (const auto& each : subsystems) {
       for (const auto port : at_.target.listeners()) {
-        if (each->on_port(port)) listener(each->nqn(), port);
+        if (each->on_port(port)) path(*each, port);
       }
     }
     for (const auto& each : at_.target.referrals()) {
@@ -68,6 +68,18 @@ class Saved {
     Fields& params = add_saved_call(list_, method);
     if (!node_) params["tgt_name"].set_string_value(at_.name);
     return params;
+  }
+
+  void transport() {
+    Fields& params = call("nvmf_create_transport");
+    params["trtype"].set_string_value("TCP");
+    if (!at_.transport) return;  // nobody said how large: it is as the node is configured
+    const auto& sizes = at_.target.sizes();
+    params["max_queue_depth"].set_number_value(sizes.io_queue_entries);
+    params["max_io_qpairs_per_ctrlr"].set_number_value(sizes.io_queues);
+    params["in_capsule_data_size"].set_number_value(sizes.in_capsule_bytes);
+    params["max_io_size"].set_number_value(sizes.io_bytes);
+    params["max_aq_depth"].set_number_value(sizes.admin_queue_entries);
   }
 
   void subsystem(const nvme::Subsystem& subsystem) {
@@ -116,11 +128,36 @@ class Saved {
     }
   }
 
-  void listener(const std::string& nqn, std::uint16_t port) {
-    Fields& params = call("nvmf_subsystem_add_listener");
+  Fields& at_listener(const char* method, const std::string& nqn, std::uint16_t port) {
+    Fields& params = call(method);
     params["nqn"].set_string_value(nqn);
     const core::Address address = at_.target.address(port);
     put_address(params, "listen_address", nvmf_address_message(address.host, address.port));
+    return params;
+  }
+  void listener(const std::string& nqn, std::uint16_t port) {
+    at_listener("nvmf_subsystem_add_listener", nqn, port);
+  }
+
+  // A listener opens with the worst state of all groups, the better ones follow: at no time does a
+  // host get at what it was fenced off from.
+  void path(const nvme::Subsystem& subsystem, std::uint16_t port) {
+    Fields& params = at_listener("nvmf_subsystem_add_listener", subsystem.nqn(), port);
+    if (!subsystem.options().ana) return;
+    const std::uint32_t groups = subsystem.options().max_namespaces;
+    const auto state = [&](std::uint32_t group) {
+      return subsystem.ana_states().state(port, group);
+    };
+    auto worst = nvme::AnaState::kOptimized;
+    for (std::uint32_t group = 1; group <= groups; ++group) worst = std::max(worst, state(group));
+    if (worst == nvme::AnaState::kOptimized) return;
+    params["ana_state"].set_string_value(std::string(nvme::ana_state_name(worst)));
+    for (std::uint32_t group = 1; group <= groups; ++group) {
+      if (state(group) == worst) continue;
+      Fields& better = at_listener("nvmf_subsystem_listener_set_ana_state", subsystem.nqn(), port);
+      better["ana_state"].set_string_value(std::string(nvme::ana_state_name(state(group))));
+      better["anagrpid"].set_number_value(group);
+    }
   }
 
   const NamedTarget& at_;

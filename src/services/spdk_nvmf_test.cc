@@ -296,6 +296,95 @@ TEST_F(SpdkNvmf, WhatIsSavedMakesItAgain) {
   EXPECT_EQ(json("nvmf_get_subsystems", nqn()), before);
 }
 
+TEST_F(SpdkNvmf, WhatIsSavedHasTheSizesOfTheTransport) {
+  const std::string sizes = R"("max_queue_depth":32,"max_io_qpairs_per_ctrlr":7,)"
+                            R"("in_capsule_data_size":4096,"max_io_size":65536,"max_aq_depth":64)";
+  for (const char* target : {"nvmf_tgt", "t1"}) {
+    const std::string named = R"("tgt_name":")" + std::string(target) + "\"";
+    if (target == std::string("t1")) {
+      EXPECT_EQ(json("nvmf_create_target", R"({"name":"t1"})"), R"("t1")");
+    }
+    EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP",)" + named + "," + sizes + "}"),
+              "true");
+    const std::string shown = json("nvmf_get_transports", "{" + named + "}");
+    EXPECT_TRUE(has(shown, sizes)) << shown;
+    const google::protobuf::ListValue calls = saved_subsystems(node_->engine.shares());
+    if (target == std::string("t1")) {
+      EXPECT_EQ(json("nvmf_delete_target", R"({"name":"t1"})"), "true");
+      google::protobuf::ListValue last;
+      for (const auto& each : calls.values()) {
+        const auto& call = each.struct_value().fields();
+        const bool own = !call.at("params").struct_value().fields().contains("tgt_name");
+        if (own && call.at("method").string_value() == "nvmf_create_transport") continue;
+        *last.add_values() = each;
+      }
+      replay(last);
+    } else {  // as a node that starts has it
+      node_->engine.shares().targets().node().transport = false;
+      node_->engine.shares().target().set_sizes({});
+      replay(calls);
+    }
+    EXPECT_EQ(json("nvmf_get_transports", "{" + named + "}"), shown);
+  }
+}
+
+TEST_F(SpdkNvmf, WhatIsSavedHasTheStatesOfPaths) {
+  make(R"(,"allow_any_host":true,"ana_reporting":true,"max_namespaces":3)");
+  const auto add = [&](const char* state, const char* port) {
+    return json("nvmf_subsystem_add_listener",
+                nqn(R"(,"ana_state":")" + std::string(state) + "\"," + address(port)));
+  };
+  EXPECT_EQ(add("non_optimized", "4430"), "true");
+  EXPECT_EQ(add("optimized", "4431"), "true");
+  EXPECT_EQ(json("nvmf_subsystem_listener_set_ana_state",
+                 nqn(R"(,"ana_state":"inaccessible",)" + address("4431"))),
+            "true");
+  EXPECT_EQ(json("nvmf_subsystem_listener_set_ana_state",
+                 nqn(R"(,"ana_state":"inaccessible","anagrpid":2,)" + address("4430"))),
+            "true");
+  const std::string before = json("nvmf_subsystem_get_listeners", nqn());
+  const std::string saved = json("framework_get_config", R"({"name":"nvmf"})");
+  const google::protobuf::ListValue calls = saved_subsystems(node_->engine.shares());
+  EXPECT_EQ(json("nvmf_delete_subsystem", nqn()), "true");
+  replay(calls);
+  EXPECT_EQ(json("nvmf_subsystem_get_listeners", nqn()), before);
+  RawHost& fenced = new_host();
+  EXPECT_TRUE(connect(fenced, 4431).ok());
+}
+
+TEST_F(SpdkNvmf, AStateThatNobodyWouldBeToldIsRefused) {
+  make();
+  EXPECT_EQ(
+      json("nvmf_subsystem_add_listener", nqn(R"(,"ana_state":"inaccessible",)" + address("4430"))),
+      "-32602 Invalid parameters");
+  EXPECT_FALSE(has(json("nvmf_subsystem_get_listeners", nqn()), "4430"));
+  EXPECT_EQ(
+      json("nvmf_subsystem_add_listener", nqn(R"(,"ana_state":"optimized",)" + address("4430"))),
+      "true");
+}
+
+core::Task<void> dial_as(core::SimEnv* env, RawHost* host, std::string name) {
+  host->host_nqn = std::move(name);
+  co_await host->open(*env, core::Address::tcp(env->address(), 4420));
+  const auto answer =
+      co_await host->connect({0, 0, 31, 0, 0}, {nvme::testing::kHostId, nvme::kAnyController,
+                                                "nqn.2019-05.io.openebs:hand", host->host_nqn});
+  EXPECT_TRUE(answer.completion.status.ok());
+}
+TEST_F(SpdkNvmf, HostsWhoseNamesAreNoTextAreShown) {
+  make();
+  world_.run(dial_as(&env_, &new_host(),
+                     "\xFF\xFE\x80"
+                     "b"));
+  const std::string name =
+      "\"hostnqn\":\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"
+      "b\"";
+  for (const char* method : {"nvmf_subsystem_get_controllers", "nvmf_subsystem_get_qpairs"}) {
+    const std::string shown = json(method, nqn());
+    EXPECT_TRUE(has(shown, name)) << shown;
+  }
+}
+
 TEST_F(SpdkNvmf, ANamespaceForChosenHosts) {
   const std::string host = R"(,"nsid":1,"host":")" + nvme::testing::kHostNqn + "\"";
   EXPECT_EQ(json("nvmf_create_subsystem", nqn(R"(,"allow_any_host":true)")), "true");

@@ -3,6 +3,8 @@
 // spdk.Nvmf.
 #pragma once
 
+#include <google/protobuf/util/json_util.h>
+
 #include <list>
 #include <memory>
 #include <string>
@@ -97,6 +99,17 @@ class SpdkNvmfTest : public SpdkCalls {
     bool open = true;
     world_.run(receive(&host, &open));
     return open;
+  }
+  // The calls as load_config makes them.
+  void replay(const google::protobuf::ListValue& calls) {
+    for (const auto& each : calls.values()) {
+      const auto& fields = each.struct_value().fields();
+      std::string text;
+      ASSERT_TRUE(
+          google::protobuf::util::MessageToJsonString(fields.at("params").struct_value(), &text)
+              .ok());
+      EXPECT_FALSE(json(fields.at("method").string_value(), text).starts_with("-")) << text;
+    }
   }
   Host& new_host() { return hosts_.emplace_back(); }
   static bool has(const std::string& text, const std::string& part) {

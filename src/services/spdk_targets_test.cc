@@ -227,8 +227,7 @@ TEST_F(SpdkTargets, AreSavedBehindTheNodesOwn) {
   const std::string saved = config();
   const auto own = saved.find("nvmf_create_target");
   EXPECT_FALSE(has(saved.substr(0, own), "tgt_name")) << saved;
-  EXPECT_TRUE(has(saved.substr(own), R"("nvmf_create_transport","params":{"tgt_name":"t1")"))
-      << saved;
+  EXPECT_TRUE(has(saved.substr(own), R"("nvmf_create_transport","params":{)")) << saved;
   EXPECT_TRUE(has(saved, R"("discovery_filter":"address,svcid")")) << saved;
   // Replayed as load_config does, the same stands again.
   const google::protobuf::ListValue calls = saved_subsystems(node_->engine.shares());

@@ -62,6 +62,7 @@ Result<std::shared_ptr<NamedTarget>> Targets::create(std::string name) {
   }
   auto made = std::make_shared<NamedTarget>(env_, log_, std::move(name));
   made->target.set_firmware(node().target.firmware());
+  made->target.set_connections_max(node().target.connections_max());
   if (metrics_) made->target.publish(*metrics_, {{"target", made->name}});
   list_.push_back(made);
   return made;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "apps/capstan/printer.h"
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 #include "rpc/error_text.h"
 #include "rpc/operation.h"
 #include "wire/http1/http1_request.h"

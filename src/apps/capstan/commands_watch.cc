@@ -9,8 +9,8 @@
 #include "apps/capstan/session.h"
 #include "apps/capstan/shown.h"
 #include "apps/capstan/store_name.h"
-#include "apps/capstan/visible.h"
 #include "base/duration_text.h"
+#include "base/visible.h"
 #include "monitor/monitor.pb.h"
 
 namespace capstan::apps {

@@ -9,7 +9,7 @@
 #include "apps/capstan/connect.h"
 #include "apps/capstan/session.h"
 #include "apps/capstan/sibling.h"
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
 #include "core/uring_env.h"

@@ -8,7 +8,7 @@
 #include "apps/capstan/image_hash.h"
 #include "apps/capstan/printer.h"
 #include "apps/capstan/progress.h"
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 #include "node/node.pb.h"
 
 namespace capstan::apps {

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 #include "rpc/json_writer.h"
 
 namespace capstan::apps {

@@ -8,7 +8,7 @@
 #include <map>
 
 #include "apps/capstan/image_hash.h"
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 
 namespace capstan::apps {
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "apps/capstan/visible.h"
 #include "base/assert.h"
+#include "base/visible.h"
 
 namespace capstan::apps {
 

@@ -9,6 +9,7 @@
 #include "apps/capstan_nvme/bench.h"
 #include "base/json_quote.h"
 #include "base/size_text.h"
+#include "base/visible.h"
 #include "core/buffer.h"
 #include "core/log_sinks.h"
 #include "core/os_resolve.h"
@@ -35,7 +36,7 @@ using core::NoLog;
 class Facts {
  public:
   void text(std::string_view name, std::string_view value) {
-    add(name, std::string(value), json_quote(value));
+    add(name, visible(value), json_quote(value));  // a target may say what a terminal obeys
   }
   void number(std::string_view name, std::uint64_t value) {
     add(name, std::to_string(value), std::to_string(value));
@@ -147,8 +148,8 @@ core::Task<Result<std::string>> discover(Host& host, const NvmeInvocation& call)
   std::string lines, list;
   for (const auto& record : records) {
     const std::string where = core::Address::tcp(record.host, record.service).text();
-    lines +=
-        (record.discovery ? "discovery  " : "subsystem  ") + where + "  " + record.subsystem + "\n";
+    lines += (record.discovery ? "discovery  " : "subsystem  ") + visible(where) + "  " +
+             visible(record.subsystem) + "\n";
     Facts facts;
     facts.text("kind", record.discovery ? "discovery" : "subsystem");
     facts.text("address", record.host);
@@ -217,14 +218,25 @@ core::Task<Result<std::string>> identify(Host& host, const NvmeInvocation& call)
 
 // --- content -------------------------------------------------------------------------------------
 
+// Looked at before the first byte moves: half a content would be neither the old nor the new.
+Result<void> check_range(const storage::Device& device, std::uint64_t offset, std::uint64_t bytes,
+                         const std::string& who) {
+  const std::uint64_t size = device.size_bytes();
+  if (offset > size) {
+    return fail(Code::kOutOfRange,
+                "--offset is behind the end of the device at " + std::to_string(size), EINVAL);
+  }
+  if (bytes <= size - offset) return {};
+  return fail(Code::kOutOfRange,
+              who + " " + std::to_string(bytes) + " bytes, but from --offset " +
+                  std::to_string(offset) + " the device has " + std::to_string(size - offset) +
+                  ": choose a smaller offset or fewer bytes",
+              EINVAL);
+}
+
 core::Task<Result<std::string>> read(Host& host, const NvmeInvocation& call) {
   CO_TRY_SET(const auto device, co_await host.open(call.target));
-  if (call.offset > device->size_bytes()) {
-    co_return fail(
-        Code::kOutOfRange,
-        "--offset is behind the end of the device at " + std::to_string(device->size_bytes()),
-        EINVAL);
-  }
+  CO_TRY(check_range(*device, call.offset, call.length.value_or(0), "--length asks for"));
   std::uint64_t left = call.length.value_or(device->size_bytes() - call.offset);
   std::unique_ptr<core::File> file;
   if (call.file != "-") {
@@ -253,6 +265,8 @@ core::Task<Result<std::string>> write(Host& host, const NvmeInvocation& call) {
   if (call.file != "-") {
     CO_TRY_SET(file, co_await host.env().files().open(call.file, {}));
   }
+  CO_TRY(check_range(*device, call.offset, file ? file->info().size_bytes : 0,
+                     "'" + call.file + "' has"));
   core::Buffer piece(kPieceBytes);
   const std::uint64_t block = device->block_size();
   std::uint64_t total = 0;
@@ -381,8 +395,8 @@ core::Task<NvmeAnswer> nvme_command(core::Env& env, NvmeInvocation call) {
   Host host(env, call);
   const auto done = co_await run(host, call);
   co_await host.close();
-  if (done) co_return NvmeAnswer{*done, "", kNvmeDone};
-  co_return NvmeAnswer{"", "error: " + done.error().text() + "\n",
+  if (done) co_return NvmeAnswer{visible_lines(*done), "", kNvmeDone};
+  co_return NvmeAnswer{"", "error: " + visible_lines(done.error().text()) + "\n",
                        call.initiator ? kInitiatorFailed : kNvmeFailed};
 }
 

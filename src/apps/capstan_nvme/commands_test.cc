@@ -74,7 +74,7 @@ class CapstanNvme : public testing::Test {
   core::Task<void> whole(std::vector<Words> commands, bool initiator, NvmeAnswer* answer) {
     storage::nvme::Target target(node_, log_);
     EXPECT_TRUE(target.listen(core::Address::tcp(node_.address(), 8420)));
-    const auto subsystem = target.add({.nqn = "nqn.x:v", .serial = "S1"});
+    const auto subsystem = target.add({.nqn = nqn_, .serial = serial_});
     EXPECT_TRUE(subsystem);
     EXPECT_TRUE((*subsystem)->add_namespace(device_));
     for (const Words& words : commands) {
@@ -102,6 +102,7 @@ class CapstanNvme : public testing::Test {
     EXPECT_TRUE(co_await host_.files().replace_file(path, content));
   }
 
+  std::string nqn_ = "nqn.x:v", serial_ = "S1";
   NoLog sink_;
   core::Log log_{sink_, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
                  nullptr};
@@ -133,6 +134,38 @@ TEST_F(CapstanNvme, ContentThereAndBack) {
   EXPECT_EQ(back.code, kNvmeDone) << back.err;
   content.resize(3'000'320);  // the last block is filled with zeros
   EXPECT_TRUE(file("/out") == content);
+}
+
+TEST_F(CapstanNvme, ARangeBeyondTheEndMovesNothing) {
+  const std::string old(4096, 'o');
+  put_file("/old", old);
+  put_file("/long", std::string(2 << 20, 'n'));
+  const std::string last = std::to_string(kBlocks * 512 - (1 << 20));
+  const NvmeAnswer wrote = run(
+      {{"write", "--offset", last, uri(), "/old"}, {"write", "--offset", last, uri(), "/long"}});
+  EXPECT_EQ(wrote.code, kNvmeFailed);
+  EXPECT_NE(wrote.err.find("'/long' has 2097152 bytes"), std::string::npos) << wrote.err;
+  const NvmeAnswer read = run({{"read", "--offset", last, "--length", "4096", uri(), "/out"},
+                               {"read", "--offset", last, "--length", "2MiB", uri(), "/out"}});
+  EXPECT_EQ(read.code, kNvmeFailed);
+  EXPECT_NE(read.err.find("--length"), std::string::npos) << read.err;
+  EXPECT_TRUE(file("/out") == old) << "neither the device nor the file has changed";
+}
+
+TEST_F(CapstanNvme, WhatATargetSaysGivesATerminalNoOrders) {
+  serial_ = "S\x1b[2J";
+  const NvmeAnswer id = run({{"id", uri()}});
+  EXPECT_EQ(id.code, kNvmeDone) << id.err;
+  EXPECT_NE(id.out.find("S\\u001b[2J\n"), std::string::npos) << id.out;
+  nqn_ =
+      "nqn.x:\xC2\x9B"
+      "2J";
+  for (const Words& words :
+       {Words{"discover", node_.address()}, Words{"discover", "--json", node_.address()}}) {
+    const NvmeAnswer found = run({words});
+    EXPECT_NE(found.out.find("nqn.x:\\u009b2J"), std::string::npos) << found.out;
+    EXPECT_EQ(found.out.find("\xC2\x9B"), std::string::npos);
+  }
 }
 
 TEST_F(CapstanNvme, Benches) {

@@ -97,7 +97,7 @@ int run(GatewayConfig config) {
   auto env = core::UringEnv::create({1, 0, apps::stall_log(*sink)});
   if (!env) return apps::report(env.error(), apps::kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr, "gateway");
-  config.connections_max = apps::connections_by_descriptors(log);
+  config.connections_max = apps::connections_by_descriptors(log).clients;
   log.info("starting", {{"program", "capstan-gateway"},
                         {"release", CAPSTAN_RELEASE},
                         {"version", CAPSTAN_VERSION},

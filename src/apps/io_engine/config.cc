@@ -8,6 +8,7 @@
 #include "apps/io_engine/config_stores.h"
 #include "apps/serving/serving_options.h"
 #include "base/limits.h"
+#include "storage/nvme/nvme_codec.h"
 
 namespace capstan::apps {
 namespace {
@@ -238,7 +239,15 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
     config.node_name = settings.text("node-name");
     config.registration_name = config.node_name;
   }
-  if (settings.given("hostnqn")) config.host_nqn = settings.text("hostnqn");
+  if (settings.given("hostnqn")) {
+    config.host_nqn = settings.text("hostnqn");
+    if (!storage::nvme::valid_nqn(*config.host_nqn)) {
+      return fail(Code::kInvalidArgument,
+                  "HOSTNQN: '" + *config.host_nqn +
+                      "' is no NQN, so no device of another node could be opened. Write it as in "
+                      "nqn.2014-08.org.nvmexpress:uuid:…, or leave it out");
+    }
+  }
   if (settings.given("hostid")) config.host_id = Uuid::parse(settings.text("hostid"));
   if (settings.given("registration")) {
     config.registration_uri = settings.text("registration");

@@ -382,6 +382,15 @@ TEST(NodeConfig, NameAndStateDirectoryRules) {
 }
 
 // Reactors stay on the CPUs that somebody named, if the process may use all of them.
+TEST(NodeConfig, TheNameTowardTargetsIsCheckedAtStart) {
+  const std::string good = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555";
+  const auto config = configure({}, {{"HOSTNQN", good}});
+  ASSERT_TRUE(config) << config.error().text();
+  EXPECT_EQ(config->host_nqn, good);
+  const std::string error = error_of({}, {{"HOSTNQN", "bad"}});
+  EXPECT_NE(error.find("HOSTNQN: 'bad' is no NQN"), std::string::npos) << error;
+}
+
 TEST(NodeConfig, CpusOfTheReactors) {
   using Cpus = std::vector<unsigned>;
   struct Case {

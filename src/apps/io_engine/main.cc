@@ -64,7 +64,11 @@ int run(NodeConfig config, bool print_operations) {
   if (!env) return report(env.error(), kFailed);
   core::Log log(*sink, config.log_level, &core::UringEnv::wall_clock, nullptr);
 
-  if (!print_operations) config.connections_max = connections_by_descriptors(log);
+  if (!print_operations) {
+    const auto most = connections_by_descriptors(log, config.shares.connections_max);
+    config.connections_max = most.clients;
+    config.shares.connections_max = most.hosts;
+  }
   Daemon daemon(**env, log, config);
   if (auto assembled = daemon.assemble(); !assembled) return report(assembled.error(), kFailed);
   if (print_operations) return print(rpc::operations_page(daemon.directory().operations()));

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -55,22 +56,35 @@ core::Reactor::StallObserver stall_log(core::LogSink& sink) {
   };
 }
 
-// Every connection is a descriptor, and so are disks, stores and logs: a node that may have few
-// takes fewer connections, and says so.
-std::size_t connections_by_descriptors(core::Log& log) {
+// Every connection is a descriptor, and so are disks, stores and logs. Hosts have a quarter at
+// most, so that a crowd of them leaves room for whoever wants to know why.
+ConnectionLimits share_descriptors(std::uint64_t files, std::size_t hosts_max) {
+  ConnectionLimits out;
+  out.hosts = std::min<std::size_t>(hosts_max, files / 4);
+  const std::uint64_t rest = files - out.hosts;
+  out.clients = rest > 2 * kOtherFiles ? rest - kOtherFiles : rest / 2;
+  out.clients = std::min<std::size_t>(out.clients, limits::kConnectionsMax);
+  return out;
+}
+
+// A process that may have few takes fewer connections, and says so.
+ConnectionLimits connections_by_descriptors(core::Log& log, std::size_t hosts_max) {
   const auto files = core::raise_descriptor_limit();
   if (!files) {
     log.warn("descriptor_limit", {{"error", files.error().text()}});
-    return limits::kConnectionsMax;
+    return {.hosts = hosts_max};
   }
-  if (*files >= limits::kConnectionsMax + kOtherFiles) return limits::kConnectionsMax;
-  const std::size_t connections = *files > 2 * kOtherFiles ? *files - kOtherFiles : *files / 2;
+  const ConnectionLimits out = share_descriptors(*files, hosts_max);
+  if (out.clients == limits::kConnectionsMax && out.hosts == hosts_max) return out;
+  const std::size_t wanted =
+      std::max(limits::kConnectionsMax + hosts_max + kOtherFiles, 4 * hosts_max);
   log.warn("descriptor_limit",
            {{"files", *files},
-            {"wanted", limits::kConnectionsMax + kOtherFiles},
-            {"connections", connections},
+            {"wanted", wanted},
+            {"connections", out.clients},
+            {"hosts", out.hosts},
             {"remedy", "raise the hard limit: LimitNOFILE= of systemd, ulimit -Hn of a shell"}});
-  return connections;
+  return out;
 }
 
 }  // namespace capstan::apps

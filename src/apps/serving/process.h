@@ -24,8 +24,13 @@ Surroundings system_surroundings();
 // Logs tasks that hold a core for too long. The sink outlives the reactors.
 core::Reactor::StallObserver stall_log(core::LogSink& sink);
 
-// Raises the limit of descriptors; answers how many connections that is enough for, and says so
-// when it is few.
-std::size_t connections_by_descriptors(core::Log& log);
+// How many connections there may be: of clients, and of hosts to each NVMe target.
+struct ConnectionLimits {
+  std::size_t clients = limits::kConnectionsMax, hosts = 0;
+};
+// What so many descriptors are enough for, when hosts would have `hosts_max`.
+ConnectionLimits share_descriptors(std::uint64_t files, std::size_t hosts_max);
+// Raises the limit of descriptors; answers what that is enough for, and says so when it is few.
+ConnectionLimits connections_by_descriptors(core::Log& log, std::size_t hosts_max = 0);
 
 }  // namespace capstan::apps

@@ -172,7 +172,7 @@ core::Task<void> features(TargetWorld& world) {
   co_await set(host, kKeepAlive, 0, status::kKeepAliveInvalid);
   co_await set(host, kKeepAlive, 10'001, status::kSuccess);
   EXPECT_EQ((co_await host.feature(false, kKeepAlive)).completion.dword0, 20'000U);
-  co_await set(host, feature::kHostId, 0, status::kCommandSequence);
+  co_await set(host, feature::kHostId, 0, status::kFeatureSequence);  // with DNR
   co_await set(host, 0x03, 0, status::kInvalidField);
   EXPECT_EQ((co_await host.feature(false, 0x7F)).completion.status, status::kInvalidField);
   Command save = make_command(opcode::kSetFeatures, 1);
@@ -333,6 +333,15 @@ core::Task<void> discovery(TargetWorld& world) {
   const Bytes more = (co_await read_discovery(host, 3)).data;
   EXPECT_EQ(at<std::uint64_t>(more, 8), 3U);
   EXPECT_GT(at<std::uint64_t>(more, 0), generation);
+  // A read that is refused does not count: only what is read is told again when it changes.
+  EXPECT_TRUE((*hidden)->forbid_host(kHostNqn));
+  const auto told = co_await host.call(make_command(opcode::kAsyncEvent, 0x1000));
+  EXPECT_EQ(told.completion.dword0, 0x0070F002U);
+  co_await host.submit(make_command(opcode::kAsyncEvent, 0x1001));
+  EXPECT_TRUE((*hidden)->allow_host(kHostNqn));
+  EXPECT_EQ((co_await host.log(log_page::kDiscovery, 4, std::uint64_t{1} << 32)).completion.status,
+            status::kInvalidField);
+  EXPECT_EQ((co_await host.log(log_page::kDiscovery, 4)).completion.command, 0x1001);
 }
 TEST(NvmeAdmin, Discovery) {
   in_simulation(discovery);

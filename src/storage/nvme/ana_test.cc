@@ -157,6 +157,21 @@ TEST(NvmeAna, EventsMergeUntilThePageIsRead) {
   in_simulation(events_merge);
 }
 
+core::Task<void> refused_page(TargetWorld& world) {
+  Paths paths(world);
+  co_await paths.open();
+  RawHost admin;
+  co_await admin.open_admin(world.env, world.address);
+  co_await admin.feature(true, feature::kAsyncEvents, 0x900);
+  world.subsystem->set_ana_state(world.port, std::nullopt, AnaState::kChange);
+  EXPECT_EQ((co_await admin.log(log_page::kAna, 4, 4096)).completion.status, status::kInvalidField);
+  EXPECT_EQ((co_await admin.call(make_command(opcode::kAsyncEvent, 0x1F))).completion.dword0,
+            0x000C0302U);
+}
+TEST(NvmeAna, AReadThatIsRefusedLeavesTheEventToTell) {
+  in_simulation(refused_page);
+}
+
 core::Task<void> one_path(TargetWorld& world) {
   Paths paths(world);
   co_await paths.open();

@@ -58,6 +58,35 @@ TEST(NvmeConnect, RefusalsOfTheAdminQueue) {
   for_real(admin_refusals);
 }
 
+core::Task<void> silent_sockets(TargetWorld& world) {
+  world.target.set_connections_max(16);  // two of them may be silent
+  RawHost silent[6], admin, io;
+  for (RawHost& each : silent) co_await each.dial(world.env, world.address);
+  co_await open_both(world, admin, io);  // nevertheless
+  EXPECT_TRUE((co_await io.read(0, 1)).completion.status.ok());
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_FALSE(co_await silent[i].receive()) << i;
+  EXPECT_EQ(world.target.connections(), 3U);
+  EXPECT_EQ(world.target.counters().newcomers_dropped, 5U);
+}
+TEST(NvmeConnect, SocketsThatSayNothingKeepNobodyOut) {
+  in_simulation(silent_sockets);
+  for_real(silent_sockets);
+}
+
+core::Task<void> full_target(TargetWorld& world) {
+  world.target.set_connections_max(2);
+  RawHost admin, io, third;
+  co_await open_both(world, admin, io);
+  co_await third.dial(world.env, world.address);
+  EXPECT_FALSE(co_await third.receive());
+  EXPECT_EQ(world.target.counters().connections_refused, 1U);
+  EXPECT_TRUE((co_await io.read(0, 1)).completion.status.ok());
+}
+TEST(NvmeConnect, AFullTargetKeepsWhoIsThere) {
+  in_simulation(full_target);
+  for_real(full_target);
+}
+
 core::Task<void> io_refusals(TargetWorld& world) {
   RawHost admin;
   co_await admin.open_admin(world.env, world.address);

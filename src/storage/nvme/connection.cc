@@ -50,9 +50,18 @@ Connection::Connection(Shared& shared, std::unique_ptr<core::Stream> stream, std
       input_(*stream_),
       output_(*stream_),
       deadline_([this] { stop("the host did not go on in time"); }),
-      stall_([this] { check_stall(); }) {}
+      stall_([this] { check_stall(); }),
+      newcomer_(shared_.newcomers.insert(shared_.newcomers.end(), this)) {}
 
-Connection::~Connection() = default;
+Connection::~Connection() {
+  no_newcomer();
+}
+
+// It has an association, or none any more to hope for.
+void Connection::no_newcomer() {
+  if (newcomer_) shared_.newcomers.erase(*newcomer_);
+  newcomer_.reset();
+}
 
 core::Task<void> Connection::run() {
   core::name_task("nvme connection");
@@ -107,6 +116,7 @@ void Connection::end(std::string reason) {
 
 void Connection::stop(std::string reason) {
   if (std::exchange(ended_, true)) return;
+  no_newcomer();
   lose();
   at_home([peer = stream_->peer().address, queue = queue_,
            controller = controller_ ? controller_->id() : 0, reason](Shared& shared) {

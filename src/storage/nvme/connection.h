@@ -16,7 +16,9 @@
 
 #include <array>
 #include <functional>
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,7 @@ namespace capstan::storage::nvme {
 // Counted over all connections of a target.
 struct Counters {
   std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
+  std::uint64_t newcomers_dropped = 0;              // made room for others before they sent Connect
   std::uint64_t commands = 0, failed_commands = 0;  // that were answered
   std::uint64_t terminated = 0;                     // connections ended for what they sent
   std::uint64_t bad_data_digests = 0;
@@ -47,6 +50,8 @@ struct Counters {
   }
 };
 
+class Connection;
+
 // What the connections of a target have in common.
 struct Shared {
   core::Reactor& reactor;
@@ -55,8 +60,9 @@ struct Shared {
   std::function<std::shared_ptr<Subsystem>(const std::string& nqn)> find;
   Budget budget;
   Counters counters;
-  TransportSizes sizes = {};     // of connections that come from now on
-  bool moves_io_queues = false;  // to other cores
+  TransportSizes sizes = {};              // of connections that come from now on
+  bool moves_io_queues = false;           // to other cores
+  std::list<Connection*> newcomers = {};  // those without an association that go on, oldest first
 };
 
 class Away;
@@ -137,6 +143,7 @@ class Connection final : public Queue, private IoWork::Front {
   Status connect_io(Request& request, const ConnectCommand& command, const ConnectData& data,
                     const Subsystem& subsystem);
   void connected(std::shared_ptr<Controller> controller, const ConnectCommand& command);
+  void no_newcomer();
   core::Task<void> run_admin_command(Request* request);
   core::Task<bool> about_to_move();
   void lose();
@@ -193,6 +200,7 @@ class Connection final : public Queue, private IoWork::Front {
   const Request* filling_ = nullptr;       // the one whose data is being read right now
   std::size_t worked_ = 0;                 // bytes moved on the spot since answers could leave
   core::Timer deadline_, stall_;
+  std::optional<std::list<Connection*>::iterator> newcomer_;  // its place among them
   std::uint64_t stall_sent_ = 0, stall_received_ = 0;
   core::Scope scope_;
 };

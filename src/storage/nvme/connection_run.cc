@@ -146,6 +146,7 @@ Status Connection::connect_io(Request& request, const ConnectCommand& command,
 }
 
 void Connection::connected(std::shared_ptr<Controller> controller, const ConnectCommand& command) {
+  no_newcomer();
   controller_ = std::move(controller);
   work_.connected(controller_);
   queue_ = command.queue;

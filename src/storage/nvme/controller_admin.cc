@@ -143,45 +143,24 @@ Status Controller::get_log(Request& request) {
   if (dwords * 4 > command.data_length() || offset % 4 != 0) return status::kInvalidField;
   if (command.nsid() != 0 && command.nsid() != kBroadcastNamespace) return status::kInvalidField;
   const auto specific = static_cast<std::uint8_t>(command.dword(10) >> 8 & 0x7F);
-  const auto page = make_log(page_id, specific, retain);
+  const auto page = make_log(page_id, specific);
   if (!page) return status::kInvalidLogPage;
   const bool exact = page_id == log_page::kDiscovery || page_id == log_page::kAna;
   if (exact && offset >= page->size()) return status::kInvalidField;
   const std::size_t start = std::min<std::uint64_t>(offset, page->size());
   request.reply(static_cast<std::uint32_t>(dwords * 4), ByteView(*page).subspan(start));
+  // Only now: a host that is refused the page has not heard of what it says.
+  if (!retain) log_was_read(page_id);
   return status::kSuccess;
 }
 
-void Controller::read_event(Event event, bool keep) {
-  if (keep) return;
-  // What happened since the event was told is in this page.
-  events_[static_cast<std::size_t>(event)].raised = false;
-  acknowledge(event);
-}
-
-LogPage Controller::take_notification(bool keep) {
-  if (notifications_.empty()) {
-    read_event(Event::kReservation, keep);
-    return store_notification({});
-  }
-  ReservationNotification next = notifications_.front();
-  next.more = static_cast<std::uint8_t>(notifications_.size() - 1);
-  if (!keep) {
-    notifications_.pop_front();
-    read_event(Event::kReservation, false);
-    if (!notifications_.empty()) raise(Event::kReservation);  // there is another one to read
-  }
-  return store_notification(next);
-}
-
-std::optional<LogPage> Controller::make_log(std::uint8_t page, std::uint8_t specific, bool keep) {
+std::optional<LogPage> Controller::make_log(std::uint8_t page, std::uint8_t specific) const {
   const bool discovery = subsystem_->discovery();
   const bool ana = subsystem_->options().ana;
   if (page == log_page::kSupported) return supported_pages_page(discovery, ana);
   if (page == log_page::kFeatures) return supported_features_page(discovery);
   if (discovery) {
     if (page != log_page::kDiscovery) return std::nullopt;
-    if (!keep) acknowledge(Event::kDiscovery);
     return discovery_.discovery_log(association_.host, association_.port);
   }
   switch (page) {
@@ -189,22 +168,48 @@ std::optional<LogPage> Controller::make_log(std::uint8_t page, std::uint8_t spec
     case log_page::kHealth: return health_page(subsystem_->health());
     case log_page::kFirmware: return firmware_page(subsystem_->options().firmware);
     case log_page::kEffects: return effects_page();
-    case log_page::kChangedNamespaces: {
-      auto content =
-          changed_namespaces_page({changed_namespaces_.begin(), changed_namespaces_.end()});
-      if (!keep) changed_namespaces_.clear();
-      read_event(Event::kNamespace, keep);
-      return content;
-    }
+    case log_page::kChangedNamespaces:
+      return changed_namespaces_page({changed_namespaces_.begin(), changed_namespaces_.end()});
     case log_page::kAna:
       if (!ana) return std::nullopt;
-      read_event(Event::kAna, keep);
       return store_ana_log(subsystem_->ana_states().all_changes(),
                            subsystem_->ana_groups(association_.port, host()),
                            (specific & kAnaGroupsOnly) != 0);
-    case log_page::kReservation: return take_notification(keep);
+    case log_page::kReservation: return next_notification();
     default: return std::nullopt;
   }
+}
+
+LogPage Controller::next_notification() const {
+  if (notifications_.empty()) return store_notification({});
+  ReservationNotification next = notifications_.front();
+  next.more = static_cast<std::uint8_t>(notifications_.size() - 1);
+  return store_notification(next);
+}
+
+// What a read without RAE does besides answering.
+void Controller::log_was_read(std::uint8_t page) {
+  switch (page) {
+    case log_page::kChangedNamespaces:
+      changed_namespaces_.clear();
+      return read_event(Event::kNamespace);
+    case log_page::kAna: return read_event(Event::kAna);
+    case log_page::kReservation: return drop_notification();
+    case log_page::kDiscovery: return acknowledge(Event::kDiscovery);
+    default: return;
+  }
+}
+
+void Controller::read_event(Event event) {
+  // What happened since the event was told is in this page.
+  events_[static_cast<std::size_t>(event)].raised = false;
+  acknowledge(event);
+}
+
+void Controller::drop_notification() {
+  if (!notifications_.empty()) notifications_.pop_front();
+  read_event(Event::kReservation);
+  if (!notifications_.empty()) raise(Event::kReservation);  // there is another one to read
 }
 
 // --- features ------------------------------------------------------------------------------------
@@ -246,7 +251,9 @@ Status Controller::set_reservation_mask(std::uint32_t nsid, std::uint32_t value)
 bool Controller::takes_time(const Command& command) {
   if (command.fused() != 0) return false;
   if (command.opcode() == opcode::kAbort) return true;
-  return command.opcode() == opcode::kSetFeatures &&
+  const bool feature =
+      command.opcode() == opcode::kSetFeatures || command.opcode() == opcode::kGetFeatures;
+  return feature &&
          static_cast<std::uint8_t>(command.dword(10)) == feature::kReservationPersistence;
 }
 
@@ -254,7 +261,14 @@ core::Task<Status> Controller::run_slowly(Request& request) {
   const Command& command = request.command;
   if (!enabled()) co_return status::kCommandSequence;
   if (command.opcode() == opcode::kAbort) co_return co_await abort(request);
-  if ((command.dword(10) & kSave) != 0) co_return status::kFeatureNotSaveable;
+  co_return co_await reservation_persistence(request);
+}
+
+// It is kept in the file of the reservation, which may not have been read yet.
+core::Task<Status> Controller::reservation_persistence(Request& request) {
+  const Command& command = request.command;
+  const bool set = command.opcode() == opcode::kSetFeatures;
+  if (set && (command.dword(10) & kSave) != 0) co_return status::kFeatureNotSaveable;
   if (subsystem_->discovery()) co_return status::kInvalidField;
   const Namespace* space = find_namespace(command.nsid());
   if (!space) co_return status::kInvalidNamespace;
@@ -262,6 +276,10 @@ core::Task<Status> Controller::run_slowly(Request& request) {
   if (!reservations->durable()) co_return status::kInvalidField;
   if (const auto loaded = co_await reservations->load(); !loaded) {
     co_return status::kNamespaceNotReady;
+  }
+  if (!set) {
+    request.dword0 = reservations->state().persistent ? 1 : 0;
+    co_return status::kSuccess;
   }
   const auto turn = co_await reservations->turn().lock();
   Reservations wanted = reservations->state();
@@ -295,7 +313,7 @@ Status Controller::set_io_feature(Request& request, std::uint8_t id, std::uint32
       retry_delays_on_ = enabled == 1;
       return status::kSuccess;
     }
-    case feature::kHostId: return status::kCommandSequence;
+    case feature::kHostId: return status::kFeatureSequence;
     default: return status::kInvalidField;
   }
 }
@@ -305,23 +323,16 @@ Status Controller::get_features(Request& request) {
     case feature::kAsyncEvents: request.dword0 = event_mask_; return status::kSuccess;
     case feature::kKeepAlive: request.dword0 = association_.keep_alive_ms; return status::kSuccess;
     case feature::kReservationMask:
-    case feature::kReservationPersistence:
-      return subsystem_->discovery() ? status::kInvalidField : get_reservation_feature(request, id);
+      return subsystem_->discovery() ? status::kInvalidField : get_reservation_mask(request);
     default: return subsystem_->discovery() ? status::kInvalidField : get_io_feature(request, id);
   }
 }
 
-Status Controller::get_reservation_feature(Request& request, std::uint8_t id) const {
+Status Controller::get_reservation_mask(Request& request) const {
   const std::uint32_t nsid = request.command.nsid();
-  const Namespace* space = find_namespace(nsid);
-  if (!space) return status::kInvalidNamespace;
-  if (id == feature::kReservationMask) {
-    const auto mask = notification_masks_.find(nsid);
-    request.dword0 = mask == notification_masks_.end() ? 0 : mask->second;
-    return status::kSuccess;
-  }
-  if (!space->reservations->durable()) return status::kInvalidField;
-  request.dword0 = space->reservations->state().persistent ? 1 : 0;
+  if (!find_namespace(nsid)) return status::kInvalidNamespace;
+  const auto mask = notification_masks_.find(nsid);
+  request.dword0 = mask == notification_masks_.end() ? 0 : mask->second;
   return status::kSuccess;
 }
 

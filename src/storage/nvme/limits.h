@@ -24,12 +24,13 @@ inline constexpr std::uint32_t kKeepAliveUnitMillis = 10'000;  // KAS 100, and t
 inline constexpr std::uint32_t kDiscoveryKeepAliveMillis = 120'000;  // when a host asks for none
 
 // --- what a host may cost -----------------------------------------------------------------------
-inline constexpr std::size_t kConnections = 2048;       // per target; later ones are closed
-inline constexpr std::size_t kSubsystems = 2048;        // per target
-inline constexpr std::size_t kAllowedHosts = 256;       // per subsystem
-inline constexpr std::size_t kListeners = 64;           // per target
-inline constexpr std::size_t kReferrals = 64;           // other discovery services, per target
-inline constexpr std::size_t kRegistrants = 64;         // of a namespace's reservation
+inline constexpr std::size_t kConnections = 16384;  // per target, if that many files may be open
+inline constexpr std::size_t kNewcomersShare = 8;   // of these, one in so many before Connect
+inline constexpr std::size_t kSubsystems = 2048;    // per target
+inline constexpr std::size_t kAllowedHosts = 256;   // per subsystem
+inline constexpr std::size_t kListeners = 64;       // per target
+inline constexpr std::size_t kReferrals = 64;       // other discovery services, per target
+inline constexpr std::size_t kRegistrants = 64;     // of a namespace's reservation
 inline constexpr std::size_t kReservationNotices = 64;  // unread ones, per controller
 inline constexpr std::size_t kReservationFileBytes = 64U << 10;
 inline constexpr std::size_t kReadBytes = 32U << 10;        // read buffer of a connection

@@ -82,6 +82,7 @@ inline constexpr Status kFusedFailed{0, 0x09};   // the other half of the pair h
 inline constexpr Status kFusedMissing{0, 0x0A};  // the other half of the pair
 inline constexpr Status kInvalidNamespace{0, 0x0B, true};
 inline constexpr Status kCommandSequence{0, 0x0C};
+inline constexpr Status kFeatureSequence{0, 0x0C, true};  // never at this time: Set Host Identifier
 inline constexpr Status kDataLengthInvalid{0, 0x0F, true};
 inline constexpr Status kHostIdFormat{0, 0x18, true};
 inline constexpr Status kKeepAliveInvalid{0, 0x1A, true};

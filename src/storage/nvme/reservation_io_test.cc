@@ -354,6 +354,19 @@ TEST(NvmeReservation, ThePersistenceFeature) {
   in_simulation(the_feature);
 }
 
+core::Task<void> feature_after_restart(TargetWorld& world) {
+  core::SimEnv node(static_cast<core::SimEnv&>(world.env).world());
+  put_on_file(world, node);
+  Host a;
+  co_await a.open(world);
+  EXPECT_TRUE((co_await persistence(a.admin, true, 1)).completion.status.ok());
+  put_on_file(world, node);  // as the node that starts again does
+  EXPECT_EQ((co_await persistence(a.admin, false)).completion.dword0, 1U);
+}
+TEST(NvmeReservation, ThePersistenceFeatureIsReadFromTheFile) {
+  in_simulation(feature_after_restart);
+}
+
 core::Task<void> damaged_file(TargetWorld& world) {
   core::SimEnv node(static_cast<core::SimEnv&>(world.env).world());
   EXPECT_TRUE(co_await node.files().make_directories("/ptpl/pool/p/replica"));
@@ -362,6 +375,7 @@ core::Task<void> damaged_file(TargetWorld& world) {
   Host a;
   co_await a.open(world);
   EXPECT_EQ(co_await a.read(), status::kNamespaceNotReady);  // who may is not known
+  EXPECT_EQ((co_await persistence(a.admin, false)).completion.status, status::kNamespaceNotReady);
   EXPECT_TRUE(co_await node.files().remove(kFile));
   EXPECT_TRUE((co_await a.read()).ok());
 }

@@ -107,16 +107,29 @@ core::Task<void> Target::accept_loop(Port* port) {
       if (!co_await core::sleep_for(limits::kAcceptPauseNanos, token)) break;
       continue;
     }
-    if (connections_.size() >= limits::kConnections) {
-      ++shared_.counters.connections_refused;
-      log_.warn("connection_refused",
-                {{"peer", (*stream)->peer().address}, {"limit", limits::kConnections}});
-      continue;
-    }
-    scope_.spawn(serve(*std::move(stream), port->number));
+    if (make_room(**stream)) scope_.spawn(serve(*std::move(stream), port->number));
   }
   port->listener.reset();
   port->gone.set();
+}
+
+bool Target::make_room(const core::Stream& stream) {
+  if (connections_.size() >= connections_max_) {
+    ++shared_.counters.connections_refused;
+    log_.warn("connection_refused", {{"peer", stream.peer().address}, {"limit", connections_max_}});
+    return false;
+  }
+  const auto& newcomers = shared_.newcomers;
+  if (newcomers.size() < std::max<std::size_t>(connections_max_ / limits::kNewcomersShare, 1)) {
+    return true;
+  }
+  ++shared_.counters.newcomers_dropped;
+  newcomers.front()->end("others came before it sent Connect");
+  return true;
+}
+
+void Target::set_connections_max(std::size_t most) {
+  connections_max_ = std::clamp<std::size_t>(most, 1, limits::kConnections);
 }
 
 core::Task<void> Target::serve(std::unique_ptr<core::Stream> stream, std::uint16_t port) {
@@ -303,6 +316,9 @@ void Target::publish(core::Metrics& metrics, const core::Labels& labels) {
   counter("nvme_connections_closed_total", "Connections ended.", &counters.connections_closed);
   counter("nvme_connections_refused_total", "Connections closed because of the limit.",
           &counters.connections_refused);
+  counter("nvme_newcomers_dropped_total",
+          "Connections closed before Connect, for others that came later.",
+          &counters.newcomers_dropped);
   counter("nvme_connections_terminated_total", "Connections ended for what the host sent.",
           &counters.terminated);
   counter("nvme_commands_total", "Commands answered.", &counters.commands);

@@ -83,6 +83,12 @@ class Target final : private DiscoverySource {
   void set_subsystems_max(std::size_t most);
   std::size_t subsystems_max() const { return subsystems_max_; }
 
+  // How many there may be, at most limits::kConnections. Those that have not sent Connect have a
+  // small part of that to themselves, where the oldest makes room for the next: whoever opens
+  // sockets and says nothing keeps no host out.
+  void set_connections_max(std::size_t most);
+  std::size_t connections_max() const { return connections_max_; }
+
   // Of hosts that connect from now on.
   void set_sizes(const TransportSizes& sizes) { shared_.sizes = sizes; }
   const TransportSizes& sizes() const { return shared_.sizes; }
@@ -127,6 +133,7 @@ class Target final : private DiscoverySource {
 
   core::Task<void> accept_loop(Port* port);
   core::Task<void> serve(std::unique_ptr<core::Stream> stream, std::uint16_t port);
+  bool make_room(const core::Stream& stream);
   core::Task<void> send_away(Connection* connection);
   void start_lanes();
   void close_port(Port& port);
@@ -145,6 +152,7 @@ class Target final : private DiscoverySource {
   bool discovery_served_ = true;
   std::string firmware_ = "1";
   std::size_t subsystems_max_ = limits::kSubsystems;
+  std::size_t connections_max_ = limits::kConnections;
   std::uint64_t generation_ = 1;
   std::list<Connection*> connections_;
   core::Event connection_gone_;

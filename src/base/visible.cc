@@ -1,10 +1,10 @@
 // Why this file exists: see visible.h.
-#include "apps/capstan/visible.h"
+#include "base/visible.h"
 
 #include <array>
 #include <cstdio>
 
-namespace capstan::apps {
+namespace capstan {
 namespace {
 
 void append_escape(unsigned code, std::string& out) {
@@ -41,4 +41,4 @@ std::string visible_lines(std::string_view text) {
   return escaped(text, "\n\t");
 }
 
-}  // namespace capstan::apps
+}  // namespace capstan

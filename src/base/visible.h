@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
-namespace capstan::apps {
+namespace capstan {
 
 // One name, or one line.
 std::string visible(std::string_view text);
 // A text of several lines: line ends and tabs stay.
 std::string visible_lines(std::string_view text);
 
-}  // namespace capstan::apps
+}  // namespace capstan
