@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "services/allowed_hosts.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
 #include "services/replica_ops.h"
@@ -327,12 +328,7 @@ void restore_share(Engine& engine, const std::shared_ptr<storage::Replica>& repl
   if (engine.devices().find(replica->name()) != replica) return;  // its name was taken: logged
   ShareOptions options;
   options.replica = true;
-  const std::string hosts = replica->attribute("allowed-hosts").value_or("");
-  for (std::string_view rest = hosts; !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    if (comma != 0) options.hosts.emplace_back(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
+  options.hosts = parse_stored_hosts(replica->attribute("allowed-hosts").value_or(""));
   // A target that does not listen yet will, one that is switched off will not.
   auto shared = engine.shares().enabled() ? Result<void>() : engine.shares().check();
   if (shared) shared = engine.shares().share(replica, std::move(options));

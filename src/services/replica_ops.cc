@@ -3,7 +3,9 @@
 #include "services/replica_ops.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "services/allowed_hosts.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
 
@@ -107,13 +109,33 @@ core::Task<Result<void>> store_text(FoundReplica found, std::string_view key, st
           .within("store '" + std::string(key) + "' of replica '" + found.replica->name() + "'"));
 }
 
-// The hosts come first: a crash in between must not leave a share that is open to all.
-core::Task<Result<void>> store_share(FoundReplica found, std::vector<std::string> hosts) {
+// The hosts come first: a crash in between must not leave a share that is open to all. An empty
+// list means any host, so a share that lets nobody in is stored as none.
+core::Task<Result<void>> store_share(FoundReplica found, ShareAccess access) {
+  CO_TRY_SET(std::string text, stored_hosts(access.hosts));
   if (found.replica->is_snapshot()) co_return {};  // nothing is stored on snapshots
-  std::string text;
-  for (const auto& host : hosts) text += (text.empty() ? "" : ",") + host;
+  if (access.nobody()) co_return co_await store_text(found, kShared, "false");
+  if (access.any_host) text.clear();
   CO_TRY(co_await store_text(found, kAllowedHosts, std::move(text)));
   co_return co_await store_text(found, kShared, "true");
+}
+
+// They are stored first: when that fails, hosts find the share as it was, and so after a restart.
+core::Task<Result<void>> give_hosts(Engine& engine, FoundReplica found,
+                                    std::vector<std::string> hosts) {
+  Shares& shares = engine.shares();
+  const std::string nqn = share_nqn(found.replica->name());
+  const auto subsystem = shares.target().find(nqn);
+  if (subsystem) {
+    const ShareAccess given{false, {hosts.begin(), hosts.end()}};
+    // Without hosts nothing changes but what is stored.
+    CO_TRY(co_await store_share(found, hosts.empty() ? share_access(*subsystem) : given));
+  }
+  // Its device may have been taken away, also while that was stored.
+  if (!subsystem || shares.target().find(nqn) != subsystem) {
+    co_return fail(Code::kUnavailable, "it is just being unshared; try again");
+  }
+  co_return shares.set_hosts(*found.replica, hosts);
 }
 
 // Shares it, or gives the share new hosts; durable when it returns.
@@ -122,14 +144,17 @@ core::Task<Result<void>> make_share(Engine& engine, FoundReplica found,
   Shares& shares = engine.shares();
   const std::string what = "share replica '" + found.replica->name() + "'";
   if (shares.shared(*found.replica)) {
-    auto changed = shares.set_hosts(*found.replica, hosts);
-    if (!changed) co_return std::unexpected(share_error(std::move(changed).error()).within(what));
-    co_return co_await store_share(found, shares.hosts(*found.replica));
+    auto changed = co_await give_hosts(engine, found, std::move(hosts));
+    if (!changed) co_return std::unexpected(std::move(changed).error().within(what));
+    co_return {};
   }
   CO_TRY(shares.check());
-  auto shared = shares.share(found.replica, {.hosts = hosts, .replica = true});
+  const ShareAccess access{hosts.empty(), {hosts.begin(), hosts.end()}};
+  const auto storable = stored_hosts(access.hosts);
+  if (!storable) co_return std::unexpected(Error(storable.error()).within(what));
+  auto shared = shares.share(found.replica, {.hosts = std::move(hosts), .replica = true});
   if (!shared) co_return std::unexpected(share_error(std::move(shared).error()).within(what));
-  auto stored = co_await store_share(found, std::move(hosts));
+  auto stored = co_await store_share(found, access);
   if (!stored) co_await shares.unshare(found.replica);
   co_return stored;
 }
@@ -170,6 +195,12 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
     CO_TRY_SET(uuid_lock, engine.locks().try_lock("replica UUID " + uuid->text()));
   }
   if (wanted.share_nvmf) {
+    // Nothing is made for arguments that cannot be.
+    auto hosts = stored_hosts({wanted.allowed_hosts.begin(), wanted.allowed_hosts.end()});
+    if (!hosts) {
+      co_return std::unexpected(
+          std::move(hosts).error().within("share replica '" + wanted.name + "'"));
+    }
     auto reachable = engine.shares().check();
     if (!reachable) {
       reachable.error().code = Code::kInternal;  // as of any share that fails, 11
@@ -207,6 +238,7 @@ core::Task<Result<FoundReplica>> create_replica(Engine& engine, ReplicaArguments
     if (!shared) {
       unregister_replica(engine, replica);
       co_await take_back(engine, *loaded, replica);
+      shared.error().code = Code::kInternal;
       co_return std::unexpected(std::move(shared).error());
     }
   }
@@ -365,6 +397,20 @@ core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uui
   }
   if (shared) tell_share(engine, found, "none");
   co_return found;
+}
+
+ShareAccess share_access(const storage::nvme::Subsystem& subsystem) {
+  return {subsystem.options().any_host, {subsystem.hosts().begin(), subsystem.hosts().end()}};
+}
+
+core::Task<Result<void>> store_share_access(Engine& engine,
+                                            std::shared_ptr<storage::Replica> replica,
+                                            ShareAccess from, ShareAccess to) {
+  if (replica->attribute(kShared) != "true" && !from.nobody()) co_return {};
+  const auto found = engine.find_replica(replica->uuid());
+  if (found.replica != replica) co_return no_replica(engine, replica->uuid().text());
+  CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));
+  co_return co_await store_share(found, std::move(to));
 }
 
 core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,

@@ -5,7 +5,9 @@
 // Lifetimes: the engine outlives the tasks.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,21 @@ core::Task<Result<FoundReplica>> share_replica(Engine& engine, std::string uuid,
                                                std::optional<ShareKind> kind, std::string kind_text,
                                                std::vector<std::string> hosts);
 core::Task<Result<FoundReplica>> unshare_replica(Engine& engine, std::string uuid);
+
+// Whom a share lets in: any host, or those on its list.
+struct ShareAccess {
+  bool any_host = false;
+  std::set<std::string> hosts = {};
+  bool nobody() const { return !any_host && hosts.empty(); }
+};
+ShareAccess share_access(const storage::nvme::Subsystem& subsystem);
+// Stores whom the share of that replica is `to` let in, which the caller then changes at once. A
+// share that lets nobody in is stored as none, because an empty list means any host; one that is
+// not stored (a nexus's) stays so. kInvalidArgument for hosts that cannot be stored.
+core::Task<Result<void>> store_share_access(Engine& engine,
+                                            std::shared_ptr<storage::Replica> replica,
+                                            ShareAccess from, ShareAccess to);
+
 // A missing one, or a snapshot, is kNotFound.
 core::Task<Result<FoundReplica>> resize_replica(Engine& engine, std::string uuid,
                                                 std::uint64_t size_bytes);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "services/nqn.h"
+#include "services/allowed_hosts.h"
 #include "services/sha256.h"
 #include "services/uris.h"
 #include "storage/nvme/nvme_codec.h"
@@ -20,21 +20,6 @@ constexpr std::uint32_t kNamespaceId = 1;
 constexpr std::uint16_t kReplicaListener = 1;  // the target numbers its listeners from 1
 constexpr std::uint8_t kReplicaDelay = 3;      // io-engine-behaviour section 17.2
 constexpr std::size_t kSerialDigits = 17;
-
-Result<void> check_hosts(const std::vector<std::string>& hosts) {
-  for (const auto& host : hosts) {
-    if (well_formed_nqn(host)) continue;
-    return fail_field("allowed_hosts", "the allowed host '" + host +
-                                           "' is no NQN: write it as in "
-                                           "nqn.2014-08.org.nvmexpress:uuid:…");
-  }
-  if (hosts.size() > nvme::limits::kAllowedHosts) {
-    return fail(Code::kInvalidArgument,
-                std::to_string(hosts.size()) + " allowed hosts are more than the " +
-                    std::to_string(nvme::limits::kAllowedHosts) + " that a share can have");
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -150,9 +135,16 @@ Result<void> Shares::share(const std::shared_ptr<storage::Device>& device, Share
   if (shares_.contains(device->name())) {
     return fail(Code::kUnavailable, what + " is still being unshared; try again");
   }
-  TRY(check_hosts(options.hosts));
+  TRY(check_hosts({options.hosts.begin(), options.hosts.end()}));
   nvme::SubsystemOptions wanted;
   wanted.nqn = share_nqn(device->name());
+  if (!nvme::valid_nqn(wanted.nqn)) {
+    return fail(Code::kInvalidArgument,
+                what + " cannot be shared under its name: '" + wanted.nqn +
+                    "' is not an NQN, which has at most " + std::to_string(nvme::kNqnBytesMax) +
+                    " bytes and neither blanks nor control characters; create it again under a "
+                    "name that has none");
+  }
   wanted.serial = share_serial(device->uuid());
   wanted.min_controller = options.min_controller;
   wanted.max_controller = options.max_controller;
@@ -183,9 +175,9 @@ Result<void> Shares::set_hosts(const storage::Device& device,
                                const std::vector<std::string>& hosts) {
   Share* share = find(device);
   CAPSTAN_ASSERT(share);
-  TRY(check_hosts(hosts));
-  if (hosts.empty()) return {};
   const std::set<std::string> wanted(hosts.begin(), hosts.end());
+  TRY(check_hosts(wanted));
+  if (hosts.empty()) return {};
   share->subsystem->allow_any_host(false);
   // Removed first, so that there is room: what is added now cannot fail any more.
   const auto former = share->subsystem->hosts();

@@ -5,6 +5,7 @@
 #include <list>
 
 #include "services/services_test_support.h"
+#include "storage/device/error_device.h"
 #include "storage/nvme/nvme_testing.h"
 
 namespace capstan::services {
@@ -33,6 +34,13 @@ class SharesTest : public ServicesTest {
   static core::Task<void> hang_up(std::list<RawHost>* hosts) {
     for (auto& host : *hosts) host.hang_up();
     co_return;
+  }
+  // The node dies and comes back.
+  void crash() {
+    env_.power_cut();
+    stop();  // nothing of it reaches the disks
+    env_.power_on();
+    begin();
   }
   RawHost& new_host() { return hosts_.emplace_back(); }
   void begin() {
@@ -220,6 +228,93 @@ TEST_F(SharesTest, StandOverARestart) {
   RawHost &host = new_host(), &other = new_host();
   EXPECT_TRUE(connect(host, "r1").ok());
   EXPECT_FALSE(connect(other, "r1", kOther).ok());
+}
+
+// 59 such names are more than an attribute of a replica holds, 58 are not.
+TEST_F(SharesTest, MoreHostsThanAReplicaCanKeepChangeNothing) {
+  ASSERT_TRUE(create_replica("r1", "p", 4 * kMiB, true));
+  ASSERT_TRUE(share("r1", {nvme::testing::kHostNqn}));
+  std::vector<std::string> hosts;
+  for (int i = 0; i < 59; ++i) {
+    hosts.push_back("nqn.2014-08.org.nvmexpress:uuid:" + uuid("host" + std::to_string(i)));
+  }
+  const auto refused = share("r1", hosts);
+  EXPECT_EQ(code_of(refused), Code::kInvalidArgument);
+  EXPECT_TRUE(text_of(refused).starts_with("share replica 'r1': 59 allowed hosts have 4070 bytes"))
+      << text_of(refused);
+  EXPECT_NE(text_of(refused).find("a replica keeps 4049"), std::string::npos) << text_of(refused);
+  ASSERT_EQ(listed("r1").allowed_hosts_size(), 1);
+  EXPECT_EQ(listed("r1").allowed_hosts(0), nvme::testing::kHostNqn);
+  v1::CreateReplicaRequest request;
+  request.set_name("r2");
+  request.set_uuid(uuid("r2"));
+  request.set_pooluuid("p");
+  request.set_size(4 * kMiB);
+  request.set_share(v1::NVMF);
+  for (const auto& host : hosts) request.add_allowed_hosts(host);
+  EXPECT_EQ(code_of(call<Replica>(std::string(kRpc) + "CreateReplica", request)),
+            Code::kInvalidArgument);
+  EXPECT_FALSE(node_->engine.devices().find("r2"));
+  hosts.pop_back();
+  const auto taken = share("r1", hosts);
+  EXPECT_TRUE(taken) << text_of(taken);
+  crash();
+  EXPECT_EQ(listed("r1").allowed_hosts_size(), 58);
+}
+
+TEST_F(SharesTest, HostsThatCannotBeStoredAreNotLetInEither) {
+  v1::CreateBdevRequest memory;
+  memory.set_uri("malloc:///m0?size_mb=64");
+  ASSERT_TRUE(call<v1::CreateBdevResponse>("mayastor.v1.BdevRpc/Create", memory));
+  const auto failing = std::make_shared<storage::ErrorInjectingDevice>(
+      node_->engine.devices().find("m0"), "failing", Uuid::from_name("failing"));
+  ASSERT_TRUE(node_->engine.devices().add({failing, "", {}}));
+  ASSERT_TRUE(create_pool("q", "bdev:///failing"));
+  ASSERT_TRUE(create_replica("r1", "q", 4 * kMiB, true));
+  ASSERT_TRUE(share("r1", {nvme::testing::kHostNqn}));
+  failing->inject({.kinds = {storage::IoKind::kWrite, storage::IoKind::kFlush}, .count = 1000});
+  EXPECT_FALSE(share("r1", {kOther}));
+  ASSERT_EQ(listed("r1").allowed_hosts_size(), 1);
+  EXPECT_EQ(listed("r1").allowed_hosts(0), nvme::testing::kHostNqn);
+  EXPECT_FALSE(connect(new_host(), "r1", kOther).ok());
+  failing->clear();
+}
+
+// A comma stands between hosts where a replica keeps them.
+TEST_F(SharesTest, AHostWithACommaIsRefusedForReplicas) {
+  const std::string host = "nqn.2014-08.org.example:a,nqn.2014-08.org.example:victim";
+  ASSERT_TRUE(create_replica("r1", "p", 4 * kMiB, true));
+  const auto refused = share("r1", {host});
+  EXPECT_EQ(code_of(refused), Code::kInvalidArgument);
+  EXPECT_TRUE(text_of(refused).starts_with("share replica 'r1': the allowed host '" + host +
+                                           "' has a comma in its name"))
+      << text_of(refused);
+  EXPECT_EQ(listed("r1").share(), v1::NONE);
+  ASSERT_TRUE(share("r1", {kOther}));
+  EXPECT_EQ(code_of(share("r1", {kOther, host})), Code::kInvalidArgument);
+  EXPECT_EQ(listed("r1").allowed_hosts_size(), 1);
+}
+
+TEST_F(SharesTest, AHostWithABlankChangesNothing) {
+  ASSERT_TRUE(create_replica("r1", "p", 4 * kMiB, true));
+  ASSERT_TRUE(share("r1", {nvme::testing::kHostNqn}));
+  EXPECT_EQ(code_of(share("r1", {"nqn.2014-08.org.example:a b"})), Code::kInvalidArgument);
+  ASSERT_EQ(listed("r1").allowed_hosts_size(), 1);
+  EXPECT_EQ(listed("r1").allowed_hosts(0), nvme::testing::kHostNqn);
+}
+
+TEST_F(SharesTest, ANameThatNoShareCanHaveIsToldAsAFailureOfCreation) {
+  v1::CreateReplicaRequest request;
+  request.set_name("a b");
+  request.set_uuid(uuid("a b"));
+  request.set_pooluuid("p");
+  request.set_size(4 * kMiB);
+  request.set_share(v1::NVMF);
+  const auto refused = call<Replica>(std::string(kRpc) + "CreateReplica", request);
+  EXPECT_EQ(code_of(refused), Code::kInternal);
+  EXPECT_NE(text_of(refused).find("neither blanks nor control characters"), std::string::npos)
+      << text_of(refused);
+  EXPECT_FALSE(node_->engine.devices().find("a b")) << "a failure takes the volume back";
 }
 
 TEST_F(SharesTest, ExportEndsTheSharesOfAPoolAndImportMakesThemAgain) {

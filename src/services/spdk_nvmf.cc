@@ -8,6 +8,7 @@
 
 #include "rpc/json_call.h"
 #include "services/nqn.h"
+#include "services/replica_ops.h"
 #include "services/spdk_params.h"
 
 namespace capstan::services {
@@ -129,6 +130,22 @@ Result<nvme::NamespaceOptions> namespace_options(const rpc::Call& call,
   return options;
 }
 
+// That of a replica ends for good, among the other changes of its pool.
+core::Task<Result<void>> end_share(Engine& engine, const rpc::Call& call,
+                                   std::shared_ptr<storage::Device> device) {
+  const auto replica = std::dynamic_pointer_cast<storage::Replica>(device);
+  if (!replica) {
+    co_await engine.shares().unshare(device);
+    co_return {};
+  }
+  CO_TRY_SET(const auto turn,
+             co_await engine.replica_calls().lock(replica->pool_name(), call.token));
+  const auto ended = co_await unshare_replica(engine, replica->uuid().text());
+  if (ended) co_return {};
+  co_return rpc::json_error(ended.error().code, kInternalError, "Internal error",
+                            ended.error().text());
+}
+
 }  // namespace
 
 std::unexpected<Error> nvmf_invalid(std::string detail) {
@@ -180,7 +197,7 @@ S::Answer<Empty> S::delete_subsystem(rpc::Call& call, const spdk::NvmfNqnRequest
   CO_TRY(require(call, request, {"nqn"}));
   CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   if (const auto device = shared_as(*at, request.nqn())) {
-    co_await shares().unshare(device);
+    CO_TRY(co_await end_share(devices_.engine(), call, device));
     co_return Empty();
   }
   if (co_await at->subsystems.remove(request.nqn())) co_return Empty();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <functional>
 
 #include "rpc/error_text.h"
 #include "rpc/json_call.h"
 #include "services/nqn.h"
+#include "services/replica_ops.h"
 #include "services/spdk_nvmf.h"
 #include "services/spdk_params.h"
 
@@ -50,6 +52,31 @@ Result<nvme::Referral> referral_of(const rpc::Call& call,
     return nvmf_invalid("'" + referral.subsystem + "' is no NQN");
   }
   return referral;
+}
+
+using AccessChange = std::function<void(ShareAccess&)>;
+
+// The share of a replica is stored as it is to be before hosts find it so, or a restart would let
+// in whom this shuts out. Until the answer is given back, nobody else changes it. `device`: the one
+// behind the share; null: the subsystem is none.
+core::Task<Result<CallLocks::Guard>> store_change(Engine& engine, const rpc::Call& call,
+                                                  std::shared_ptr<storage::Device> device,
+                                                  std::shared_ptr<nvme::Subsystem> subsystem,
+                                                  AccessChange change) {
+  const auto replica = std::dynamic_pointer_cast<storage::Replica>(device);
+  if (!replica) co_return CallLocks::Guard();
+  CO_TRY_SET(auto turn, co_await engine.replica_calls().lock(replica->pool_name(), call.token));
+  if (engine.shares().target().find(subsystem->nqn()) != subsystem) {
+    co_return nvmf_invalid("the share " + subsystem->nqn() + " has ended meanwhile");
+  }
+  const ShareAccess from = share_access(*subsystem);
+  ShareAccess to = from;
+  change(to);
+  const auto stored = co_await store_share_access(engine, replica, from, std::move(to));
+  if (stored) co_return turn;
+  if (stored.error().code == Code::kInvalidArgument) co_return nvmf_invalid(stored.error().text());
+  co_return rpc::json_error(stored.error().code, kInternalError, "Internal error",
+                            stored.error().text());
 }
 
 }  // namespace
@@ -200,9 +227,14 @@ S::Answer<Empty> S::add_host(rpc::Call& call, const spdk::NvmfHostRequest& reque
   CO_TRY(refuse_unsupported(call, request, {"psk", "dhchap_key", "dhchap_ctrlr_key"}));
   CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
-  const auto allowed = well_formed_nqn(request.host())
-                           ? subsystem->allow_host(request.host())
-                           : fail(Code::kInvalidArgument, "'" + request.host() + "' is no NQN");
+  const std::string host = request.host();
+  Result<void> allowed = fail(Code::kInvalidArgument, "'" + host + "' is no NQN");
+  if (well_formed_nqn(host) && nvme::valid_nqn(host)) {
+    CO_TRY_SET(const auto turn,
+               co_await store_change(devices_.engine(), call, shared_as(*at, request.nqn()),
+                                     subsystem, [&](auto& to) { to.hosts.insert(host); }));
+    allowed = subsystem->allow_host(host);
+  }
   if (allowed) co_return Empty();
   co_return rpc::json_error(Code::kInvalidArgument, kInternalError, "Internal error",
                             allowed.error().text());
@@ -213,7 +245,14 @@ S::Answer<Empty> S::remove_host(rpc::Call& call, const spdk::NvmfRemoveHostReque
   CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   const std::string host = request.host();
-  if (!subsystem->forbid_host(host)) {
+  bool removed = false;
+  if (subsystem->hosts().contains(host)) {
+    CO_TRY_SET(const auto turn,
+               co_await store_change(devices_.engine(), call, shared_as(*at, request.nqn()),
+                                     subsystem, [&](auto& from) { from.hosts.erase(host); }));
+    removed = subsystem->forbid_host(host);
+  }
+  if (!removed) {
     co_return rpc::json_error(Code::kNotFound, kInternalError, "Internal error",
                               "'" + host + "' is not on the list of " + request.nqn());
   }
@@ -227,7 +266,11 @@ S::Answer<Empty> S::allow_any_host(rpc::Call& call, const spdk::NvmfAllowAnyHost
   CO_TRY_SET(const auto at, target_of(request.tgt_name()));
   CO_TRY_SET(const auto subsystem, find(*at, request.nqn()));
   if (subsystem->discovery()) co_return nvmf_invalid("any host may see the discovery service");
-  subsystem->allow_any_host(request.allow_any_host());
+  const bool any = request.allow_any_host();
+  CO_TRY_SET(const auto turn,
+             co_await store_change(devices_.engine(), call, shared_as(*at, request.nqn()),
+                                   subsystem, [any](auto& to) { to.any_host = any; }));
+  subsystem->allow_any_host(any);
   co_return Empty();
 }
 

@@ -17,7 +17,8 @@ constexpr std::uint16_t kControllerMax = 0xFFEF;
 Result<std::shared_ptr<Subsystem>> Subsystem::make(SubsystemOptions options) {
   if (!valid_nqn(options.nqn)) {
     return fail(Code::kInvalidArgument, "'" + options.nqn + "' is not an NQN: it begins with " +
-                                            "\"nqn.\" and has at most 223 printable characters");
+                                            "\"nqn.\" and has at most 223 bytes, without blanks "
+                                            "and control characters");
   }
   if (options.serial.size() > kSerialBytes) {
     return fail(Code::kInvalidArgument, "the serial number '" + options.serial + "' of " +
