@@ -61,10 +61,10 @@ Result<std::string> closing_uri(const Engine& engine, const rpc::Call& call,
 }  // namespace
 
 core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
-    rpc::Call&, const v1::CreateBdevRequest& request) {
+    rpc::Call& call, const v1::CreateBdevRequest& request) {
   CO_TRY_SET(const std::string name, storage::device_name_of(request.uri()));
   const bool existed = engine_.devices().find(name) != nullptr;
-  auto created = co_await engine_.devices().create(request.uri());
+  auto created = co_await engine_.devices().create(request.uri(), call.token);
   if (!created) {
     Error error = std::move(created).error();
     // Upstream tells a taken name from other failures by this code, and clients expect it.

@@ -66,6 +66,7 @@ core::Task<void> Engine::stop() {
   });
   tell_later(waiting);
   set_phase(Phase::kDraining);
+  remotes_.stop_connecting();
   restore_.give_up();
   co_await pool_calls_.close();
   co_await replica_calls_.close();

@@ -73,8 +73,10 @@ nvme::HostOptions RemoteDevices::options() const {
   return options;
 }
 
-core::Task<Result<std::shared_ptr<storage::Device>>> RemoteDevices::make(storage::DeviceUri uri) {
-  CO_TRY_SET(auto controller, co_await initiator_.connect(nvme::with_uri(options(), *uri.remote)));
+core::Task<Result<std::shared_ptr<storage::Device>>> RemoteDevices::make(storage::DeviceUri uri,
+                                                                         core::CancelToken token) {
+  CO_TRY_SET(auto controller,
+             co_await initiator_.connect(nvme::with_uri(options(), *uri.remote), std::move(token)));
   CO_TRY_SET(const auto device,
              nvme::RemoteDevice::make(std::move(controller), uri.remote->nsid, uri.name,
                                       uri.uuid.value_or(Uuid::from_name(uri.name))));

@@ -43,7 +43,8 @@ class RemoteDevices final : public storage::DeviceMaker, private storage::Device
   // Of this host, as every target sees it.
   const std::string& host_nqn() const { return host_nqn_; }
 
-  core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri) override;
+  core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri,
+                                                            core::CancelToken token) override;
   // Options with this host's names and the defaults.
   storage::nvme::HostOptions options() const;
   // Tells the registry, and so everybody, when the device has another size.
@@ -52,6 +53,8 @@ class RemoteDevices final : public storage::DeviceMaker, private storage::Device
   storage::nvme::Initiator& initiator() { return initiator_; }
   // The registered devices that are remote, by name.
   std::vector<std::shared_ptr<storage::nvme::RemoteDevice>> list() const;
+  // A node that stops waits for nobody who has not answered yet, and connects to nobody any more.
+  void stop_connecting() { initiator_.stop_connecting(); }
   // Ends all connections; I/O of the devices fails from then on.
   core::Task<void> shutdown() { return initiator_.shutdown(); }
 

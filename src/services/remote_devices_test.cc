@@ -5,7 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "core/log_sinks.h"
+#include "core/scope.h"
 #include "core/sim_env.h"
 #include "storage/device/memory_device.h"
 #include "storage/nvme/target.h"
@@ -117,6 +120,48 @@ struct Refusals : RemoteDevicesTest {
 };
 TEST_F(Refusals, LeaveNothingBehind) {
   run([](RemoteDevicesTest& t) { return static_cast<Refusals&>(t).go(); });
+}
+
+// Whoever listens there never answers.
+struct Silence : RemoteDevicesTest {
+  using Made = std::optional<Result<std::shared_ptr<storage::Device>>>;
+  static core::Task<void> create(Silence* self, core::CancelToken token, Made* into) {
+    const std::string uri =
+        "nvmf://" + self->node_.address() + ":9000/nqn.x:r1?connect_timeout_ms=60000";
+    into->emplace(co_await self->registry_.create(uri, token));
+  }
+  core::Task<void> go() {
+    const auto silent = node_.network().listen(core::Address::tcp(node_.address(), 9000));
+    EXPECT_TRUE(silent);
+    core::Scope scope;
+    core::CancelSource client;
+    Made first, second, after;
+    scope.spawn(create(this, client.token(), &first));
+    scope.spawn(create(this, client.token(), &second));  // waits for the first
+    EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+    EXPECT_FALSE(first || second);
+    client.fire(Code::kDeadlineExceeded);
+    EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+    for (const Made* made : {&first, &second}) {
+      EXPECT_TRUE(*made && !**made) << "the call is over";
+      if (*made && !**made) EXPECT_EQ((*made)->error().code, Code::kDeadlineExceeded);
+    }
+    EXPECT_TRUE(remotes_.initiator().controllers().empty());
+    first.reset();
+    scope.spawn(create(this, {}, &first));
+    EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+    EXPECT_FALSE(first);
+    remotes_.stop_connecting();
+    EXPECT_TRUE(co_await core::sleep_for(core::kSecond));
+    EXPECT_TRUE(first && !*first) << "the node stops";
+    co_await create(this, {}, &after);
+    EXPECT_FALSE(*after);
+    EXPECT_TRUE(remotes_.list().empty());
+    co_await scope.join();
+  }
+};
+TEST_F(Silence, IsWaitedForByNoCallThatIsOverAndNoNodeThatStops) {
+  run([](RemoteDevicesTest& t) { return static_cast<Silence&>(t).go(); });
 }
 
 struct Resized : RemoteDevicesTest {

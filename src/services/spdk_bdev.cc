@@ -237,8 +237,10 @@ SpdkBdevService::Answer<Empty> SpdkBdevService::reset_iostat(
   co_return Empty();
 }
 
-// A creation is answered after its device was looked at, so there is nothing to wait for.
-SpdkBdevService::Answer<Empty> SpdkBdevService::wait_for_examine(rpc::Call&, const Empty&) {
+// A creation is answered after its device was looked at; one that could not be reached at first is
+// looked at later.
+SpdkBdevService::Answer<Empty> SpdkBdevService::wait_for_examine(rpc::Call& call, const Empty&) {
+  CO_TRY(co_await devices_.wait_for_examine(call.token));
   co_return Empty();
 }
 

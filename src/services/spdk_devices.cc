@@ -124,6 +124,22 @@ core::Task<Result<void>> SpdkDevices::close_pools_above(std::string name) {
 }
 
 core::Task<void> SpdkDevices::examine(std::shared_ptr<storage::Device> device) {
+  ++examining_;
+  co_await open_pool_on(std::move(device));
+  --examining_;
+  changed_.notify_all();
+}
+
+core::Task<Result<void>> SpdkDevices::wait_for_examine(core::CancelToken token) {
+  const core::CancelCallback cancelled(token, [this] { changed_.notify_all(); });
+  while (examining_ != 0) {
+    CO_TRY(token.check());
+    co_await changed_.wait();
+  }
+  co_return {};
+}
+
+core::Task<void> SpdkDevices::open_pool_on(std::shared_ptr<storage::Device> device) {
   if (device->claimed()) co_return;
   const auto found = co_await storage::Pool::probe(device);
   if (!found) co_return;  // nothing there, or damaged: an explicit import tells

@@ -75,12 +75,15 @@ class SpdkDevices final : public storage::DeviceRegistry::Observer {
   void set_auto_examine(bool on) { auto_examine_ = on; }
   // Opens the pool that stands on the device, if one does and it is not open.
   core::Task<void> examine(std::shared_ptr<storage::Device> device);
+  // Until no examine() runs, or the token fires.
+  core::Task<Result<void>> wait_for_examine(core::CancelToken token);
 
   void device_added(const storage::DeviceEntry& entry) override;
   void device_removed(const storage::Device& device) override;
   void device_resized(const storage::Device& device) override;
 
  private:
+  core::Task<void> open_pool_on(std::shared_ptr<storage::Device> device);
   bool stands_on(const StackedDefinition& definition, const storage::Device& device) const;
   Result<void> attach(const StackedDefinition& definition,
                       const std::shared_ptr<storage::Device>& below);
@@ -96,6 +99,7 @@ class SpdkDevices final : public storage::DeviceRegistry::Observer {
   core::Event changed_;
   RemotePart remote_part_;
   bool auto_examine_ = true;
+  std::size_t examining_ = 0;
 };
 
 }  // namespace capstan::services

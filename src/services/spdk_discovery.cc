@@ -41,12 +41,9 @@ void SpdkDiscovery::warn(const char* event, const std::string& subsystem, const 
 void SpdkDiscovery::stop(bool detach) {
   stopping_ = true;
   detach_ = detach;
-  // What is just being connected would keep us for as long as that may take.
-  for (nvme::HostController* each : engine_.remotes().initiator().controllers()) {
-    const bool ours = each->options().subsystem == nvme::kDiscoveryNqn &&
-                      each->options().address.text() == options_.address.text();
-    if (ours && each->state() == nvme::HostController::State::kNew) each->close();
-  }
+  // Nobody wants to wait for a service or a subsystem that does not answer.
+  leaving_.fire();
+  if (service_) service_->close();
   note_change();
 }
 
@@ -82,7 +79,8 @@ core::Task<bool> SpdkDiscovery::look() {
     options.subsystem = nvme::kDiscoveryNqn;
     options.ctrl_loss = HostOptions::kForever;
     options.fast_io_fail = 0;
-    auto connected = co_await engine_.remotes().initiator().connect(std::move(options));
+    auto connected =
+        co_await engine_.remotes().initiator().connect(std::move(options), leaving_.token());
     if (!connected) {
       if (!stopping_) warn("discovery_not_reached", options_.address.text(), connected.error());
       co_return false;
@@ -141,7 +139,8 @@ core::Task<bool> SpdkDiscovery::attach(nvme::DiscoveryRecord record) {
   const Found found{record.subsystem, name->second,
                     core::Address::tcp(record.host, record.service)};
   found_.push_back(found);  // from the moment on at which others see it
-  const auto done = co_await controllers_.attach_found(found.controller, path_options(found));
+  const auto done =
+      co_await controllers_.attach_found(found.controller, path_options(found), leaving_.token());
   if (done) co_return true;
   forget(found);
   if (!stopping_) warn("discovered_not_attached", record.subsystem, done.error());

@@ -27,7 +27,9 @@ class SpdkDiscovery final : private storage::nvme::HostController::Listener {
    public:
     virtual ~Controllers() = default;
     virtual bool has_controller(const std::string& name) const = 0;
-    virtual core::Task<Result<void>> attach_found(std::string controller, HostOptions path) = 0;
+    // The token ends it early.
+    virtual core::Task<Result<void>> attach_found(std::string controller, HostOptions path,
+                                                  core::CancelToken token) = 0;
     // An error: it is still there.
     virtual core::Task<Result<void>> detach_found(std::string controller, HostOptions path) = 0;
   };
@@ -78,6 +80,7 @@ class SpdkDiscovery final : private storage::nvme::HostController::Listener {
   unsigned next_ = 0;
   std::vector<storage::nvme::DiscoveryRecord> referrals_;
   bool dirty_ = false, stopping_ = false, detach_ = true;
+  core::CancelSource leaving_;  // fired by stop(): ends what is just being connected
   core::Event changed_, tried_, ended_;
 };
 

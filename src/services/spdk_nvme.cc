@@ -116,24 +116,19 @@ S::Answer<spdk::BdevNvmeNames> S::attach(rpc::Call& call,
   if (const Controller* there = find(name)) {
     CO_TRY(check_joins(*there, options, request.multipath() == "disable"));
   }
-  CO_TRY(co_await add_path(name, options, policy));
+  CO_TRY(co_await add_path(name, options, policy, call.token));
   spdk::BdevNvmeNames out;
-  std::vector<std::shared_ptr<storage::Device>> fresh;
   if (const Controller* controller = find(name)) {
-    for (const auto& [nsid, device] : controller->made) {
-      out.add_names(device->name());
-      fresh.push_back(device);
-    }
+    for (const auto& [nsid, device] : controller->made) out.add_names(device->name());
   }
-  if (devices_.auto_examine()) {
-    for (const auto& device : fresh) co_await devices_.examine(device);
-  }
+  co_await examine(name, call.token);
   co_return out;
 }
 
 core::Task<Result<void>> S::add_path(std::string name, nvme::HostOptions options,
-                                     nvme::PathPolicy policy) {
-  auto connected = co_await devices_.engine().remotes().initiator().connect(options);
+                                     nvme::PathPolicy policy, core::CancelToken token) {
+  auto connected = co_await devices_.engine().remotes().initiator().connect(options, token);
+  if (!connected) CO_TRY(token.check());
   if (!connected) co_return rpc::json_errno(EIO, connected.error().text());
   Controller* controller = find(name);  // may have come or gone meanwhile
   if (controller && controller->has_path(options)) {
@@ -144,12 +139,41 @@ core::Task<Result<void>> S::add_path(std::string name, nvme::HostOptions options
     co_return rpc::json_errno(EINVAL, "controller '" + name + "' is of another subsystem");
   }
   if (!controller) {
-    controllers_.push_back(std::make_unique<Controller>(devices_, name));
+    controllers_.push_back(std::make_unique<Controller>(*this, name));
     controller = controllers_.back().get();
     controller->policy = policy;
   }
   controller->add(*std::move(connected));
   co_return {};
+}
+
+// Of one examine().
+struct S::Examined {
+  bool done = false;
+  core::Event ended;
+};
+
+core::Task<void> S::examine(std::string name, core::CancelToken token) {
+  Controller* controller = find(name);
+  if (!controller || !devices_.auto_examine()) co_return;
+  // Reading through an inaccessible path waits as long as that may change, which may be for ever,
+  // and who attaches the standby path first has yet to come to the good one.
+  const auto done = std::make_shared<Examined>();
+  scope_.spawn(examine_in_turn(controller->take_reachable(), done));
+  const core::CancelCallback left(token, [&done] { done->ended.notify_all(); });
+  while (!done->done && !token.fired()) co_await done->ended.wait();
+}
+
+core::Task<void> S::examine_in_turn(std::vector<std::shared_ptr<storage::Device>> devices,
+                                    std::shared_ptr<Examined> done) {
+  co_await core::yield();  // whoever starts it may be within an event of a path
+  for (const auto& device : devices) co_await devices_.examine(device);
+  done->done = true;
+  done->ended.notify_all();
+}
+
+void S::examine_later(std::vector<std::shared_ptr<storage::Device>> devices) {
+  scope_.spawn(examine_in_turn(std::move(devices), std::make_shared<Examined>()));
 }
 
 S::Answer<Empty> S::detach(rpc::Call& call, const spdk::BdevNvmeDetachRequest& request) {
@@ -225,39 +249,51 @@ S::Answer<spdk::BdevNvmeControllers> S::get_controllers(rpc::Call&,
   co_return out;
 }
 
-Result<std::vector<nvme::HostController*>> S::select(const spdk::BdevNvmePathRequest& request) {
+Result<S::Paths> S::select(const spdk::BdevNvmePathRequest& request) {
   if (request.cntlid() > UINT16_MAX) {
     return rpc::json_error(Code::kInvalidArgument, rpc::json_code::kInvalidParams,
                            "Invalid argument", "cntlid has 16 bits");
   }
   Controller* controller = find(request.name());
   if (!controller) return no_controller(request.name());
-  std::vector<nvme::HostController*> chosen;
+  Paths chosen;
   for (const auto& path : controller->paths) {
-    if (!request.has_cntlid() || path->id() == request.cntlid()) chosen.push_back(path.get());
+    if (!request.has_cntlid() || path->id() == request.cntlid()) chosen.push_back(path);
   }
   if (chosen.empty()) return no_controller(request.name());
   return chosen;
 }
 
+// What was given up gets one more try; the others come back by themselves.
+core::Task<Result<void>> S::retry(Paths paths, core::CancelToken token) {
+  for (const auto& path : paths) {
+    const auto back = co_await path->retry(token);
+    CO_TRY(token.check());
+    if (!back) co_return rpc::json_errno(EIO, back.error().text());
+  }
+  co_return {};
+}
+
 S::Answer<Empty> S::reset(rpc::Call& call, const spdk::BdevNvmePathRequest& request) {
   CO_TRY(require(call, request, {"name"}));
   CO_TRY_SET(const auto chosen, select(request));
-  for (auto* path : chosen) path->reset("reset by bdev_nvme_reset_controller");
+  for (const auto& path : chosen) path->reset("reset by bdev_nvme_reset_controller");
+  CO_TRY(co_await retry(chosen, call.token));
   co_return Empty();
 }
 
 S::Answer<Empty> S::enable(rpc::Call& call, const spdk::BdevNvmePathRequest& request) {
   CO_TRY(require(call, request, {"name"}));
   CO_TRY_SET(const auto chosen, select(request));
-  for (auto* path : chosen) path->set_enabled(true);
+  for (const auto& path : chosen) path->set_enabled(true);
+  CO_TRY(co_await retry(chosen, call.token));
   co_return Empty();
 }
 
 S::Answer<Empty> S::disable(rpc::Call& call, const spdk::BdevNvmePathRequest& request) {
   CO_TRY(require(call, request, {"name"}));
   CO_TRY_SET(const auto chosen, select(request));
-  for (auto* path : chosen) path->set_enabled(false);
+  for (const auto& path : chosen) path->set_enabled(false);
   co_return Empty();
 }
 

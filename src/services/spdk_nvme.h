@@ -73,20 +73,28 @@ class SpdkNvmeService final : private SpdkDiscovery::Controllers {
                                   const storage::nvme::HostOptions& options, bool disabled);
   // Adds the path to the controller of that name, which is made if it is not there.
   core::Task<Result<void>> add_path(std::string name, storage::nvme::HostOptions options,
-                                    storage::nvme::PathPolicy policy);
+                                    storage::nvme::PathPolicy policy, core::CancelToken token);
+  // Opens the pools on the controller's devices. Those devices that no path leads to now are looked
+  // at when one does. The token ends the waiting, not the opening.
+  core::Task<void> examine(std::string controller, core::CancelToken token);
+  struct Examined;
+  core::Task<void> examine_in_turn(std::vector<std::shared_ptr<storage::Device>> devices,
+                                   std::shared_ptr<Examined> done);
+  void examine_later(std::vector<std::shared_ptr<storage::Device>> devices);
   using Fits = std::function<bool(const storage::nvme::HostOptions& path)>;
   // ENODEV when there is no such path.
   core::Task<Result<void>> detach_paths(std::string name, core::CancelToken token, Fits fits);
   bool has_controller(const std::string& name) const override;
-  core::Task<Result<void>> attach_found(std::string controller,
-                                        storage::nvme::HostOptions path) override;
+  core::Task<Result<void>> attach_found(std::string controller, storage::nvme::HostOptions path,
+                                        core::CancelToken token) override;
   core::Task<Result<void>> detach_found(std::string controller,
                                         storage::nvme::HostOptions path) override;
   storage::nvme::HostController* fault_path(const spdk::BdevNvmeErrorInjection& request);
   void save_options(google::protobuf::ListValue& list) const;
   void save_controllers(google::protobuf::ListValue& list) const;
-  Result<std::vector<storage::nvme::HostController*>> select(
-      const spdk::BdevNvmePathRequest& request);
+  using Paths = std::vector<std::shared_ptr<storage::nvme::HostController>>;
+  Result<Paths> select(const spdk::BdevNvmePathRequest& request);
+  static core::Task<Result<void>> retry(Paths paths, core::CancelToken token);
 
   SpdkDevices& devices_;
   std::list<std::unique_ptr<Controller>> controllers_;

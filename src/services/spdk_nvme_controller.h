@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace capstan::services {
 // One name with its paths and devices. Devices belong to the registry; here is who made them.
 class SpdkNvmeService::Controller final : private storage::nvme::HostController::Listener {
  public:
-  Controller(SpdkDevices& devices, std::string name) : name(std::move(name)), devices_(devices) {}
+  Controller(SpdkNvmeService& service, std::string name)
+      : name(std::move(name)), service_(service), devices_(service.devices_) {}
   ~Controller() override {
     for (const auto& path : paths) path->unlisten(*this);
   }
@@ -41,6 +43,20 @@ class SpdkNvmeService::Controller final : private storage::nvme::HostController:
   void retire() {
     while (!made.empty()) drop(made.begin()->first);
   }
+  // The devices that a path leads to now, to be examined; those of the others are examined as soon
+  // as one leads to them.
+  std::vector<std::shared_ptr<storage::Device>> take_reachable() {
+    std::vector<std::shared_ptr<storage::Device>> reachable;
+    for (const auto& [nsid, device] : made) {
+      if (device->current()) {
+        reachable.push_back(device);
+        unexamined_.erase(nsid);
+      } else {
+        unexamined_.insert(nsid);
+      }
+    }
+    return reachable;
+  }
   bool has_path(const storage::nvme::HostOptions& options) const {
     return std::ranges::any_of(paths, [&](const auto& path) {
       return path->options().address.text() == options.address.text() &&
@@ -55,7 +71,15 @@ class SpdkNvmeService::Controller final : private storage::nvme::HostController:
   storage::nvme::PathPolicy policy;  // of devices that it makes
 
  private:
-  void path_changed() override {}
+  void path_changed() override {
+    std::vector<std::shared_ptr<storage::Device>> reachable;
+    std::erase_if(unexamined_, [&](std::uint32_t nsid) {
+      const auto& device = made.at(nsid);
+      if (device->current()) reachable.push_back(device);
+      return device->current() != nullptr;
+    });
+    if (!reachable.empty()) service_.examine_later(std::move(reachable));
+  }
   // Devices for new namespaces; none for those that no path has any more.
   void namespaces_changed() override {
     std::vector<std::uint32_t> gone;
@@ -92,6 +116,7 @@ class SpdkNvmeService::Controller final : private storage::nvme::HostController:
   void drop(std::uint32_t nsid) {
     const auto device = made.at(nsid);
     made.erase(nsid);
+    unexamined_.erase(nsid);
     device->retire();
     devices_.engine().devices().remove(device->name());
     devices_.engine().events().publish("device", "delete", device->name());
@@ -100,7 +125,9 @@ class SpdkNvmeService::Controller final : private storage::nvme::HostController:
     devices_.engine().log().warn("remote_device", {{"device", device}, {"error", error.text()}});
   }
 
+  SpdkNvmeService& service_;
   SpdkDevices& devices_;
+  std::set<std::uint32_t> unexamined_;  // namespaces that no path led to when they were to be
 };
 
 }  // namespace capstan::services

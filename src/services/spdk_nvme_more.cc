@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "google/protobuf/reflection.h"
+#include "rpc/error_text.h"
 #include "services/spdk_nvme_controller.h"
 #include "services/spdk_nvmf.h"
 #include "services/spdk_params.h"
@@ -50,7 +51,7 @@ Result<void> check_family(const std::string& family) {
 void show_address(const core::Address& address, spdk::BdevNvmeTransport& out) {
   out.set_trtype("TCP");
   out.set_adrfam(family_of(address));
-  out.set_traddr(address.host);
+  out.set_traddr(rpc::valid_utf8(address.host));
   out.set_trsvcid(std::to_string(address.port));
 }
 
@@ -98,17 +99,20 @@ constexpr core::Nanos kMicrosecond = 1000;
 constexpr std::uint32_t kByteMax = 0xFF;
 constexpr std::uint32_t kStatusTypeMax = 7;
 
-// What happens to a command without an answer, and how often one is repeated.
+// What happens to a command without an answer, and how often one is repeated. `request` is all that
+// was set so far.
 Result<void> read_timeouts(const rpc::Call& call, const spdk::BdevNvmeOptions& request,
                            nvme::HostOptions& options) {
-  const std::string action = request.has_action_on_timeout() ? request.action_on_timeout() : "";
-  if (!action.empty()) {
-    TRY(require_one_of(call, "action_on_timeout", action, {"none", "reset", "abort"}));
+  const bool acts = request.has_action_on_timeout();
+  const std::string action = acts ? request.action_on_timeout() : "none";
+  TRY(require_one_of(call, "action_on_timeout", action, {"none", "reset", "abort"}));
+  if (acts) {
     options.timeout_action =
         action == "abort" ? nvme::TimeoutAction::kAbort : nvme::TimeoutAction::kReset;
   }
   if (request.has_timeout_us()) options.io_timeout = request.timeout_us() * kMicrosecond;
-  if (action == "none") options.io_timeout = 0;
+  // Who says nothing of timeouts keeps this node's, which resets.
+  if (action == "none" && (acts || request.has_timeout_us())) options.io_timeout = 0;
   if (request.timeout_admin_us() != 0) {
     options.admin_timeout = request.timeout_admin_us() * kMicrosecond;
   } else if (request.timeout_us() != 0 && action != "none") {
@@ -171,6 +175,40 @@ void save_policy(const nvme::PathPolicy& policy, SavedFields& params) {
   if (turns) options["min_io"].set_number_value(policy.commands);
 }
 
+double whole_seconds(core::Nanos duration) {
+  return static_cast<double>(duration / core::kSecond);
+}
+
+// What of a path is not as `usual`. Who says how long a lost one is tried for must say how often.
+void save_times(const nvme::HostOptions& options, const nvme::HostOptions& usual,
+                SavedFields& params) {
+  const bool forever = options.ctrl_loss == nvme::HostOptions::kForever;
+  const bool other_loss = options.ctrl_loss != usual.ctrl_loss;
+  if (other_loss) {
+    params["ctrlr_loss_timeout_sec"].set_number_value(forever ? -1
+                                                              : whole_seconds(options.ctrl_loss));
+    if (options.ctrl_loss == 0) return;  // nothing to wait for, and SPDK refuses to hear of it
+  }
+  if (other_loss || options.reconnect_delay != usual.reconnect_delay) {
+    params["reconnect_delay_sec"].set_number_value(whole_seconds(options.reconnect_delay));
+  }
+  if (options.fast_io_fail != usual.fast_io_fail) {
+    params["fast_io_fail_timeout_sec"].set_number_value(whole_seconds(options.fast_io_fail));
+  }
+}
+
+void save_unusual(const nvme::HostOptions& options, const nvme::HostOptions& usual,
+                  SavedFields& params) {
+  save_times(options, usual, params);
+  if (options.io_queues != usual.io_queues) {
+    params["num_io_queues"].set_number_value(options.io_queues);
+  }
+  if (options.connect_timeout != usual.connect_timeout) {
+    params["fabrics_connect_timeout_us"].set_number_value(
+        static_cast<double>(options.connect_timeout / kMicrosecond));
+  }
+}
+
 }  // namespace
 
 // --- options -------------------------------------------------------------------------------------
@@ -183,12 +221,14 @@ S::Answer<Empty> S::set_options(rpc::Call& call, const spdk::BdevNvmeOptions& re
   CO_TRY(refuse_unsupported(call, request,
                             {"nvme_error_stat", "io_path_stat", "transport_ack_timeout"}));
   nvme::HostOptions options = remotes.defaults();
-  CO_TRY(read_timeouts(call, request, options));
+  spdk::BdevNvmeOptions all = options_;
+  all.MergeFrom(request);
+  CO_TRY(read_timeouts(call, all, options));
   nvme::PathPolicy policy = policy_;
   if (request.has_disable_auto_failback()) policy.failback = !request.disable_auto_failback();
   CO_TRY_SET(policy_, policy_of(call, request.multipath_opts(), policy));
   remotes.defaults() = options;
-  options_.MergeFrom(request);
+  options_ = std::move(all);
   co_return Empty();
 }
 
@@ -216,6 +256,7 @@ void S::save_controllers(google::protobuf::ListValue& list) const {
       params["hdgst"].set_bool_value(options.digests.header);
       params["ddgst"].set_bool_value(options.digests.data);
       params["disable_sq_flow_control"].set_bool_value(!options.flow_control);
+      save_unusual(options, devices_.engine().remotes().defaults(), params);
       const auto& made = controller->made;
       save_policy(made.empty() ? controller->policy : made.begin()->second->policy(), params);
     }
@@ -237,16 +278,12 @@ bool S::has_controller(const std::string& name) const {
   return std::ranges::any_of(controllers_, [&](const auto& each) { return each->name == name; });
 }
 
-core::Task<Result<void>> S::attach_found(std::string controller, nvme::HostOptions path) {
+core::Task<Result<void>> S::attach_found(std::string controller, nvme::HostOptions path,
+                                         core::CancelToken token) {
   const Controller* there = find(controller);
   if (there && there->has_path(path)) co_return {};
-  CO_TRY(co_await add_path(controller, path, policy_));
-  if (!devices_.auto_examine()) co_return {};
-  std::vector<std::shared_ptr<storage::Device>> fresh;
-  if ((there = find(controller))) {
-    for (const auto& [nsid, device] : there->made) fresh.push_back(device);
-  }
-  for (const auto& device : fresh) co_await devices_.examine(device);
+  CO_TRY(co_await add_path(controller, path, policy_, token));
+  co_await examine(controller, token);
   co_return {};
 }
 
@@ -292,6 +329,7 @@ S::Answer<Empty> S::start_discovery(rpc::Call& call,
   const auto tried = co_await discovery->wait(patience, call.token);
   if (tried) co_return Empty();
   discovery->stop(true);
+  co_await discovery->ended().wait();  // so that the same call may come again
   if (tried.error().code == Code::kCancelled) co_return std::unexpected(tried.error());
   co_return rpc::json_errno(ETIMEDOUT, tried.error().text());
 }

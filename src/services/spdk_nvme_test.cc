@@ -69,6 +69,8 @@ class SpdkNvmeTest : public testing::Test {
     return *std::move(result);
   }
 
+  using Names = std::optional<Result<spdk::BdevNvmeNames>>;
+
   // The names of devices that have come from elsewhere.
   std::set<std::string> remote_names() {
     std::set<std::string> names;
@@ -163,7 +165,6 @@ class SpdkNvmeTest : public testing::Test {
     return nqns;
   }
   // Two calls at the same time.
-  using Names = std::optional<Result<spdk::BdevNvmeNames>>;
   static core::Task<void> attach_both(SpdkNvmeTest* self, spdk::BdevNvmeAttachRequest one,
                                       spdk::BdevNvmeAttachRequest other, Names* of_one,
                                       Names* of_other) {
@@ -172,6 +173,68 @@ class SpdkNvmeTest : public testing::Test {
     scope.spawn(keep(self->service_.attach(first, one), of_one));
     scope.spawn(keep(self->service_.attach(second, other), of_other));
     co_await scope.join();
+  }
+
+  // Somebody listens there, and never answers.
+  using Listener = std::unique_ptr<core::StreamListener>;
+  static core::Task<Result<Listener>> be_silent(core::Env* env, core::Address address) {
+    co_return env->network().listen(address);
+  }
+  // Both ends of that are in the world.
+  static core::Task<void> let_go(Result<Listener>* listener) {
+    listener->value().reset();
+    co_return;
+  }
+  static core::Task<void> attach_and_leave(SpdkNvmeTest* self, spdk::BdevNvmeAttachRequest request,
+                                           Names* into) {
+    core::CancelSource client;
+    rpc::Call call;
+    call.token = client.token();
+    core::Scope scope;
+    scope.spawn(keep(self->service_.attach(call, request), into));
+    co_await let_pass(core::kSecond);
+    EXPECT_FALSE(*into);
+    client.fire();
+    co_await let_pass(core::kSecond);
+    EXPECT_TRUE(*into) << "still connecting";
+    co_await scope.join();
+  }
+  // Whether the call has an answer within a second; then the controller is detached.
+  static core::Task<void> attach_for_a_second(SpdkNvmeTest* self,
+                                              spdk::BdevNvmeAttachRequest request, Names* into,
+                                              nvme::Subsystem* far) {
+    rpc::Call call;
+    core::Scope scope;
+    scope.spawn(keep(self->service_.attach(call, request), into));
+    co_await let_pass(core::kSecond);
+    EXPECT_TRUE(*into) << "waits for the path";
+    EXPECT_EQ(self->engine_.find_pool("p"), nullptr);
+    far->set_ana_state({}, {}, nvme::AnaState::kOptimized);
+    co_await let_pass(core::kSecond);
+    co_await scope.join();
+  }
+  static core::Task<Result<std::shared_ptr<nvme::Subsystem>>> make_ana(nvme::Target* target) {
+    CO_TRY_SET(const auto subsystem, target->add({.nqn = "nqn.x:ana", .ana = true}));
+    CO_TRY(subsystem->add_namespace(std::make_shared<storage::MemoryDevice>(
+        "ana", Uuid::from_name("ana"), 512, (64U << 20) / 512)));
+    co_return subsystem;
+  }
+  static core::Task<void> make_inaccessible(nvme::Subsystem* far) {
+    far->set_ana_state({}, {}, nvme::AnaState::kInaccessible);
+    co_return;
+  }
+  static core::Task<Result<void>> make_odd(nvme::Target* target) {
+    CO_TRY_SET(const auto subsystem,
+               target->add({.nqn = "nqn.x:odd", .serial = "S\xFF", .model = "M\xFE"}));
+    CO_TRY(subsystem->add_namespace(
+        std::make_shared<storage::MemoryDevice>("odd", Uuid::from_name("odd"), 512, 8192)));
+    co_return {};
+  }
+  std::string state_of(const std::string& name) {
+    spdk::BdevNvmeSelector which;
+    which.set_name(name);
+    const auto shown = run(service_.get_controllers(call_, which));
+    return shown ? shown->controllers(0).ctrlrs(0).state() : "";
   }
 
   // A subsystem at the far target with a device large enough for a pool as each namespace.
@@ -346,6 +409,149 @@ TEST_F(SpdkNvmeTest, WhatCannotBeAttached) {
   EXPECT_EQ(errno_of(run(service_.reset(call_, path))), -rpc::json_code::kInvalidParams);
   detach.set_adrfam("ipv4");
   EXPECT_TRUE(run(service_.detach(call_, detach)));
+}
+
+TEST_F(SpdkNvmeTest, ACallThatIsLeftConnectsToNobody) {
+  auto silent = run(be_silent(&far_env_, core::Address::tcp(far_env_.address(), 9000)));
+  ASSERT_TRUE(silent);
+  auto request = attachment("Nvme0", kNqn, "9000");
+  request.set_fabrics_connect_timeout_us(40'000'000);
+  Names answer;
+  world_.run(attach_and_leave(this, request, &answer));
+  ASSERT_TRUE(answer && !*answer);
+  EXPECT_EQ(answer->error().code, Code::kCancelled);
+  EXPECT_TRUE(engine_.remotes().initiator().controllers().empty());
+  world_.run(let_go(&silent));
+}
+
+TEST_F(SpdkNvmeTest, AttachingDoesNotWaitForAnInaccessiblePath) {
+  auto far = run(make_ana(&far_));
+  ASSERT_TRUE(far);
+  auto request = attachment("Nvme0", "nqn.x:ana");
+  request.set_ctrlr_loss_timeout_sec(-1);
+  request.set_reconnect_delay_sec(1);
+  request.set_fast_io_fail_timeout_sec(0);
+  ASSERT_TRUE(run(service_.attach(call_, request)));
+  ASSERT_TRUE(run(open_pool(&engine_, "p", "Nvme0n1", true)));
+  spdk::BdevNvmeDetachRequest detach;
+  detach.set_name("Nvme0");
+  ASSERT_TRUE(run(service_.detach(call_, detach)));
+  ASSERT_EQ(engine_.find_pool("p"), nullptr);
+  world_.run(make_inaccessible(far->get()));
+  Names answer;
+  world_.run(attach_for_a_second(this, request, &answer, far->get()));
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ((*answer)->names_size(), 1);
+  EXPECT_NE(engine_.find_pool("p"), nullptr) << "looked at when it could be";
+}
+
+TEST_F(SpdkNvmeTest, WhatWasGivenUpComesBackWhenAsked) {
+  auto request = attachment("Nvme0", kNqn);
+  request.set_ctrlr_loss_timeout_sec(0);
+  ASSERT_TRUE(run(service_.attach(call_, request)));
+  spdk::BdevNvmePathRequest path;
+  path.set_name("Nvme0");
+  for (const bool by_reset : {true, false}) {
+    world_.run(cut_off(&world_, env_.address(), far_env_.address()));
+    world_.run(let_pass(core::kSecond));
+    EXPECT_EQ(state_of("Nvme0"), "failed");
+    EXPECT_EQ(errno_of(run(service_.reset(call_, path))), EIO);
+    EXPECT_EQ(errno_of(run(service_.enable(call_, path))), EIO);
+    EXPECT_EQ(state_of("Nvme0"), "failed");
+    world_.run(heal(&world_));
+    if (by_reset) {
+      EXPECT_TRUE(run(service_.reset(call_, path)));
+    } else {
+      EXPECT_TRUE(run(service_.disable(call_, path)));
+      EXPECT_EQ(state_of("Nvme0"), "disabled");
+      EXPECT_TRUE(run(service_.enable(call_, path)));
+    }
+    EXPECT_EQ(state_of("Nvme0"), "enabled");
+  }
+}
+
+TEST_F(SpdkNvmeTest, TextsOfATargetAreShownAsUtf8) {
+  ASSERT_TRUE(run(make_odd(&far_)));
+  ASSERT_TRUE(run(service_.attach(call_, attachment("Odd", "nqn.x:odd"))));
+  spdk::BdevNvmeSelector which;
+  which.set_name("Odd");
+  const auto health = run(service_.get_health(call_, which));
+  ASSERT_TRUE(health);
+  EXPECT_EQ(health->serial_number().substr(0, 4), "S\xEF\xBF\xBD");
+  EXPECT_EQ(health->model_number().substr(0, 4), "M\xEF\xBF\xBD");
+  ASSERT_TRUE(run(refer(&far_, {"far\xFF", 8009})));
+  ASSERT_TRUE(run(service_.start_discovery(call_, discovery())));
+  const auto info = run(service_.get_discovery_info(call_, Empty()));
+  ASSERT_TRUE(info && info->services_size() == 1);
+  ASSERT_EQ(info->services(0).referrals_size(), 2);
+  EXPECT_EQ(info->services(0).referrals(1).trid().traddr(), "far\xEF\xBF\xBD");
+}
+
+TEST_F(SpdkNvmeTest, OptionsOfAControllerAreSaved) {
+  ASSERT_TRUE(run(service_.attach(call_, attachment("Plain", kNqn))));
+  EXPECT_EQ(saved_devices(devices_).DebugString().find("timeout"), std::string::npos);
+  auto request = attachment("Other", kNqn, "4421");
+  request.set_ctrlr_loss_timeout_sec(-1);
+  request.set_reconnect_delay_sec(2);
+  request.set_fast_io_fail_timeout_sec(3);
+  request.set_num_io_queues(4);
+  request.set_fabrics_connect_timeout_us(5'000'000);
+  ASSERT_TRUE(run(service_.attach(call_, request)));
+  const std::string saved = saved_devices(devices_).DebugString();
+  for (const char* const each :
+       {"ctrlr_loss_timeout_sec", "reconnect_delay_sec", "fast_io_fail_timeout_sec",
+        "num_io_queues", "fabrics_connect_timeout_us"}) {
+    EXPECT_NE(saved.find(each), std::string::npos) << each;
+  }
+  EXPECT_NE(saved.find("number_value: 5000000"), std::string::npos) << saved;
+  EXPECT_NE(saved.find("number_value: -1"), std::string::npos) << saved;
+}
+
+// Who waits for nothing else than to be stopped.
+class WaitingControllers final : public SpdkDiscovery::Controllers {
+ public:
+  bool waiting = false;
+  bool has_controller(const std::string&) const override { return false; }
+  core::Task<Result<void>> attach_found(std::string, nvme::HostOptions,
+                                        core::CancelToken token) override {
+    waiting = true;
+    const auto slept = co_await core::sleep_for(3600 * core::kSecond, token);
+    waiting = false;
+    co_return slept;
+  }
+  core::Task<Result<void>> detach_found(std::string, nvme::HostOptions) override {
+    co_return Result<void>();
+  }
+};
+
+core::Task<void> stop_while_attaching(Engine* engine, core::Address address) {
+  WaitingControllers controllers;
+  nvme::HostOptions options = engine->remotes().options();
+  options.address = std::move(address);
+  SpdkDiscovery discovery(*engine, controllers, "Far", options);
+  core::Scope scope;
+  scope.spawn(discovery.run());
+  (void)co_await core::sleep_for(core::kSecond);
+  EXPECT_TRUE(controllers.waiting);
+  discovery.stop(true);
+  (void)co_await core::sleep_for(core::kSecond);
+  EXPECT_TRUE(discovery.ended().is_set()) << "waits for the subsystem";
+  co_await scope.join();
+}
+TEST_F(SpdkNvmeTest, StoppingADiscoveryEndsWhatItIsAttaching) {
+  world_.run(stop_while_attaching(&engine_, core::Address::tcp(far_env_.address(), 8420)));
+}
+
+TEST_F(SpdkNvmeTest, ADiscoveryThatFailedCanBeStartedAgainAtOnce) {
+  auto silent = run(be_silent(&far_env_, core::Address::tcp(far_env_.address(), 9000)));
+  ASSERT_TRUE(silent);
+  auto request = discovery("9000");
+  request.set_attach_timeout_ms(2000);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(errno_of(run(service_.start_discovery(call_, request))), ETIMEDOUT);
+  }
+  EXPECT_TRUE(run(service_.get_discovery_info(call_, Empty()))->services().empty());
+  world_.run(let_go(&silent));
 }
 
 TEST_F(SpdkNvmeTest, DiscoveryIsFollowed) {
@@ -583,6 +789,24 @@ TEST_F(SpdkNvmeTest, OptionsOfNewControllers) {
   const std::string saved = saved_devices(devices_).DebugString();
   EXPECT_LT(saved.find("bdev_nvme_set_options"), saved.find("bdev_nvme_attach_controller"));
   EXPECT_NE(saved.find("disable_auto_failback"), std::string::npos) << saved;
+}
+
+// jsonrpc section B.6: action_on_timeout is "none" unless it is given.
+TEST_F(SpdkNvmeTest, ATimeoutAloneResetsNothing) {
+  const nvme::HostOptions& defaults = engine_.remotes().defaults();
+  spdk::BdevNvmeOptions other;
+  other.set_keep_alive_timeout_ms(20'000);
+  ASSERT_TRUE(run(service_.set_options(call_, other)));
+  EXPECT_EQ(defaults.io_timeout, nvme::limits::kHostIoNanos) << "nothing was said of it";
+  spdk::BdevNvmeOptions timeout, action;
+  timeout.set_timeout_us(1'000'000);
+  action.set_action_on_timeout("reset");
+  ASSERT_TRUE(run(service_.set_options(call_, timeout)));
+  EXPECT_EQ(defaults.io_timeout, 0U);
+  ASSERT_TRUE(run(service_.set_options(call_, action)));
+  EXPECT_EQ(defaults.io_timeout, core::kSecond);
+  ASSERT_TRUE(run(service_.set_options(call_, timeout)));
+  EXPECT_EQ(defaults.io_timeout, core::kSecond) << "the action was set earlier";
 }
 
 TEST_F(SpdkNvmeTest, OptionsThatWouldDoNothing) {

@@ -94,10 +94,12 @@ class Host final : public storage::DeviceMaker {
     options_.fast_io_fail = 0;
     devices_.serve_remote(this);
   }
-  core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri) override {
+  core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri,
+                                                            core::CancelToken token) override {
     storage::RemoteUri remote = *uri.remote;
     CO_TRY_SET(remote.host, core::resolve_host(remote.host));
-    CO_TRY_SET(auto controller, co_await initiator_.connect(nvme::with_uri(options_, remote)));
+    CO_TRY_SET(auto controller,
+               co_await initiator_.connect(nvme::with_uri(options_, remote), std::move(token)));
     CO_TRY_SET(auto device,
                nvme::RemoteDevice::make(std::move(controller), remote.nsid, uri.name, Uuid()));
     co_return std::shared_ptr<storage::Device>(std::move(device));

@@ -280,7 +280,9 @@ core::Task<void> Daemon::reload() {
 
 core::Task<void> Daemon::stop() {
   core::name_task("stop of the node");
-  co_await gateways_.stop();  // first, so that their streams end in order
+  // The servers wait for their calls, and those may wait for other nodes.
+  engine_.remotes().stop_connecting();
+  co_await gateways_.stop();  // before the servers, so that their streams end in order
   gate_.stop();
   door_->stop();
   server_->stop(limits::kShutdownNanos);

@@ -73,15 +73,20 @@ class BusyName {
 DeviceRegistry::DeviceRegistry(core::Env& env) : env_(env) {}
 DeviceRegistry::~DeviceRegistry() = default;
 
-core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create(std::string uri) {
+core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create(std::string uri,
+                                                                   core::CancelToken token) {
   CO_TRY_SET(DeviceUri parsed, parse_device_uri(uri));
-  while (busy_.contains(parsed.name)) co_await busy_changed_.wait();
+  while (busy_.contains(parsed.name)) {
+    CO_TRY(token.check());
+    const core::CancelCallback wake(token, [this] { busy_changed_.notify_all(); });
+    co_await busy_changed_.wait();
+  }
   const BusyName busy(busy_, busy_changed_, parsed.name);
-  co_return co_await create_checked(std::move(parsed), std::move(uri));
+  co_return co_await create_checked(std::move(parsed), std::move(uri), std::move(token));
 }
 
-core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create_checked(DeviceUri parsed,
-                                                                           std::string uri) {
+core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create_checked(
+    DeviceUri parsed, std::string uri, core::CancelToken token) {
   if (parsed.scheme == DeviceUri::Scheme::kExisting) co_return find_existing(parsed);
   if (const auto it = entries_.find(parsed.name); it != entries_.end()) {
     const std::shared_ptr<Device> device = it->second.device;
@@ -107,12 +112,13 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::create_checked(Devic
                      EEXIST);
     }
   }
-  CO_TRY_SET(auto device, co_await make(std::move(parsed)));
+  CO_TRY_SET(auto device, co_await make(std::move(parsed), std::move(token)));
   CO_TRY(add({device, uri, {uri}}));
   co_return device;
 }
 
-core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make(DeviceUri parsed) {
+core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make(DeviceUri parsed,
+                                                                 core::CancelToken token) {
   using Scheme = DeviceUri::Scheme;
   switch (parsed.scheme) {
     case Scheme::kAio:
@@ -120,7 +126,9 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make(DeviceUri parse
     case Scheme::kMalloc: co_return make_memory(parsed);
     case Scheme::kNull: break;
     case Scheme::kExisting: co_return find_existing(parsed);
-    case Scheme::kNvmf: co_return co_await make_remote(std::move(parsed));
+    case Scheme::kNvmf: {
+      co_return co_await make_remote(std::move(parsed), std::move(token));
+    }
     case Scheme::kPcie:
     case Scheme::kNexus:
     case Scheme::kLvol: co_return unsupported(parsed);
@@ -151,9 +159,11 @@ core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_file(DeviceUri 
   co_return device;
 }
 
-core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_remote(DeviceUri parsed) {
+core::Task<Result<std::shared_ptr<Device>>> DeviceRegistry::make_remote(DeviceUri parsed,
+                                                                        core::CancelToken token) {
   if (!remote_) co_return unsupported(parsed);
-  auto made = co_await remote_->make(parsed);
+  auto made = co_await remote_->make(parsed, token);
+  if (!made) CO_TRY(token.check());
   if (!made) co_return creation_failed(parsed.name, std::move(made).error());
   const std::shared_ptr<Device> device = *std::move(made);
   if (parsed.uuid && *parsed.uuid != device->uuid()) co_return wrong_uuid(*device, *parsed.uuid);

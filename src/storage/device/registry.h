@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/cancel.h"
 #include "core/env.h"
 #include "core/sync.h"
 #include "storage/device/device.h"
@@ -30,7 +31,9 @@ struct DeviceEntry {
 class DeviceMaker {
  public:
   virtual ~DeviceMaker() = default;
-  virtual core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri uri) = 0;
+  // The token's code when that fires before the device is there; nothing is left of it then.
+  virtual core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri uri,
+                                                           core::CancelToken token) = 0;
 };
 
 class DeviceRegistry {
@@ -58,8 +61,9 @@ class DeviceRegistry {
 
   // Creates and registers the device that `uri` names. Errors: kInvalidArgument (unparsable,
   // unknown scheme or parameter, wrong uuid), kNotFound, kAlreadyExists (name taken; `rescan` and
-  // `resize` act on the existing device instead), per io-engine-behaviour sections 4.1 and 6.1.
-  core::Task<Result<std::shared_ptr<Device>>> create(std::string uri);
+  // `resize` act on the existing device instead), per io-engine-behaviour sections 4.1 and 6.1. The
+  // token ends what waits for another node or another create(); files it leaves alone.
+  core::Task<Result<std::shared_ptr<Device>>> create(std::string uri, core::CancelToken token = {});
   // Unregisters and retires the device that `uri` names; kNotFound when there is none or it is of
   // another scheme. It is closed when its last user lets go. A device in use is not protected: its
   // user sees every later operation fail. bdev:// and loopback:// always succeed and do nothing.
@@ -79,11 +83,13 @@ class DeviceRegistry {
   std::vector<const DeviceEntry*> list() const;  // by name
 
  private:
-  core::Task<Result<std::shared_ptr<Device>>> create_checked(DeviceUri parsed, std::string uri);
+  core::Task<Result<std::shared_ptr<Device>>> create_checked(DeviceUri parsed, std::string uri,
+                                                             core::CancelToken token);
   // Makes the device itself; the registry does not know it yet.
-  core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri parsed);
+  core::Task<Result<std::shared_ptr<Device>>> make(DeviceUri parsed, core::CancelToken token);
   core::Task<Result<std::shared_ptr<Device>>> make_file(DeviceUri parsed);
-  core::Task<Result<std::shared_ptr<Device>>> make_remote(DeviceUri parsed);
+  core::Task<Result<std::shared_ptr<Device>>> make_remote(DeviceUri parsed,
+                                                          core::CancelToken token);
   Result<std::shared_ptr<Device>> make_memory(const DeviceUri& parsed);
   Result<std::shared_ptr<Device>> find_existing(const DeviceUri& parsed) const;
   Result<void> resize(Device& device, const DeviceUri& parsed) const;

@@ -17,7 +17,8 @@ std::vector<HostController*> Initiator::controllers() const {
   return {controllers_.begin(), controllers_.end()};
 }
 
-core::Task<Result<std::shared_ptr<HostController>>> Initiator::connect(HostOptions options) {
+core::Task<Result<std::shared_ptr<HostController>>> Initiator::connect(HostOptions options,
+                                                                       core::CancelToken token) {
   for (const std::string* name : {&options.subsystem, &options.host}) {
     if (valid_nqn(*name)) continue;
     co_return fail(Code::kInvalidArgument,
@@ -35,7 +36,7 @@ core::Task<Result<std::shared_ptr<HostController>>> Initiator::connect(HostOptio
   auto controller = std::make_shared<HostController>(env_, log_, std::move(options));
   controllers_.push_back(controller.get());
   ++connecting_;
-  const auto done = co_await controller->establish();
+  const auto done = co_await controller->establish(std::move(token));
   --connecting_;
   idle_.notify_all();
   if (!done) {
@@ -55,6 +56,13 @@ core::Task<Result<std::shared_ptr<HostController>>> Initiator::connect(HostOptio
 core::Task<void> Initiator::keep(std::shared_ptr<HostController> controller) {
   co_await controller->supervise();
   controllers_.remove(controller.get());
+}
+
+void Initiator::stop_connecting() {
+  closed_ = true;
+  for (HostController* controller : controllers()) {
+    if (controller->state() == HostController::State::kNew) controller->close();
+  }
 }
 
 core::Task<void> Initiator::shutdown() {

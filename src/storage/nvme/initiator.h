@@ -23,7 +23,10 @@ class Initiator {
 
   // Connects once; errors are those of HostController::establish(), kInvalidArgument for names that
   // are no NQNs, and kResourceExhausted. Who lets go of the last pointer closes the controller.
-  core::Task<Result<std::shared_ptr<HostController>>> connect(HostOptions options);
+  core::Task<Result<std::shared_ptr<HostController>>> connect(HostOptions options,
+                                                              core::CancelToken token = {});
+  // Ends what is being connected; connect() fails from then on. What is connected stays.
+  void stop_connecting();
   // Closes everything, also what is being connected, and waits for it. connect() fails from then
   // on.
   core::Task<void> shutdown();

@@ -25,13 +25,17 @@ Command fabrics_command(std::uint8_t type) {
 
 }  // namespace
 
-core::Task<Result<void>> HostController::establish() {
+core::Task<Result<void>> HostController::establish(core::CancelToken token) {
   core::CancelSource limit(closing_.token());
   core::Timer timer([&] {
     limit.fire(Code::kDeadlineExceeded);
     end_queues("connecting took too long");
   });
   const core::CancelCallback closed(closing_.token(), [this] { end_queues("closed"); });
+  const core::CancelCallback left(token, [&] {
+    limit.fire(token.reason());
+    end_queues("nobody waits for the connection any more");
+  });
   timer.arm_at(*core::Reactor::current(),
                core::Reactor::current()->now() + options_.connect_timeout);
   association_lost_ = false;
@@ -42,7 +46,7 @@ core::Task<Result<void>> HostController::establish() {
     done = fail(Code::kUnavailable, admin_ && admin_->ended() ? admin_->reason() : "lost at once");
   }
   if (!done && limit.fired()) {
-    done = closing_.fired()
+    done = closing_.fired() || token.fired()
                ? limit.token().check()
                : fail(Code::kDeadlineExceeded,
                       "not connected within " +

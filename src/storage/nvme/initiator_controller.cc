@@ -78,6 +78,7 @@ std::size_t HostController::outstanding() const {
 void HostController::set_state(State state) {
   if (state_ == state) return;
   state_ = state;
+  settled_.notify_all();
   tell(&Listener::path_changed);
 }
 
@@ -133,7 +134,20 @@ void HostController::set_enabled(bool enabled) {
   enabled_ = enabled;
   if (!enabled) reset("disabled");
   changed_.notify_all();
+  settled_.notify_all();
   tell(&Listener::path_changed);
+}
+
+core::Task<Result<void>> HostController::retry(core::CancelToken token) {
+  if (state_ != State::kFailed || !enabled_) co_return {};
+  once_ = try_owed_ = association_lost_ = true;
+  set_state(State::kReconnecting);
+  changed_.notify_all();
+  const core::CancelCallback left(token, [this] { settled_.notify_all(); });
+  while (state_ == State::kReconnecting && enabled_ && !token.fired()) co_await settled_.wait();
+  if (state_ == State::kRunning) co_return {};
+  CO_TRY(token.check());
+  co_return fail(Code::kUnavailable, "NVMe subsystem " + text() + ": " + trouble_, EIO);
 }
 
 void HostController::close() {
@@ -157,16 +171,17 @@ core::Task<void> HostController::tear_down() {
 core::Task<void> HostController::supervise() {
   core::name_task("nvme controller");
   while (!closing_.fired()) {
-    if (!association_lost_) {
+    if (!association_lost_ || state_ == State::kFailed) {  // that one waits for retry()
       co_await changed_.wait();
       continue;
     }
-    log_.warn("controller_lost", {{"subsystem", options_.subsystem},
-                                  {"address", options_.address.text()},
-                                  {"reason", trouble_}});
-    if (!co_await recover()) break;
+    if (!once_) {
+      log_.warn("controller_lost", {{"subsystem", options_.subsystem},
+                                    {"address", options_.address.text()},
+                                    {"reason", trouble_}});
+    }
+    co_await recover();
   }
-  while (!closing_.fired()) co_await changed_.wait();  // failed for good
   set_state(State::kClosing);
   if (admin_ && !association_lost_) co_await say_goodbye();
   co_await tear_down();
@@ -174,8 +189,15 @@ core::Task<void> HostController::supervise() {
   set_state(State::kClosed);
 }
 
-// Connects again until it works; false when it is given up.
-core::Task<bool> HostController::recover() {
+bool HostController::give_up_now(core::Nanos lost_at) const {
+  if (try_owed_) return false;
+  if (once_) return true;
+  return options_.ctrl_loss != HostOptions::kForever &&
+         core::Reactor::current()->now() - lost_at >= options_.ctrl_loss;
+}
+
+// Connects again until it works or is given up.
+core::Task<void> HostController::recover() {
   core::Reactor& reactor = *core::Reactor::current();
   core::Nanos lost_at = reactor.now();
   core::Timer fast_fail([this] {
@@ -193,15 +215,16 @@ core::Task<bool> HostController::recover() {
       first = try_owed_ = true;
       continue;
     }
-    const bool forever = options_.ctrl_loss == HostOptions::kForever;
-    if (!forever && !try_owed_ && reactor.now() - lost_at >= options_.ctrl_loss) {
+    if (give_up_now(lost_at)) {
+      once_ = false;
       set_state(State::kFailed);
       log_.error("controller_given_up", {{"subsystem", options_.subsystem},
                                          {"address", options_.address.text()},
                                          {"reason", trouble_}});
-      co_return false;
+      co_return;
     }
     // The first try comes at once: often only one connection was lost.
+    const bool forever = options_.ctrl_loss == HostOptions::kForever;
     const core::Nanos left = forever ? delay : lost_at + options_.ctrl_loss - reactor.now();
     if (!first && !co_await pause(std::min(delay, left))) continue;
     if (!first) delay = std::min(delay * 2, std::max(options_.reconnect_delay, delay));
@@ -212,11 +235,11 @@ core::Task<bool> HostController::recover() {
       ++reconnects_;
       log_.info("controller_back",
                 {{"subsystem", options_.subsystem}, {"address", options_.address.text()}});
-      co_return true;
+      once_ = false;
+      co_return;
     }
     trouble_ = connected.error().text();
   }
-  co_return true;
 }
 
 // False: woken before. While disabled it lasts until somebody changes that.

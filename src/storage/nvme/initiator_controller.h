@@ -6,7 +6,7 @@
 //   Running
 //                       │ close()               │ after fast_io_fail: I/O does not wait any more
 //                       ▼                       ▼ after ctrl_loss, or refused for good
-//                    Closing ─► Closed        Failed (until close())
+//                    Closing ─► Closed        Failed (until close(), or a retry() that works)
 //
 // Losing one queue ends all of them: what was in flight is lost, and its callers repeat it
 // (commands of devices are all repeatable). Namespaces are looked at again after each connect; one
@@ -79,13 +79,18 @@ class HostController final : private HostQueue::Owner {
   ~HostController() override;
 
   // The first connect: one try. Errors: kUnavailable (nobody there, no NVMe), kNotFound (no such
-  // subsystem), kPermissionDenied (host not allowed), kDeadlineExceeded.
-  core::Task<Result<void>> establish();
+  // subsystem), kPermissionDenied (host not allowed), kDeadlineExceeded; the token's code when that
+  // fires before.
+  core::Task<Result<void>> establish(core::CancelToken token = {});
   // Keeps the association up from then on; ends after close(), with everything closed.
   core::Task<void> supervise();
   void close();
   // Gives the connections up and connects anew, as after a loss.
   void reset(std::string reason);
+  // One more try of a controller that was given up. kUnavailable (EIO): it did not work, and the
+  // controller stays given up; the token's code: it goes on unwatched. In any other state, and when
+  // it is not enabled, there is nothing to do. The caller keeps the controller until it returns.
+  core::Task<Result<void>> retry(core::CancelToken token);
   // Off: reset() and no way back until it is on again.
   void set_enabled(bool enabled);
   bool enabled() const { return enabled_; }
@@ -158,7 +163,8 @@ class HostController final : private HostQueue::Owner {
   core::Task<void> handle_event(std::uint32_t event);
   core::Task<void> read_access_later();
   core::Task<void> abort(std::uint16_t queue, std::uint16_t id);
-  core::Task<bool> recover();
+  core::Task<void> recover();
+  bool give_up_now(core::Nanos lost_at) const;
   core::Task<bool> pause(core::Nanos duration);
   core::Task<void> say_goodbye();
   core::Task<void> tear_down();
@@ -172,6 +178,7 @@ class HostController final : private HostQueue::Owner {
   State state_ = State::kNew;
   bool fast_failing_ = false, enabled_ = true, association_lost_ = false;
   bool try_owed_ = false;  // the loss was asked for: one try, whatever ctrl_loss is
+  bool once_ = false;      // recover() is a retry(), which has one try
   std::string trouble_;
   std::uint64_t reconnects_ = 0;
 
@@ -189,6 +196,7 @@ class HostController final : private HostQueue::Owner {
   std::unique_ptr<core::Scope> association_;  // keep alive, events, aborts
   core::CancelSource closing_;
   core::Event changed_;  // a queue was lost, or somebody wants something
+  core::Event settled_;  // state_ or enabled_ is another one
   std::vector<Listener*> listeners_;
 };
 

@@ -369,6 +369,34 @@ TEST(Initiator, GivesUp) {
   in_simulation(gives_up);
 }
 
+core::Task<void> tries_once_more(TargetWorld& world, core::Nanos ctrl_loss) {
+  HostWorld host(world.env, world.log);
+  HostOptions options = host_options(world.address);
+  options.ctrl_loss = ctrl_loss;
+  options.fast_io_fail = 0;
+  expect_ok(co_await host.open(options));
+  HostController& controller = host.controller();
+  co_await world.target.unlisten(world.port);
+  co_await pause(ctrl_loss + core::kSecond);
+  EXPECT_EQ(controller.state(), HostController::State::kFailed);
+  const auto nobody = co_await controller.retry({});
+  EXPECT_EQ(nobody ? Code::kOk : nobody.error().code, Code::kUnavailable);
+  EXPECT_EQ(controller.state(), HostController::State::kFailed);
+  EXPECT_TRUE(world.target.listen(world.address));
+  co_await pause(core::kSecond);
+  EXPECT_EQ(controller.state(), HostController::State::kFailed) << "not by itself";
+  expect_ok(co_await controller.retry({}));
+  EXPECT_EQ(controller.state(), HostController::State::kRunning);
+  Bytes block(kBlock);
+  expect_ok(co_await host.device->read(0, block));
+  expect_ok(co_await controller.retry({}));  // nothing to do
+  co_await host.close();
+}
+TEST(Initiator, AControllerThatWasGivenUpHasOneMoreTryWhenAsked) {
+  in_simulation([](TargetWorld& world) { return tries_once_more(world, 0); });
+  in_simulation([](TargetWorld& world) { return tries_once_more(world, 20 * core::kSecond); });
+}
+
 core::Task<void> shut_down_while_away(TargetWorld& world) {
   HostWorld host(world.env, world.log);
   expect_ok(co_await host.open(host_options(world.address)));
