@@ -46,6 +46,7 @@ core::Task<Result<void>> DataStoreService::start(std::vector<StoreConfig> stores
   for (auto& config : stores) {
     auto opened = std::make_unique<Opened>();
     opened->name = config.name;
+    config.options.refuse_foreign = true;  // a mistyped path must not empty somebody's file
     auto store = co_await Store::open(engine_.env(), config.path, config.options);
     if (!store) {
       co_return std::unexpected(std::move(store).error().within("store '" + config.name + "'"));
@@ -62,6 +63,7 @@ core::Task<Result<void>> DataStoreService::start(std::vector<StoreConfig> stores
       engine_.log().warn("store_recovered",
                          {{"store", config.name},
                           {"torn_bytes", stats.torn_bytes},
+                          {"torn_copy", stats.torn_copy.empty() ? "none" : stats.torn_copy},
                           {"repaired_values", stats.repaired_values},
                           {"read_only", stats.read_only ? "older format" : "no"}});
     }

@@ -421,6 +421,21 @@ TEST_F(DataStoreTest, AStartThatRepairsValuesWarns) {
   EXPECT_EQ(stats->torn_bytes(), 0U);
 }
 
+// What --kv names may be somebody's text: the node must not start on it, nor change it.
+TEST_F(DataStoreTest, FixedBugAPathOfSomebodyElsesFileEmptiedIt) {
+  const std::string thesis(3800, 't');
+  ASSERT_TRUE(run(env_.files().replace_file("/thesis.txt", thesis)));
+  storage::kv::StoreOptions options;
+  options.map_bytes = 1U << 20;
+  const auto refused = run(node_->stores.start({{"thesis", "/thesis.txt", options}}));
+  ASSERT_FALSE(refused);
+  const std::string text = refused.error().text();
+  for (const char* part : {"store 'thesis'", "/thesis.txt", "3800 bytes", "give another path"}) {
+    EXPECT_TRUE(text.contains(part)) << text;
+  }
+  EXPECT_EQ(*run(env_.files().read_file("/thesis.txt", 1U << 20)), thesis);
+}
+
 TEST_F(DataStoreTest, ANodeWithoutStoresSaysHowToHaveOne) {
   world_.run(node_->stores.stop());
   stop();

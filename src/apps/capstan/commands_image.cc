@@ -27,7 +27,8 @@ Progress make_progress(Session& session, const std::string& what, std::uint64_t 
   return Progress(what, total, shown, session.terminal().columns, session.out().units());
 }
 
-core::Task<Result<void>> send_data(Upload& upload, ImageSource& source, ImageHash& hash,
+// False: the node has ended the call, which is told by its answer.
+core::Task<Result<bool>> send_data(Upload& upload, ImageSource& source, ImageHash& hash,
                                    Progress& progress) {
   node::ImportImageRequest request;
   while (true) {
@@ -38,12 +39,12 @@ core::Task<Result<void>> send_data(Upload& upload, ImageSource& source, ImageHas
       hash.add(run.bytes);
       request.mutable_data()->set_offset(run.offset);
       request.mutable_data()->set_data(run.bytes.data(), run.bytes.size());
-      CO_TRY(co_await upload.send(request));
+      if (!co_await upload.send(request)) co_return false;
     }
     progress.update(source.data_done());
   }
   co_await hash.zeros_to(source.size_bytes());
-  co_return Result<void>();
+  co_return true;
 }
 
 struct Received {
@@ -107,14 +108,19 @@ Done image_import(Session& session, Arguments arguments) {
   request.mutable_header()->set_replica(arguments.text("REPLICA"));
   request.mutable_header()->set_size_bytes(source->size_bytes());
   request.mutable_header()->set_keep_rest(keep_rest);
-  CO_TRY(co_await upload.send(request));
   ImageHash hash;
-  {
+  bool whole = (co_await upload.send(request)).has_value();
+  if (whole) {
+    if (session.connected()) session.heard();  // what breaks from here on is no failure to reach
     Progress progress = make_progress(session, "import " + path, source->data_bytes());
-    CO_TRY(co_await send_data(upload, *source, hash, progress));
+    CO_TRY_SET(whole, co_await send_data(upload, *source, hash, progress));
   }
   CO_TRY_SET(const node::ImportImageResponse answer, co_await upload.answer());
   session.heard();
+  if (!whole) {
+    co_return fail(Code::kInternal, "the node ended the import before it had the image of '" +
+                                        path + "', and says that it succeeded");
+  }
   CO_TRY(compare_hashes(answer.sha256(), hash.finish(), "import of '" + path + "'"));
   Printer& out = session.out();
   if (out.json()) co_return out.message(answer);

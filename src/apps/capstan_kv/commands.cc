@@ -16,8 +16,8 @@ using storage::kv::Value;
 
 struct Command {
   std::string_view name, parameters, help;
-  std::size_t least, most;  // words
-  bool create;              // the store is made when missing
+  std::size_t least, most;                                  // words
+  enum : std::uint8_t { kLooks, kChanges, kCreates } does;  // to the store's file
   KvDone (*run)(KvJob job);
 };
 
@@ -237,18 +237,18 @@ KvDone metadata(KvJob job) {
 }
 
 constexpr Command kCommands[] = {
-    {"write", "KEY [VALUE]", "store a value; without VALUE --input or standard input", 1, 2, true,
-     write},
-    {"read", "KEY", "write a value to standard output, or to --to", 1, 1, false, read},
-    {"exists", "KEY", "say yes or no", 1, 1, false, exists},
-    {"metadata", "KEY", "what the file says about a value", 1, 1, false, metadata},
-    {"delete", "KEY", "delete a key", 1, 1, false, erase},
-    {"rename", "KEY NEW", "move a value to another key", 2, 2, false, rename},
-    {"copy", "KEY FILE", "copy a value to another store's file", 2, 2, false, copy},
-    {"move", "KEY FILE", "move a value to another store's file", 2, 2, false, move},
-    {"compact", "", "give the space of old values back", 0, 0, false, compact},
-    {"info", "", "sizes and number of keys", 0, 0, false, info},
-    {"keys", "", "hash and size of every key, newest first", 0, 0, false, keys},
+    {"write", "KEY [VALUE]", "store a value; without VALUE --input or standard input", 1, 2,
+     Command::kCreates, write},
+    {"read", "KEY", "write a value to standard output, or to --to", 1, 1, Command::kLooks, read},
+    {"exists", "KEY", "say yes or no", 1, 1, Command::kLooks, exists},
+    {"metadata", "KEY", "what the file says about a value", 1, 1, Command::kLooks, metadata},
+    {"delete", "KEY", "delete a key", 1, 1, Command::kChanges, erase},
+    {"rename", "KEY NEW", "move a value to another key", 2, 2, Command::kChanges, rename},
+    {"copy", "KEY FILE", "copy a value to another store's file", 2, 2, Command::kChanges, copy},
+    {"move", "KEY FILE", "move a value to another store's file", 2, 2, Command::kChanges, move},
+    {"compact", "", "give the space of old values back", 0, 0, Command::kChanges, compact},
+    {"info", "", "sizes and number of keys", 0, 0, Command::kLooks, info},
+    {"keys", "", "hash and size of every key, newest first", 0, 0, Command::kLooks, keys},
 };
 
 const Command* find_command(const KvInvocation& call) {
@@ -258,6 +258,17 @@ const Command* find_command(const KvInvocation& call) {
     return words >= command.least && words <= command.most ? &command : nullptr;
   }
   return nullptr;
+}
+
+void warn_of_torn(const storage::kv::StoreStats& stats, bool only_looked) {
+  if (stats.torn_bytes == 0) return;
+  const auto bytes = static_cast<unsigned long long>(stats.torn_bytes);
+  if (only_looked || stats.read_only) {
+    std::fprintf(stderr, "warning: the file ends with %llu bytes of an interrupted write\n", bytes);
+    return;
+  }
+  std::fprintf(stderr, "warning: cut %llu bytes of an interrupted write off; they are in '%s'\n",
+               bytes, stats.torn_copy.c_str());
 }
 
 }  // namespace
@@ -294,19 +305,16 @@ core::Task<int> kv_command(core::Env& env, std::vector<std::string> arguments) {
     co_return kKvUsage;
   }
   StoreOptions options;
-  options.create = found->create;
-  options.refuse_foreign = true;  // a mistyped name is likelier than a torn first write
+  options.create = found->does == Command::kCreates;
+  options.read_only = found->does == Command::kLooks;
+  options.refuse_foreign = true;
   options.durability = storage::kv::Durability::kInterval;  // closing syncs
   auto store = co_await Store::open(env, call->file, options);
   if (!store) {
     std::fprintf(stderr, "Error: Failed to open storage: %s\n", store.error().text().c_str());
     co_return kKvFailed;
   }
-  const auto torn = (*store)->stats().torn_bytes;
-  if (torn != 0) {
-    std::fprintf(stderr, "warning: cut %llu bytes of an interrupted write off\n",
-                 static_cast<unsigned long long>(torn));
-  }
+  warn_of_torn((*store)->stats(), options.read_only);
   auto done = co_await found->run(KvJob{env, **store, *std::move(call)});
   const auto closed = co_await (*store)->close();
   if (done && !closed) done = closed;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "core/uring_env.h"
 
@@ -60,6 +61,33 @@ TEST_F(KvCommands, ReadingReplacesOnlyFilesAndOnlyWithForce) {
     EXPECT_EQ(fs::symlink_status(path(name)).type(), before) << name;
     EXPECT_FALSE(fs::exists(path(name) + ".part")) << name;
   }
+}
+
+std::string content(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Also a few bytes of text, and the torn end of a store: only what changes a store cuts.
+TEST_F(KvCommands, FixedBugReadingCutFiles) {
+  const std::string whole = content(path("store"));
+  for (const std::string& begin : {std::string(), whole}) {
+    const std::string before = begin + "hi\n";
+    std::ofstream(path("store"), std::ios::binary) << before;
+    for (std::vector<std::string> command : {std::vector<std::string>{"read", "k"},
+                                             {"exists", "k"},
+                                             {"metadata", "k"},
+                                             {"info"},
+                                             {"keys"}}) {
+      const std::string name = command[0];
+      EXPECT_EQ(run(std::move(command)), begin.empty() ? 1 : 0) << name;
+      EXPECT_EQ(content(path("store")), before) << name;
+    }
+    EXPECT_EQ(run({"write", "k", "new"}), begin.empty() ? 1 : 0);
+    if (begin.empty()) EXPECT_EQ(content(path("store")), before);
+  }
+  EXPECT_TRUE(content(path("store")).starts_with(whole));
+  EXPECT_FALSE(content(path("store")).contains("hi\n"));
 }
 
 TEST_F(KvCommands, ALostAnswerIsNoSuccess) {

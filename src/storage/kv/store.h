@@ -45,9 +45,13 @@ struct StoreOptions {
   bool create = true;  // a missing file is made; else kNotFound
   Durability durability = Durability::kNone;
   core::Nanos interval = core::kSecond;
-  bool verify_reads = false;    // read() compares checksums
-  bool keep_torn = true;        // what recovery cuts off is kept as FILE.torn-<unix seconds>
-  bool refuse_foreign = false;  // a file without a single entry is an error, not a torn first write
+  bool verify_reads = false;  // read() compares checksums
+  bool keep_torn = true;      // what recovery cuts off is kept as FILE.torn-<unix seconds>
+  // A file without a single entry is an error unless FILE.kv-first says that it is a first write of
+  // ours, which a crash tore; else it becomes an empty store (FORMAT.md, "Opening").
+  bool refuse_foreign = false;
+  // For looking only: nothing is made, cut off, repaired or removed; what is torn is not shown.
+  bool read_only = false;
   std::uint64_t map_bytes = limits::kKvMapBytesMin;  // first reservation of address space
 };
 
@@ -109,10 +113,11 @@ struct StoreStats {
   std::uint64_t writes = 0, deletes = 0, bytes_written = 0, groups = 0, syncs = 0;
   std::uint64_t compactions = 0, collisions = 0;
   std::uint64_t torn_bytes = 0;       // that opening cut off, or (read-only) does not count
+  std::string torn_copy;              // where what it cut off is kept; empty: nowhere
   std::uint64_t repaired_values = 0;  // torn newest values that opening wrote anew from older ones
   std::uint64_t alignment = kAlignment;
-  bool read_only = false;
-  std::string fault;  // empty: works
+  bool read_only = false;  // an older format
+  std::string fault;       // empty: works
   // What compact() would free, as upstream counts it: padding and tombstones are savings.
   std::uint64_t compaction_savings() const {
     return file_bytes > live_bytes ? file_bytes - live_bytes : 0;
@@ -268,10 +273,15 @@ class Store {
 
   // --- store_open.cc
   static core::Task<Result<std::unique_ptr<core::File>>> open_locked(core::Env& env,
-                                                                     std::string path, bool create);
+                                                                     std::string path, bool create,
+                                                                     bool write = true);
   core::Task<Result<void>> load();
   core::Task<Result<void>> cut_torn(const Recovery& found, std::uint64_t size);
+  Result<void> acceptable(const Recovery& found, std::uint64_t size, bool ours) const;
   core::Task<Result<void>> remove_left_over();
+  std::string first_mark() const { return real_path_ + ".kv-first"; }
+  core::Task<bool> has_first_mark();
+  core::Task<void> make_first_mark();
   core::Task<Result<void>> keep_torn(std::uint64_t from, std::uint64_t to);
   core::Task<Result<void>> copy_torn(core::File& to_file, std::uint64_t from, std::uint64_t to);
   core::Task<Result<void>> build_index(const Recovery& found);

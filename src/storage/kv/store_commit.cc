@@ -76,6 +76,9 @@ Result<void> Store::open_for_calls() const {
 
 Result<void> Store::writable() const {
   if (closed_) return fail(Code::kFailedPrecondition, "store '" + path_ + "' is closed");
+  if (read_only_ && !counted_.read_only) {
+    return fail(Code::kFailedPrecondition, "store '" + path_ + "' was opened for reading only");
+  }
   if (read_only_) {
     return fail(Code::kFailedPrecondition,
                 "store '" + path_ + "' is in an older format (alignment " +

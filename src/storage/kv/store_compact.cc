@@ -150,6 +150,8 @@ core::Task<Result<void>> Compaction::take_over() {
       live_bytes_ += entry_at(map->data(), found.offset, kAlignment).size() + kMetadataBytes;
     });
   }
+  // The next write is a first one again.
+  if (tail_ == 0 && store_.options_.refuse_foreign) co_await store_.make_first_mark();
   CO_TRY(co_await store_.env_.files().rename(temporary(), store_.real_path_));
   auto view = store_.make_view(std::move(map), index_, kAlignment);
   store_.gate_.begin_publication();

@@ -19,7 +19,7 @@ constexpr unsigned kOpenTries = 100;             // while others create and repl
 
 // Whether other stores would take the file for a temporary one of theirs.
 bool looks_temporary(std::string_view path) {
-  if (path.ends_with(".compact")) return true;
+  if (path.ends_with(".compact") || path.ends_with(".kv-first")) return true;
   const auto digits = path.find_last_not_of("0123456789");
   return digits != path.npos && digits + 1 != path.size() &&
          path.substr(0, digits + 1).ends_with(".stream-");
@@ -40,9 +40,10 @@ Store::~Store() {
 }
 
 core::Task<Result<std::unique_ptr<core::File>>> Store::open_locked(core::Env& env, std::string path,
-                                                                   bool create) {
+                                                                   bool create, bool write) {
   core::OpenOptions options;
-  options.write = options.exclusive = true;
+  options.write = write;
+  options.exclusive = true;
   for (unsigned tries = 0; tries < kOpenTries; ++tries) {
     auto file = co_await env.files().open(path, options);
     if (!file && file.error().code == Code::kNotFound && create) {
@@ -68,7 +69,7 @@ core::Task<Result<std::unique_ptr<core::File>>> Store::open_locked(core::Env& en
     CO_TRY_SET(const auto info, (*file)->refresh());
     if (info.unlinked) continue;
     // Its name is durable before anything in it is, whoever made the file.
-    CO_TRY(co_await env.files().sync_directory(folder_of(path)));
+    if (write) CO_TRY(co_await env.files().sync_directory(folder_of(path)));
     co_return file;
   }
   co_return fail(Code::kAborted, "'" + path + "' is replaced all the time; who else uses it?");
@@ -89,10 +90,12 @@ core::Task<Result<std::unique_ptr<Store>>> Store::open(core::Env& env, std::stri
     co_return fail(Code::kInvalidArgument,
                    "'" + path +
                        "' is the name of a temporary file of another store; give the "
-                       "store a name that ends neither in .compact nor in .stream-NUMBER");
+                       "store a name that ends neither in .compact or .kv-first nor in "
+                       ".stream-NUMBER");
   }
   std::unique_ptr<Store> store(new Store(env, path, real, options));
-  CO_TRY_SET(store->file_, co_await open_locked(env, real, options.create));
+  const bool write = !options.read_only;
+  CO_TRY_SET(store->file_, co_await open_locked(env, real, options.create && write, write));
   auto loaded = co_await store->load();
   if (!loaded) {
     co_return std::unexpected(std::move(loaded).error().within("open store '" + path + "'"));
@@ -105,25 +108,25 @@ core::Task<Result<std::unique_ptr<Store>>> Store::open(core::Env& env, std::stri
 
 core::Task<Result<void>> Store::load() {
   const std::uint64_t size = file_->info().size_bytes;
-  CO_TRY(co_await remove_left_over());
+  if (!options_.read_only) CO_TRY(co_await remove_left_over());
   CO_TRY_SET(auto map, file_->map(std::max(options_.map_bytes, size * 2)));
   const ByteView whole(map->data(), size);
   const Recovery found = recover(whole);
   // Zeros in the place of what cannot be read prove nothing: before anything is cut off.
   CO_TRY(core::check_readable(whole));
-  if (found.kind == Recovery::Kind::kForeign && options_.refuse_foreign) {
-    co_return fail(Code::kFailedPrecondition,
-                   "'" + path_ + "' holds no entry of a store; choose another file");
-  }
-  if (found.kind == Recovery::Kind::kUndecided) {
-    co_return fail(Code::kDataLoss,
-                   "'" + path_ +
-                       "' is damaged, and too much of it looks like entries to tell which part a "
-                       "crash left; nothing was changed; restore it from a copy");
-  }
+  const bool ours = options_.refuse_foreign && co_await has_first_mark();
+  CO_TRY(acceptable(found, size, ours));
   counted_.alignment = found.alignment;
-  read_only_ = counted_.read_only = found.kind == Recovery::Kind::kOld;
+  counted_.read_only = found.kind == Recovery::Kind::kOld;
+  read_only_ = counted_.read_only || options_.read_only;
   counted_.torn_bytes = size - found.tail;
+  if (options_.refuse_foreign && !read_only_ && found.tail == 0 && !ours) {
+    co_await make_first_mark();
+  }
+  if (ours && !read_only_ && found.tail != 0) {
+    CO_TRY(co_await file_->sync_data());  // before what would excuse the entries' absence goes
+    CO_TRY(co_await env_.files().remove(first_mark()));
+  }
   if (found.tail < size && !read_only_) CO_TRY(co_await cut_torn(found, size));
   auto index = std::make_shared<Index>(gate_, found.entries);
   owned_view_ = make_view(std::move(map), std::move(index), found.alignment);
@@ -133,6 +136,40 @@ core::Task<Result<void>> Store::load() {
   view_.store(owned_view_.get(), std::memory_order_release);
   if (!read_only_) CO_TRY(co_await repair());
   co_return Result<void>();
+}
+
+// Whether what recovery found may be opened, and cut: any bytes may be the beginning of a value, so
+// only a record of our own tells a torn first write from somebody else's file.
+Result<void> Store::acceptable(const Recovery& found, std::uint64_t size, bool ours) const {
+  if (found.kind == Recovery::Kind::kUndecided) {
+    return fail(Code::kDataLoss,
+                "'" + path_ +
+                    "' is damaged, and too much of it looks like entries to tell which part a "
+                    "crash left; nothing was changed; restore it from a copy");
+  }
+  if (found.tail == 0 && size != 0 && options_.refuse_foreign && !ours) {
+    return fail(Code::kFailedPrecondition,
+                "'" + path_ + "' has " + std::to_string(size) +
+                    " bytes and holds no entry of a store, so it may be somebody else's; nothing "
+                    "was changed; give another path, or move the file away");
+  }
+  return {};
+}
+
+// FILE.kv-first, empty: the file was empty when a store was opened there, so what is in it without
+// being an entry is a torn write of the store.
+core::Task<bool> Store::has_first_mark() {
+  const auto mark = co_await env_.files().open(first_mark(), {});
+  co_return mark && !(*mark)->info().is_block_device && (*mark)->info().size_bytes == 0;
+}
+
+// Where it cannot be made (a folder that nobody may write to) a torn first write is refused at the
+// next opening; nothing is lost by that, so it is no reason to refuse the store now.
+core::Task<void> Store::make_first_mark() {
+  core::OpenOptions options;
+  options.write = options.create = options.exclusive = true;
+  if (!co_await env_.files().open(first_mark(), options)) co_return;
+  (void)co_await env_.files().sync_directory(folder_of(real_path_));
 }
 
 // What a compaction left that a crash ended. Whoever holds its lock is no crashed compaction.
@@ -187,6 +224,7 @@ core::Task<Result<void>> Store::keep_torn(std::uint64_t from, std::uint64_t to) 
   auto kept = co_await copy_torn(**copy, from, to);
   if (kept) kept = co_await env_.files().sync_directory(folder_of(real_path_));
   if (!kept) (void)co_await env_.files().remove(made);  // half a copy is none
+  if (kept) counted_.torn_copy = made;
   co_return kept;
 }
 
@@ -253,6 +291,9 @@ core::Task<Result<void>> Store::close_here() {
   Result<void> synced;
   if (!closed_ && !read_only_ && options_.durability != Durability::kNone && fault_.empty()) {
     synced = co_await file_->sync_data();
+  }
+  if (!closed_ && !read_only_ && options_.refuse_foreign && synced && fault_.empty()) {
+    if (co_await has_first_mark()) (void)co_await env_.files().remove(first_mark());
   }
   closed_ = true;
   file_.reset();

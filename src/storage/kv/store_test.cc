@@ -364,6 +364,91 @@ TEST_F(StoreTest, ForeignFilesAndMissingFiles) {
   EXPECT_FALSE(run(Store::open(env_, "/disk", small_map())));
 }
 
+// Any text may be the beginning of a value: only what the store itself noted tells.
+TEST_F(StoreTest, FixedBugSomebodyElsesFileWasEmptied) {
+  auto options = small_map();
+  options.refuse_foreign = true;
+  for (const std::size_t size : {1U, 6U, 20U, 3800U}) {
+    const std::vector<std::uint8_t> thesis(size, 'x');
+    ASSERT_TRUE(run(put_file(&env_, "/store", thesis)));
+    for (const bool read_only : {false, true}) {
+      options.read_only = read_only;
+      const auto refused = try_open(options);
+      ASSERT_FALSE(refused) << size;
+      EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+      const std::string text = refused.error().text();
+      EXPECT_TRUE(text.contains("'/store' has " + std::to_string(size) + " bytes")) << text;
+      EXPECT_TRUE(text.contains("give another path, or move the file away")) << text;
+      EXPECT_EQ(image(), thesis);
+    }
+    EXPECT_EQ(run(env_.files().list("/"))->size(), 1U);
+  }
+}
+
+// kill -9 in the middle of the first write, of a new store and of one that compaction emptied.
+TEST_F(StoreTest, AFirstWriteThatWasTornIsNotTakenForSomebodyElsesFile) {
+  auto options = small_map();
+  options.refuse_foreign = true;
+  for (const bool emptied : {false, true}) {
+    SCOPED_TRACE(emptied);
+    open(options);
+    if (emptied) {
+      ASSERT_TRUE(write("a", "1"));
+      reopen(options);
+      ASSERT_TRUE(erase("a"));
+      ASSERT_TRUE(run(store_->compact()));
+      ASSERT_EQ(store_->file_size(), 0U);
+    }
+    store_.reset();
+    const std::vector<std::uint8_t> torn(4096, 'x');
+    ASSERT_TRUE(run(put_file(&env_, "/store", torn)));
+    auto looking = options;
+    looking.read_only = true;
+    open(looking);
+    EXPECT_TRUE(store_->is_empty());
+    close();
+    EXPECT_EQ(image(), torn);
+    open(options);
+    EXPECT_TRUE(store_->is_empty());
+    EXPECT_EQ(store_->stats().torn_bytes, 4096U);
+    EXPECT_EQ(image(store_->stats().torn_copy), torn);
+    ASSERT_TRUE(write("b", "2"));
+    store_.reset();
+    open(options);  // the mark goes once there is an entry
+    EXPECT_EQ(get("b"), "2");
+    for (const auto& name : *run(env_.files().list("/"))) EXPECT_FALSE(name.contains("kv-first"));
+    close();
+    ASSERT_TRUE(run(put_file(&env_, "/store", torn)));
+    EXPECT_FALSE(try_open(options));
+    ASSERT_TRUE(run(env_.files().remove("/store")));
+  }
+}
+
+TEST_F(StoreTest, OpeningForReadingOnlyChangesNothing) {
+  auto looking = small_map();
+  looking.read_only = true;
+  EXPECT_EQ(try_open(looking).error().code, Code::kNotFound);
+  EXPECT_TRUE(run(env_.files().list("/"))->empty());
+  open();
+  ASSERT_TRUE(write("a", "1"));
+  close();
+  auto file = image();
+  file.resize(file.size() + 7, 'x');
+  ASSERT_TRUE(run(put_file(&env_, "/store", file)));
+  ASSERT_TRUE(run(put_file(&env_, "/store.compact", {1})));
+  open(looking);
+  EXPECT_EQ(get("a"), "1");
+  EXPECT_EQ(store_->stats().torn_bytes, 7U);
+  EXPECT_FALSE(store_->stats().read_only) << "no older format";
+  const auto refused = write("b", "2");
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().text().contains("for reading only"));
+  EXPECT_FALSE(run(store_->compact()));
+  close();
+  EXPECT_EQ(image(), file);
+  EXPECT_EQ(run(env_.files().list("/"))->size(), 2U);
+}
+
 TEST_F(StoreTest, ObserversHearOfEveryChange) {
   open();
   std::vector<std::string> heard;

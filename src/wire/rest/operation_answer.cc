@@ -11,6 +11,7 @@
 #include "wire/rest/error_map.h"
 #include "wire/rest/operation_call.h"
 #include "wire/rest/pipeline.h"
+#include "wire/rest/uri_codec.h"
 
 namespace capstan::wire::rest {
 
@@ -105,7 +106,7 @@ Reply OperationCall::v0_error_reply(const Error& error) const {
     for (const auto& [name, value] : error.details->facts) details += ", " + name + " " + value;
     for (const auto& field : error.details->fields) details += ", field " + field.name;
   }
-  made.body = v0_error(status.kind, exchange_.request().target, details);
+  made.body = v0_error(status.kind, shown_target(exchange_.request().target), details);
   return made;
 }
 
@@ -210,7 +211,7 @@ core::Task<void> OperationCall::answer(const rpc::Message& response) {
   const auto& binding = route_.binding;
   if (is_missing(binding, response)) {
     co_return co_await answer_error(
-        {Code::kNotFound, 0, "nothing is at " + exchange_.request().target, {}});
+        {Code::kNotFound, 0, "nothing is at " + shown_target(exchange_.request().target), {}});
   }
   std::string tag = tag_of(response);
   if (!tag.empty()) {

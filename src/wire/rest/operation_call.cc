@@ -13,6 +13,7 @@
 #include "rpc/error_text.h"
 #include "rpc/json_pretty.h"
 #include "wire/rest/pipeline.h"
+#include "wire/rest/uri_codec.h"
 
 namespace capstan::wire::rest {
 
@@ -194,7 +195,7 @@ core::Task<void> OperationCall::refuse(Refusal refusal) {
   if (options_.refused && call_.operation) {
     co_await options_.refused->tell(call_, {refusal.code, 0, refusal.text, {}});
   }
-  Reply made = route_.v0 ? v0_reply(refusal, exchange_.request().target)
+  Reply made = route_.v0 ? v0_reply(refusal, shown_target(exchange_.request().target))
                          : native_reply(refusal, resolved_.response_media);
   for (auto& header : reply(made.status).headers) made.headers.push_back(std::move(header));
   const auto sent = co_await exchange_.answer(std::move(made));

@@ -7,6 +7,7 @@
 
 #include "rpc/condition.h"
 #include "wire/rest/operation_call.h"
+#include "wire/rest/uri_codec.h"
 
 namespace capstan::wire::rest {
 
@@ -24,11 +25,6 @@ Refusal not_allowed(const TreeNode& node) {
 std::optional<std::string> joined(const Http1Request& request, std::string_view name) {
   if (!request.last(name)) return std::nullopt;
   return request.header(name);
-}
-
-// The target without its query, which may hold anything.
-std::string_view path_of(const Http1Request& request) {
-  return std::string_view(request.target).substr(0, request.target.find('?'));
 }
 
 }  // namespace
@@ -73,7 +69,7 @@ core::Task<void> Pipeline::refuse(Exchange& exchange, const Work& work, Refusal 
   co_await tell(exchange, work, refusal);
   const auto& request = exchange.request();
   const auto media = negotiate(joined(request, "accept"), options_.media);
-  Reply reply = work.v0() ? v0_reply(refusal, request.target)
+  Reply reply = work.v0() ? v0_reply(refusal, shown_target(request.target))
                           : native_reply(refusal, media.value_or(options_.media.front()));
   add_origin(exchange, reply);
   const auto sent = co_await exchange.answer(std::move(reply));
@@ -86,7 +82,8 @@ core::Task<void> Pipeline::tell(const Exchange& exchange, const Work& work,
   const auto& request = exchange.request();
   Error error{refusal.code, 0, refusal.text, {}};
   if (!work.route || !work.route->entry) {
-    const std::string asked = request.method + " " + std::string(path_of(request));
+    // Not the path, where keys and the passwords of URIs may stand.
+    const std::string asked = request.method + " " + routes_.tree().pattern(work.target.segments);
     options_.refused->tell_unknown(rpc::kHttpWire, exchange.peer(), asked, error);
     co_return;
   }

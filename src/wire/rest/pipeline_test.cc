@@ -46,6 +46,9 @@ std::string put(const std::string& path, const std::string& body, const std::str
   return "PUT " + path + " HTTP/1.1\r\nHost: l\r\n" + headers +
          "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
+std::string post(const std::string& path, const std::string& headers = "") {
+  return "POST " + path + " HTTP/1.1\r\nHost: l\r\n" + headers + "content-length: 0\r\n\r\n";
+}
 
 constexpr char kToken[] = "Authorization: Bearer good\r\n";
 constexpr char kNobody[] =
@@ -151,6 +154,10 @@ TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
                 {get("/version", std::string(kToken) + "x-timeout-ms: soon\r\n"), "400 "},
                 {get("/pools?name=a&name=b", kToken + trace), "400 "},
                 {get("/nope?secret=1", kToken), "401 "},
+                {get("/secret", kToken), "401 "},
+                {post("/kv/main/raw/secret1", kToken), "401 "},
+                {get("/kv/main/raw/secret2/x", kToken), "401 "},
+                {post("/pools/nvmf:%2F%2Fuser:secret4@host%2Fnqn", kToken), "401 "},
                 {"GARBAGE\r\n\r\n", "400 "}});
   const std::string text = metrics.prometheus_text();
   const auto ended = [&](const char* operation, const char* code) {
@@ -173,7 +180,8 @@ TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
   }
   EXPECT_EQ(records.count("call_failed", "wire=rest"), 4);
   EXPECT_EQ(records.count("call_failed", "trace_id=0af7651916cd43dd8448eb211c80319c"), 0);
-  EXPECT_EQ(records.count("request_refused", "asked=GET /nope wire=rest"), 1);
+  EXPECT_EQ(records.count("request_refused", "asked=GET /... wire=rest"), 2);
+  EXPECT_EQ(records.count("request_refused", "asked=POST /kv/<store_id>/raw/<key> wire=rest"), 1);
   EXPECT_EQ(records.count("", "secret"), 0);
   EXPECT_EQ(world.service.started, 0);
 }

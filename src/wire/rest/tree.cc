@@ -6,6 +6,7 @@
 
 #include "wire/rest/fields.h"
 #include "wire/rest/tree_conflict.h"
+#include "wire/rest/uri_codec.h"
 
 namespace capstan::wire::rest {
 
@@ -130,6 +131,24 @@ Result<void> Tree::add(Method method, const std::vector<rpc::HttpStep>& steps, c
   return {};
 }
 
+std::string Tree::pattern(const std::vector<std::string>& segments) const {
+  std::string out;
+  const TreeNode* node = &root_;
+  for (const std::string& segment : segments) {
+    if (node->child_) {
+      out += "/<" + node->argument_.type + (node->tail_ ? "...>" : ">");
+      if (node->tail_) return out;
+      node = node->child_.get();
+      continue;
+    }
+    const auto position = node->literals_.find(segment);
+    if (position == node->literals_.end()) return out + "/...";
+    out += "/" + position->first;
+    node = position->second.get();
+  }
+  return out.empty() ? "/" : out;
+}
+
 Tree::Found Tree::find(const std::vector<std::string>& segments) const {
   Found found;
   const TreeNode* node = &root_;
@@ -141,6 +160,7 @@ Tree::Found Tree::find(const std::vector<std::string>& segments) const {
     if (checked) return true;
     std::string at;
     for (std::size_t i = 0; i < next; ++i) at += "/" + segments[i];
+    at = shown_target(at);
     found.complaint = "Failed to parse an argument in the path: after '" + at +
                       "', the text is not acceptable for the type '" + parent.argument_.type +
                       "': " + checked.error().message;

@@ -81,6 +81,9 @@ class Tree {
     std::vector<std::shared_ptr<const Tree>> made;  // by builders; `node` is in the last one
   };
   Found find(const std::vector<std::string>& segments) const;
+  // The path as the tree knows it, arguments by their types: "/kv/<store_id>/entries/<key>"; what
+  // it does not know is "/...". For the log, which must have no key and no password of a path.
+  std::string pattern(const std::vector<std::string>& segments) const;
 
  private:
   // The node behind `steps`, made when it is not there, and its place as conflicts print it.

@@ -91,6 +91,21 @@ TEST(RestUri, SegmentsAsClientsWriteThem) {
   }
 }
 
+// Answers repeat what was asked for, and no password.
+TEST(RestUri, FixedBugAnswersRepeatedUserInformation) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"/bdevs/nvmf:%2F%2Fhost%2Fnqn", "/bdevs/nvmf:%2F%2Fhost%2Fnqn"},
+      {"/bdevs/nvmf:%2F%2Fuser:PASSWORD@host%2Fnqn", "/bdevs/nvmf:%2F%2F...@host%2Fnqn"},
+      {"/bdevs/nvmf:%2f%2fuser:PASSWORD%40host%2fnqn", "/bdevs/nvmf:%2f%2f...%40host%2fnqn"},
+      {"/bdevs/nvmf://user:PASS/WORD@host/nqn?a=b", "/bdevs/nvmf://...@host/nqn?a=b"},
+      {"/bdevs/a@b", "/bdevs/...@b"},
+      {"/bdevs/x?uri=nvmf%3A%2F%2Fu:PASSWORD%40host", "/bdevs/x?..."},
+      {"@", "...@"},
+      {"/100%", "/100%"},
+  };
+  for (const auto& [target, shown] : rows) EXPECT_EQ(shown_target(target), shown);
+}
+
 class RestTree : public ::testing::Test {
  protected:
   // "" or the kind of the conflict: "service", "type", "types", "tail".
@@ -144,6 +159,12 @@ TEST_F(RestTree, LookUp) {
   EXPECT_EQ(find("GET /"), "not found");
   EXPECT_EQ(find("GET /FOO/1/add"), "not found");
   EXPECT_EQ(find("GET /all"), "");
+  EXPECT_EQ(tree_.pattern({"foo", "KEY", "add"}), "/foo/<int>/add");
+  EXPECT_EQ(tree_.pattern({"foo", "KEY", "KEY", "add"}), "/foo/<int>/...");
+  EXPECT_EQ(tree_.pattern({"all", "KEY"}), "/all/...");
+  EXPECT_EQ(tree_.pattern({"foobar", "KEY", "KEY"}), "/foobar/<int...>");
+  EXPECT_EQ(tree_.pattern({"KEY"}), "/...");
+  EXPECT_EQ(tree_.pattern({}), "/");
   EXPECT_EQ(tree_.find({"all"}).node->allowed(), "GET, PUT, DELETE, POST, PATCH");
 }
 

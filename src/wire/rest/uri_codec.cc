@@ -58,6 +58,46 @@ void split_path(std::string_view path, std::vector<std::string>& segments) {
 
 }  // namespace
 
+namespace {
+
+// The bytes that a text stands for, and where in it each of them begins.
+struct Decoded {
+  std::string bytes;
+  std::vector<std::size_t> begins;  // one more than bytes: the text's end
+};
+
+Decoded decode_with_places(std::string_view text) {
+  Decoded out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string_view piece = text.substr(at, 3);
+    const std::string byte = percent_decode(piece, false);
+    const bool escape = piece.size() == 3 && byte.size() == 1;
+    out.begins.push_back(at);
+    out.bytes += escape ? byte[0] : text[at];
+    at += escape ? 3 : 1;
+  }
+  out.begins.push_back(text.size());
+  return out;
+}
+
+}  // namespace
+
+std::string shown_target(std::string_view target) {
+  const auto question = target.find('?');
+  const std::string_view path = target.substr(0, question);
+  std::string query(question == target.npos ? std::string_view() : target.substr(question));
+  if (percent_decode(query, false).contains('@')) query = "?...";
+  const Decoded decoded = decode_with_places(path);
+  const auto end = decoded.bytes.rfind('@');
+  if (end == std::string::npos) return std::string(path) + query;
+  // Behind the scheme; without one the segment may be a host's as well.
+  const auto slashes = decoded.bytes.find("//");
+  const auto slash = decoded.bytes.rfind('/', end);
+  const std::size_t from = slashes < end ? slashes + 2 : slash == std::string::npos ? 0 : slash + 1;
+  return std::string(path.substr(0, decoded.begins[from])) + "..." +
+         std::string(path.substr(decoded.begins[end])) + query;
+}
+
 std::string percent_decode(std::string_view text, bool plus) {
   if (text.find('%') == text.npos && !plus) return std::string(text);
   std::string out;

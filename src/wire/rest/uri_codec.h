@@ -26,6 +26,10 @@ struct Target {
 // kInvalidArgument for anything else and for too many fields.
 Result<Target> parse_target(std::string_view target);
 
+// The target of a request for an answer that repeats it: what may be user information in front of a
+// host, also percent-encoded in a segment, is an ellipsis, and so is a query with an '@' in it.
+std::string shown_target(std::string_view target);
+
 // "%41" and, with `plus`, "+" decoded; what is no escape stays as it is.
 std::string percent_decode(std::string_view text, bool plus);
 QueryFields parse_query(std::string_view query);
