@@ -12,8 +12,12 @@ namespace {
 
 using namespace capstan;
 
-std::string parsed(ByteView bytes, std::size_t part) {
-  wire::Http1RequestParser parser;
+// `wide`: larger than what a parser below can count in 16 bits, as a configured limit may be.
+std::string parsed(ByteView bytes, std::size_t part, bool wide) {
+  constexpr std::size_t kWideBytes = 256U << 10;
+  wire::Http1RequestLimits limits;
+  if (wide) limits.line_bytes = limits.head_bytes = kWideBytes;
+  wire::Http1RequestParser parser(limits);
   while (!bytes.empty()) {
     const ByteView piece = bytes.first(std::min(part, bytes.size()));
     bytes = bytes.subspan(piece.size());
@@ -32,11 +36,15 @@ std::string parsed(ByteView bytes, std::size_t part) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  constexpr std::size_t kFewPieces = 1024;  // every one of them looks at what came before
   const ByteView bytes(data, size);
-  const std::string whole = parsed(bytes, size + 1), single = parsed(bytes, 1);
-  // Cut input may be refused earlier or later, never read differently.
-  if (whole != "!" && whole != "?" && single != "!" && single != "?") {
-    CAPSTAN_ASSERT(whole == single);
+  for (const bool wide : {false, true}) {
+    const std::string whole = parsed(bytes, size + 1, wide);
+    const std::string single = parsed(bytes, size / kFewPieces + 1, wide);
+    // Cut input may be refused earlier or later, never read differently.
+    if (whole != "!" && whole != "?" && single != "!" && single != "?") {
+      CAPSTAN_ASSERT(whole == single);
+    }
   }
   return 0;
 }

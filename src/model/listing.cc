@@ -1,6 +1,7 @@
 // Why this file exists: see listing.h.
 #include "model/listing.h"
 
+#include "base/uuid.h"
 #include "rpc/wishes.h"
 
 namespace capstan::model {
@@ -30,6 +31,12 @@ Result<bool> check_listing(const v1::ListReplicaOptions& request) {
     any = any || type != v1::Lvm;  // nothing here is on LVM
   }
   return any;
+}
+
+bool is_same_uuid(std::string_view asked, std::string_view held) {
+  if (asked == held) return true;
+  const auto uuid = Uuid::parse(asked);
+  return uuid && uuid == Uuid::parse(held);
 }
 
 Result<void> check_pool(const rpc::Call& call, const v1::ListReplicaOptions& request,

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "pool.pb.h"
@@ -26,18 +27,23 @@ Result<bool> check_listing(const mayastor::v1::ListReplicaOptions& request);
 Result<void> check_pool(const rpc::Call& call, const mayastor::v1::ListReplicaOptions& request,
                         const std::function<bool(const std::string&)>& is_open);
 
+// Whether a client that writes `asked` means the object whose UUID is `held`: letters may be of
+// either case, as wherever else a UUID is read.
+bool is_same_uuid(std::string_view asked, std::string_view held);
+
 template <class Pool>
 bool is_listed(const mayastor::v1::ListPoolOptions& request, const Pool& pool) {
   if (request.has_name()) return request.name().value() == pool.name();
-  return !request.has_uuid() || request.uuid().value() == pool.uuid();
+  return !request.has_uuid() || is_same_uuid(request.uuid().value(), pool.uuid());
 }
 
 template <class Replica>
 bool is_listed(const mayastor::v1::ListReplicaOptions& request, const Replica& replica) {
   if (request.has_name() && request.name().value() != replica.name()) return false;
-  if (request.has_uuid() && request.uuid().value() != replica.uuid()) return false;
+  if (request.has_uuid() && !is_same_uuid(request.uuid().value(), replica.uuid())) return false;
   if (request.has_poolname() && request.poolname().value() != replica.poolname()) return false;
-  if (request.has_pooluuid() && request.pooluuid().value() != replica.pooluuid()) return false;
+  if (request.has_pooluuid() && !is_same_uuid(request.pooluuid().value(), replica.pooluuid()))
+    return false;
   if (!request.has_query()) return true;
   const auto& query = request.query();
   const bool snapshot = replica.is_snapshot();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/uuid.h"
 #include "model/model_limits.h"
 
 namespace capstan::model {
@@ -26,6 +27,16 @@ Result<core::Nanos> heartbeat_of(std::uint32_t milliseconds) {
                     std::to_string(limits::kHeartbeatMsMin) + " or more, or 0 for none");
   }
   return milliseconds * core::kMillisecond;
+}
+
+// The keys of replicas that a client means, in whichever form it writes their UUIDs.
+std::set<std::string> replica_keys(const google::protobuf::RepeatedPtrField<std::string>& asked) {
+  std::set<std::string> keys;
+  for (const auto& text : asked) {
+    const auto uuid = Uuid::parse(text);
+    keys.insert(uuid ? uuid->text() : text);
+  }
+  return keys;
 }
 
 // How long a stream may still be silent; changes that are not sent do not count.
@@ -137,7 +148,7 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
                                             rpc::SharedAnswers<m1::ReplicaChange> answers) {
   CO_TRY_SET(const auto heartbeat, heartbeat_of(request.heartbeat_ms()));
   const std::set<std::string> pools(request.pool().begin(), request.pool().end());
-  const std::set<std::string> wanted(request.replica().begin(), request.replica().end());
+  const std::set<std::string> wanted = replica_keys(request.replica());
   CO_TRY_SET(const auto subscription, source_.subscribe({What::kReplica}));
   Patience patience(heartbeat);
   while (true) {

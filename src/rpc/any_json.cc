@@ -1,6 +1,8 @@
 // Why this file exists: see any_json.h.
 #include "rpc/any_json.h"
 
+#include <simdjson.h>
+
 #include "rpc/bson_codec.h"
 
 namespace capstan::rpc {
@@ -26,10 +28,21 @@ Result<std::string_view> unprefixed(std::string_view bytes) {
               length > bytes.size() ? "$: not enough data" : "$: extra bytes after the value");
 }
 
+// One line without blanks, as http-rpc section 7.4 has it: what is in texts stays as it is.
+Result<std::string> on_one_line(std::string_view json) {
+  std::string line(json.size(), '\0');
+  std::size_t size = 0;
+  const auto error = simdjson::minify(json.data(), json.size(), line.data(), size);
+  if (error) return fail(Code::kInvalidArgument, simdjson::error_message(error));
+  line.resize(size);
+  line += '\n';
+  return line;
+}
+
 }  // namespace
 
 Result<std::string> encode_any_json(Media media, std::string_view json) {
-  if (media == Media::kJson) return std::string(json) + "\n";
+  if (media == Media::kJson) return on_one_line(json);
   std::string bytes;
   TRY(json_to_bson(json, bytes));
   if (media == Media::kBinary) {

@@ -2,6 +2,8 @@
 // it to a slow reader, and an end when the client leaves. And the counters of StatsRpc.
 #include "services/monitor_service.h"
 
+#include <algorithm>
+#include <cctype>
 #include <functional>
 
 #include "core/scope.h"
@@ -145,6 +147,23 @@ TEST_F(MonitorTest, FiltersKeepTheirStreamInSync) {
   EXPECT_FALSE(seen[0].synced());
   EXPECT_FALSE(seen[1].has_pool());
   EXPECT_TRUE(seen[1].synced());
+}
+
+// FixedBug: only the lower-case form was found.
+TEST_F(MonitorTest, ReplicasAreNamedByUuidsInAnyForm) {
+  ASSERT_TRUE(create_pool("p", "malloc:///p?size_mb=64"));
+  const auto one = create_replica("r", "p", 16 * kMiB, true);
+  ASSERT_TRUE(one);
+  ASSERT_TRUE(create_replica("other", "p", 16 * kMiB, true));
+  std::string capitals = one->uuid();
+  std::ranges::transform(capitals, capitals.begin(),
+                         [](unsigned char c) { return std::toupper(c); });
+  m1::MonitorReplicasRequest request;
+  request.add_replica(capitals);
+  std::vector<m1::ReplicaChange> seen;
+  EXPECT_EQ(code_of(watch(kReplicas, request, 1, &seen)), Code::kCancelled);
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].replica().name(), "r");
 }
 
 TEST_F(MonitorTest, HeartbeatsWhenNothingHappens) {

@@ -2,6 +2,9 @@
 // what a pool reports, and that pools come back after a restart or say why they do not.
 #include "services/pool_v1.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "services/services_test_support.h"
 #include "storage/pool/lvs_codec.h"
 
@@ -264,6 +267,11 @@ TEST_F(PoolV1Test, ListFilters) {
   options.clear_name();
   EXPECT_EQ(count(options), 0);
   options.mutable_uuid()->set_value(p->uuid());
+  EXPECT_EQ(count(options), 1);
+  std::string capitals = p->uuid();
+  std::ranges::transform(capitals, capitals.begin(),
+                         [](unsigned char c) { return std::toupper(c); });
+  options.mutable_uuid()->set_value(capitals);
   EXPECT_EQ(count(options), 1);
   options.mutable_pooltype()->set_value(static_cast<v1::PoolType>(9));
   const auto unknown = call<v1::ListPoolsResponse>("mayastor.v1.PoolRpc/ListPools", options);

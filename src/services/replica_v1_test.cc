@@ -3,6 +3,9 @@
 // which a control plane knows that a replica is gone.
 #include "services/replica_v1.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "services/services_test_support.h"
 
 namespace capstan::services {
@@ -162,6 +165,11 @@ TEST_F(ReplicaV1Test, AReplicaInUseIsNotDestroyed) {
   EXPECT_TRUE(destroy("r1"));
 }
 
+std::string in_capitals(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::toupper(c); });
+  return text;
+}
+
 TEST_F(ReplicaV1Test, ListFilters) {
   ASSERT_TRUE(create_replica("r1", "p", kMiB, true));
   ASSERT_TRUE(create_replica("r2", "q", kMiB, false));
@@ -175,6 +183,10 @@ TEST_F(ReplicaV1Test, ListFilters) {
   options.Clear();
   options.mutable_uuid()->set_value(uuid("r1"));
   EXPECT_EQ(list(options), Names{"r1"});
+  options.mutable_uuid()->set_value(in_capitals(uuid("r1")));
+  EXPECT_EQ(list(options), Names{"r1"}) << "a UUID is not a text";
+  options.mutable_uuid()->set_value("");
+  EXPECT_EQ(list(options), Names{});
   options.Clear();
   options.mutable_query()->set_snapshot(true);
   EXPECT_EQ(list(options), Names{});

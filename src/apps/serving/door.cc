@@ -224,7 +224,7 @@ core::Task<bool> Door::more(core::Stream* stream, std::string* first, core::Nano
 
 core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Listening* listening) {
   const core::Reactor& reactor = *core::Reactor::current();
-  core::Nanos until = reactor.now() + limits::kRestIdleNanos;
+  core::Nanos until = reactor.now() + rest_.session().idle;
   std::string first;
   Kind kind = Kind::kUnknown;
   while (kind == Kind::kUnknown) {
@@ -233,7 +233,7 @@ core::Task<void> Door::welcome(std::unique_ptr<core::Stream> stream, const Liste
       --waiting_;
       co_return;
     }
-    if (begins) until = reactor.now() + limits::kRestHeaderNanos;
+    if (begins) until = reactor.now() + rest_.session().header;
     kind = listening->metrics ? Kind::kHttp1 : kind_of(first);
   }
   if (kind == Kind::kHttp2) {
@@ -296,7 +296,7 @@ core::Task<void> Door::serve_rest(std::unique_ptr<core::Stream> stream, std::str
       rest_.room().notify_all();
     });
     auto& reactor = *core::Reactor::current();
-    timer.arm_at(reactor, reactor.now() + limits::kRestIdleNanos);
+    timer.arm_at(reactor, reactor.now() + rest_.session().idle);
     while (!stopping_ && !late && rest_.full(stream->peer().listener)) {
       co_await rest_.room().wait();
     }

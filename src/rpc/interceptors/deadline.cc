@@ -2,6 +2,7 @@
 // A call without one costs nothing here.
 #include "rpc/interceptors/deadline.h"
 
+#include <string>
 #include <utility>
 
 #include "rpc/operation.h"
@@ -10,9 +11,19 @@ namespace capstan::rpc {
 
 namespace {
 
-std::unexpected<Error> exceeded(const Call& call) {
+constexpr std::string_view kBare = "deadline exceeded";  // all that a token can say
+
+// `cause`: what the handler says of it, "" or " (…)".
+std::unexpected<Error> exceeded(const Call& call, std::string_view cause = {}) {
   return fail(Code::kDeadlineExceeded, "deadline exceeded in " + call.operation->full_name() +
+                                           std::string(cause) +
                                            "; allow more time or ask for less");
+}
+
+// Whoever only heard of it from the token does not know what was asked for.
+bool is_bare(const Error& error) {
+  const std::string_view text = error.message;
+  return text == kBare || (text.starts_with(kBare) && text.substr(kBare.size()).starts_with(" ("));
 }
 
 core::Task<Result<void>> answer_late(Call& call) {
@@ -29,8 +40,10 @@ core::Task<Result<void>> until_deadline(Call& call, Next& next, core::Reactor& r
   call.token = outer;
   // The timer may be due in this very turn without having fired.
   const bool late = reactor.now() >= call.deadline;
-  if (late && (result || result.error().code != Code::kDeadlineExceeded)) co_return exceeded(call);
-  co_return result;
+  if (!late) co_return result;
+  if (result || result.error().code != Code::kDeadlineExceeded) co_return exceeded(call);
+  if (!is_bare(result.error())) co_return result;
+  co_return exceeded(call, std::string_view(result.error().message).substr(kBare.size()));
 }
 
 }  // namespace

@@ -125,6 +125,9 @@ TEST_F(InterceptorsTest, DeadlineOfTheClientEndsTheCall) {
     call.deadline = started + core::kSecond;
     EXPECT_EQ(run_config(call), Code::kDeadlineExceeded);
     expect_elapsed(started, heeds ? core::kSecond : 10 * core::kSecond);
+    // Whoever hears of it from the token says no more than that it was late.
+    EXPECT_TRUE(result_.error().message.contains(kConfig)) << result_.error().message;
+    EXPECT_TRUE(result_.error().message.contains("allow more time"));
     EXPECT_FALSE(call.token.fired());  // the caller's own token is back
   }
   service_.duration = core::kSecond / 2;

@@ -1,8 +1,8 @@
-// Why this file exists: see http1_request.h. The only file that includes Beast's parser.
+// Why this file exists: see http1_request.h. This file and http1_response.cc alone include Beast's
+// parser.
 #include "wire/http1/http1_request.h"
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -11,6 +11,7 @@
 #include <ranges>
 
 #include "base/limits.h"
+#include "wire/http1/beast_put.h"
 
 namespace capstan::wire {
 
@@ -87,14 +88,16 @@ Result<Http1Request> read(http::request<http::empty_body>& from, std::size_t hea
 
 }  // namespace
 
-// What Beast would let pass: a long first line, and lines that go on in the next one.
+// What Beast would let pass, or throw at: long lines, and lines that go on in the next one.
 Result<void> Http1RequestParser::check_lines() {
   while (true) {
     const auto end = buffer_.find("\r\n", checked_);
-    if (!first_line_ && std::min(end, buffer_.size()) > limits_.line_bytes) {
+    const std::size_t length = std::min(end, buffer_.size()) - checked_;
+    if (!first_line_ && length > limits_.line_bytes) {
       return fail(Code::kResourceExhausted, "request line is longer than the limit of " +
                                                 std::to_string(limits_.line_bytes) + " bytes");
     }
+    if (first_line_ && length > kBeastHeaderLineBytes) return header_line_too_long("the request");
     if (end == std::string::npos || end == checked_) return {};
     if (end + 2 == buffer_.size()) return {};  // what follows decides
     const char next = buffer_[end + 2];
@@ -119,8 +122,8 @@ Result<bool> Http1RequestParser::add(ByteView bytes) {
   TRY(check_lines());
   boost::system::error_code error;
   while (!beast.is_header_done()) {
-    const std::size_t taken =
-        beast.put(boost::asio::const_buffer(buffer_.data() + used_, buffer_.size() - used_), error);
+    TRY_SET(const std::size_t taken,
+            beast_put(beast, std::string_view(buffer_).substr(used_), error, "the request"));
     used_ += taken;
     if (error == http::error::need_more) {
       if (buffer_.size() > limits_.head_bytes) return too_large();

@@ -2,7 +2,6 @@
 #include "wire/http1/http1_response.h"
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -10,6 +9,7 @@
 #include <ranges>
 
 #include "base/limits.h"
+#include "wire/http1/beast_put.h"
 #include "wire/http1/http1_request.h"
 
 namespace capstan::wire {
@@ -91,8 +91,8 @@ Result<bool> Http1ResponseParser::parse() {
   auto& beast = parser_->beast;
   boost::system::error_code error;
   while (!beast.is_header_done()) {
-    const std::size_t taken =
-        beast.put(boost::asio::const_buffer(buffer_.data() + used_, buffer_.size() - used_), error);
+    TRY_SET(const std::size_t taken,
+            beast_put(beast, std::string_view(buffer_).substr(used_), error, "the answer"));
     used_ += taken;
     const bool more = error == http::error::need_more;
     if ((more && buffer_.size() > limits::kHttp1HeaderBytes) ||

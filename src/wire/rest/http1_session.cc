@@ -2,6 +2,7 @@
 #include "wire/rest/http1_session.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,12 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::unexpected<Error> client_gone() {
   return fail(Code::kCancelled, "the client is gone");
+}
+
+// In any case of letters (RFC 9110 section 10.1.1).
+bool is_continue(std::string_view expectation) {
+  return std::ranges::equal(expectation, std::string_view("100-continue"), {},
+                            [](unsigned char c) { return std::tolower(c); });
 }
 
 }  // namespace
@@ -95,12 +102,24 @@ void Http1Session::take(std::size_t count) {
 }
 
 bool Http1Session::flooded() const {
-  return streaming_ && !upper_ && decoder_.done() && pending().size() >= limits::kRestReadBytes;
+  const bool nobody_reads = decoder_.done() || !body_wanted_;
+  return streaming_ && !upper_ && nobody_reads && pending().size() >= limits::kRestReadBytes;
 }
 
 bool Http1Session::body_is_here() const {
   if (decoder_.done()) return true;
   return framing_.kind == Http1Framing::Kind::kLength && framing_.length <= pending().size();
+}
+
+bool Http1Session::body_is_broken() const {
+  Http1BodyDecoder decoder = decoder_;
+  ByteView bytes = as_bytes(pending());
+  while (!decoder.done() && !bytes.empty()) {
+    const auto step = decoder.next(bytes);
+    if (!step) return true;
+    bytes = bytes.subspan(step->used);
+  }
+  return false;
 }
 
 void Http1Session::set_deadline(core::Nanos duration) {
@@ -147,6 +166,7 @@ core::Task<bool> Http1Session::read_head() {
 }
 
 core::Task<Result<ByteView>> Http1Session::read() {
+  body_wanted_ = true;
   if (std::exchange(expects_continue_, false) && pending().empty()) {
     output_ += kContinue;
     CO_TRY(co_await flush());
@@ -205,7 +225,7 @@ core::Task<void> Http1Session::serve_loop() {
 }
 
 core::Task<void> Http1Session::serve_one() {
-  answered_ = streaming_ = complete_ = chunked_ = interrupted_ = false;
+  answered_ = streaming_ = complete_ = chunked_ = interrupted_ = body_wanted_ = false;
   const auto framing = http1_request_framing(request_);
   if (!framing) {
     const bool unknown = framing.error().code == Code::kUnimplemented;
@@ -214,7 +234,7 @@ core::Task<void> Http1Session::serve_one() {
   framing_ = *framing;
   decoder_ = Http1BodyDecoder(framing_);
   expects_continue_ =
-      !request_.http10 && !decoder_.done() && request_.header("expect") == "100-continue";
+      !request_.http10 && !decoder_.done() && is_continue(request_.header("expect"));
   if (request_.http10 || !request_.keep_alive || draining_) keep_ = false;
   if (!gone_ || gone_->fired()) gone_.emplace();
   // Whoever has to wait for more from the client, or for the handler alone, does not keep the
@@ -293,7 +313,7 @@ core::Task<Result<void>> Http1Session::answer(Reply reply) {
   if (expects_continue_) keep_ = false;
   // More than anybody skips is still to come, or, of a body in chunks, may be.
   const bool large = framing_.length > limits::kRestSkippedBytes || reply.status == 413;
-  if (!decoder_.done() && large) keep_ = false;
+  if (!decoder_.done() && (large || body_is_broken())) keep_ = false;
   const bool bare = reply.status == 204 || reply.status == 304;
   append_head(reply);
   if (!bare) http1_append_header("content-length", std::to_string(reply.body.size()), output_);

@@ -80,11 +80,13 @@ class Http1Session final : private Exchange {
   void set_deadline(core::Nanos duration);
   std::string_view pending() const { return std::string_view(input_).substr(taken_); }
   void take(std::size_t count);
-  // The client sends ahead more than is kept while an answer streams: nobody would notice that it
-  // has left.
+  // The client sends ahead more than is kept while an answer streams, and nobody takes it as a
+  // body: nobody would notice that it has left.
   bool flooded() const;
   // Whether the body of the request that was just read has come already.
   bool body_is_here() const;
+  // Whether what has come of a body that nobody has read breaks its framing.
+  bool body_is_broken() const;
 
   core::Reactor& reactor_;
   std::unique_ptr<core::Stream> stream_;
@@ -107,6 +109,7 @@ class Http1Session final : private Exchange {
   Http1BodyDecoder decoder_;
   std::string piece_;
   bool expects_continue_ = false, interrupted_ = false;
+  bool body_wanted_ = false;  // somebody has read of it
   std::optional<core::CancelSource> gone_;
   core::CancelSource stopping_;
 

@@ -94,11 +94,25 @@ TEST(RestSession, ABodyInChunksThatIsTooLargeEndsTheConnection) {
   });
 }
 
+// Whoever cannot be told where the next request begins is told that there is none.
+TEST(RestSession, AnUnwantedBodyInBrokenChunksEndsTheConnection) {
+  TestWorld world;
+  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
+    EXPECT_TRUE(
+        co_await peer.send("PUT /nope HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+                           "2\r\nab\r\nzz\r\n" GET("/version")));
+    const std::string answer = co_await peer.rest();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 404 ")) << answer;
+    EXPECT_TRUE(answer.contains("connection: close\r\n")) << answer;
+    EXPECT_FALSE(answer.contains("demo"));
+  });
+}
+
 TEST(RestSession, ExpectContinue) {
   TestWorld world;
   with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
     EXPECT_TRUE(
-        co_await peer.send("PUT /pools/p1 HTTP/1.1\r\nExpect: 100-continue\r\n"
+        co_await peer.send("PUT /pools/p1 HTTP/1.1\r\nExpect: 100-Continue\r\n"
                            "content-length: 2\r\n\r\n"));
     EXPECT_EQ(co_await peer.until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     EXPECT_TRUE(co_await peer.send("{}"));
@@ -333,6 +347,73 @@ TEST(RestSession, AFloodDuringAStream) {
         from->leave();
         co_await scope.join();
       }(&in, &peer, at_once);
+    });
+  }
+}
+
+// FixedBug: a body that no operation takes hid the end of the connection behind it.
+TEST(RestSession, AFloodOfABodyThatNobodyReads) {
+  for (const char* framing :
+       {"content-length: 1000000\r\n\r\n", "transfer-encoding: chunked\r\n\r\nf4240\r\n"}) {
+    TestWorld world;
+    with_peer(world, [framing](TestWorld& in, Peer& peer) -> Task<void> {
+      return [](TestWorld* at, Peer* from, std::string how) -> Task<void> {
+        core::Scope scope;
+        scope.spawn(send_what_is_taken(
+            from, "GET /monitor/events HTTP/1.1\r\n" + how + std::string(200'000, 'x')));
+        EXPECT_TRUE((co_await from->until("\r\n\r\n")).starts_with("HTTP/1.1 200 ")) << how;
+        co_await pause(5 * core::kSecond);
+        EXPECT_EQ(at->service.cancelled, 1) << how;
+        EXPECT_EQ(at->server->connections(), 0U) << how;
+        from->leave();
+        co_await scope.join();
+      }(&in, &peer, framing);
+    });
+  }
+}
+
+// A small one is skipped as before, and does not hide it either.
+TEST(RestSession, WhoeverLeavesAStreamWithABodyIsNoticed) {
+  TestWorld world;
+  with_peer(world, [](TestWorld& in, Peer& peer) -> Task<void> {
+    EXPECT_TRUE(co_await peer.send("GET /monitor/events HTTP/1.1\r\ncontent-length: 50000\r\n\r\n" +
+                                   std::string(40'000, 'x')));
+    co_await pause(core::kSecond);
+    EXPECT_EQ(in.service.cancelled, 0);
+    peer.leave();
+    co_await pause(core::kSecond);
+    EXPECT_EQ(in.service.cancelled, 1);
+    EXPECT_EQ(in.server->connections(), 0U);
+  });
+}
+
+// FixedBug: the client's deadline did not reach whoever waited for the body.
+TEST(RestSession, ADeadlineHoldsWhileABodyIsAwaited) {
+  struct Row {
+    const char* path;
+    const char* operation;
+    int started;
+  };
+  for (const Row& row : {Row{"/pools/p1", "CreatePool", 0}, Row{"/kv/main/raw/t", "WriteStream", 1},
+                         Row{"/kv/main/stream/t", "WriteStream", 1}}) {
+    TestWorld world;
+    with_peer(world, [row](TestWorld& in, Peer& peer) -> Task<void> {
+      return [](TestWorld* at, Peer* from, Row one) -> Task<void> {
+        const core::Nanos before = core::Reactor::current()->now();
+        EXPECT_TRUE(co_await from->send("PUT " + std::string(one.path) +
+                                        " HTTP/1.1\r\nx-timeout-ms: 300\r\n"
+                                        "content-length: 100\r\n\r\n  "));
+        const std::string answer = co_await from->until("]\n");
+        const core::Nanos waited = core::Reactor::current()->now() - before;
+        EXPECT_GE(waited, 300 * core::kMillisecond);
+        EXPECT_LT(waited, 400 * core::kMillisecond);
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 504 ")) << answer;
+        EXPECT_TRUE(answer.contains(one.operation)) << answer;
+        EXPECT_EQ(at->service.started, one.started) << one.path;
+        // The connection goes on behind the rest of the body.
+        EXPECT_TRUE(co_await from->send(std::string(98, ' ') + GET("/version")));
+        EXPECT_EQ(co_await from->receive(kVersion.size()), kVersion);
+      }(&in, &peer, row);
     });
   }
 }

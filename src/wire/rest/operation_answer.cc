@@ -283,7 +283,10 @@ core::Task<void> OperationCall::answer_pieces(const rpc::Message& response, std:
 
 core::Task<void> OperationCall::run_stream() {
   if (!route_.client_streams()) {
-    if (auto refusal = co_await read_request()) co_return co_await refuse(*std::move(refusal));
+    if (auto refusal = co_await read_request()) {
+      if (late()) co_return co_await refuse_late();
+      co_return co_await refuse(*std::move(refusal));
+    }
   }
   const bool endless = route_.entry->operation.kind == rpc::Kind::kEndless;
   core::Scope scope;

@@ -102,7 +102,7 @@ OperationCall::OperationCall(const rpc::Directory& directory, const PipelineOpti
       route_(*resolved_.route),
       query_(std::move(query)),
       origin_(std::move(origin)),
-      deadline_([this] { cancel_->fire(Code::kDeadlineExceeded); }) {}
+      deadline_([this] { expire(); }) {}
 
 OperationCall::~OperationCall() {
   counters_.body_bytes -= held_bytes_;
@@ -145,11 +145,25 @@ Result<void> OperationCall::limit_time(std::string_view millis_text) {
   auto& reactor = *core::Reactor::current();
   call_.deadline = std::max<core::Nanos>(reactor.now() + millis * core::kMillisecond, 1);
   if (millis == 0) {
-    cancel_->fire(Code::kDeadlineExceeded);
+    expire();
   } else {
     deadline_.arm_at(reactor, call_.deadline);
   }
   return {};
+}
+
+// Whoever waits for the rest of a body hears nothing of the token.
+void OperationCall::expire() {
+  cancel_->fire(Code::kDeadlineExceeded);
+  exchange_.interrupt_read();
+}
+
+Error OperationCall::late_body() const {
+  return {Code::kDeadlineExceeded,
+          0,
+          "deadline exceeded before the body of " + call_.operation->full_name() +
+              " had come; send it faster, or allow more time with " + std::string(kTimeout),
+          {}};
 }
 
 // What the path says besides the request. Before the headers, which thus cannot say otherwise.
@@ -182,6 +196,7 @@ core::Task<void> OperationCall::run_unary() {
   if (!route_.binding.has_body()) {
     request_ = std::move(resolved_.parameters);
   } else if (auto refusal = co_await read_request()) {
+    if (late()) co_return co_await refuse_late();
     co_return co_await refuse(*std::move(refusal));
   }
   response_ = route_.new_response();
@@ -200,6 +215,14 @@ core::Task<void> OperationCall::refuse(Refusal refusal) {
   for (auto& header : reply(made.status).headers) made.headers.push_back(std::move(header));
   const auto sent = co_await exchange_.answer(std::move(made));
   static_cast<void>(sent.has_value());
+}
+
+// As a deadline that the operation itself misses.
+core::Task<void> OperationCall::refuse_late() {
+  ++counters_.refused;
+  const Error error = late_body();
+  if (options_.refused) co_await options_.refused->tell(call_, error);
+  co_await answer_error(error);
 }
 
 // --- the request --------------------------------------------------------------------------------
@@ -224,6 +247,12 @@ core::Task<std::optional<Refusal>> OperationCall::read_request() {
   co_return std::nullopt;
 }
 
+core::Task<Result<ByteView>> OperationCall::read_piece() {
+  auto piece = co_await exchange_.read();
+  if (!piece && late()) co_return std::unexpected(late_body());
+  co_return piece;
+}
+
 core::Task<Result<std::string>> OperationCall::read_body() {
   const auto too_large = [this] {
     return fail(Code::kResourceExhausted, "the request body is larger than the limit of " +
@@ -232,7 +261,7 @@ core::Task<Result<std::string>> OperationCall::read_body() {
   if (exchange_.announced_bytes() > options_.body_bytes) co_return too_large();
   std::string body;
   while (true) {
-    CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+    CO_TRY_SET(const ByteView piece, co_await read_piece());
     if (piece.empty()) co_return body;
     if (body.size() + piece.size() > options_.body_bytes) co_return too_large();
     if (counters_.body_bytes + piece.size() > limits::kRestBodiesBytes) {
@@ -294,7 +323,7 @@ core::Task<Result<bool>> OperationCall::next(rpc::Message& into) {
       if (elements_->complete()) co_return false;
       co_return fail(Code::kInvalidArgument, "the body ends in the middle of an element");
     }
-    CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+    CO_TRY_SET(const ByteView piece, co_await read_piece());
     if (!piece.empty()) {
       elements_->add(as_text(piece));
       continue;
@@ -308,7 +337,7 @@ core::Task<Result<bool>> OperationCall::next(rpc::Message& into) {
 // Pieces of the body as they come. An empty body is one message: the path says what it is about.
 core::Task<Result<bool>> OperationCall::next_raw(rpc::Message& into) {
   if (body_ended_) co_return false;
-  CO_TRY_SET(const ByteView piece, co_await exchange_.read());
+  CO_TRY_SET(const ByteView piece, co_await read_piece());
   body_ended_ = piece.empty();
   if (body_ended_ && first_taken_) co_return false;
   CO_TRY(decode(as_text(piece), into));

@@ -61,6 +61,9 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
 
   Result<void> prepare();
   Result<void> limit_time(std::string_view millis_text);
+  void expire();
+  bool late() const { return call_.token.reason() == Code::kDeadlineExceeded; }
+  Error late_body() const;
   void read_metadata();
   core::Task<void> run_view();
   core::Task<void> run_unary();
@@ -70,7 +73,10 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
   // The whole request; what is wrong with it, or nothing with request_ set.
   core::Task<std::optional<Refusal>> read_request();
   core::Task<Result<std::string>> read_body();
+  // What the client's deadline interrupts.
+  core::Task<Result<ByteView>> read_piece();
   core::Task<void> refuse(Refusal refusal);
+  core::Task<void> refuse_late();
   Result<void> decode(std::string_view body, rpc::Message& into);
   core::Task<Result<bool>> next_raw(rpc::Message& into);
 

@@ -54,6 +54,8 @@ class Server {
   core::Task<void> run();
   // An HTTP/1.1 connection of which nothing has been answered yet.
   void adopt(std::unique_ptr<core::Stream> stream);
+  // What holds for a connection also before it is adopted.
+  const SessionOptions& session() const { return options_.session; }
   // How many connections a listening address may have; 0: as many as come.
   std::size_t most() const { return options_.connections; }
   // Whether it has that many that were adopted; room() wakes whoever waits.

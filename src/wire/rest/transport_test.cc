@@ -5,6 +5,7 @@
 
 #include "json.pb.h"
 #include "rpc/any_json.h"
+#include "rpc/json_pretty.h"
 #include "wire/http1/http1_response.h"
 #include "wire/rest/answer_reader.h"
 #include "wire/rest/documents.h"
@@ -311,9 +312,11 @@ TEST(RestDocuments, AnswerInTheMediaTypeOfTheClient) {
   world.run([](TestWorld& in) -> Task<void> { return documents_body(&in); });
 }
 
+// For people, as the bridge to JSON-RPC answers.
 Task<Result<void>> echo(rpc::Call&, const rpc::Message& request, rpc::Message& response) {
   const auto& asked = static_cast<const mayastor::v1::JsonRpcRequest&>(request);
-  static_cast<mayastor::v1::JsonRpcResponse&>(response).set_result(asked.params());
+  CO_TRY_SET(std::string result, rpc::pretty_sorted_json(asked.params()));
+  static_cast<mayastor::v1::JsonRpcResponse&>(response).set_result(std::move(result));
   co_return Result<void>();
 }
 
@@ -334,6 +337,10 @@ Task<void> any_json_body(Pipeline* pipeline) {
     co_await pipeline->serve(local);
     EXPECT_EQ(local.reply.status, 200U) << local.reply.body;
     EXPECT_EQ(local.header("content-type"), name);
+    // Whatever the method answers, JSON is one line.
+    if (media == rpc::Media::kJson) {
+      EXPECT_EQ(local.reply.body.find_first_of(" \n"), local.reply.body.size() - 1);
+    }
     AnswerReader reader(paths.paths.front(), 1U << 20);
     Http1Response head;
     head.status = local.reply.status;
