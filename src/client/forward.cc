@@ -89,9 +89,9 @@ core::Task<Result<void>> pump_answers(rpc::Call* call, rpc::MessageSink* sink,
 
 // What belongs to this hop only stays here.
 MetadataList onward_metadata(const rpc::Call& call, const ForwardOptions& options) {
-  static constexpr std::array<std::string_view, 9> kHop = {
-      "user-agent",     "host",         "connection", "accept-encoding", "accept",
-      "content-length", "x-timeout-ms", "x-min-rev",  "origin"};
+  static constexpr std::array<std::string_view, 10> kHop = {
+      "user-agent", "host",           "connection",   "proxy-connection", "accept-encoding",
+      "accept",     "content-length", "x-timeout-ms", "x-min-rev",        "origin"};
   MetadataList out;
   for (const auto& [name, value] : call.metadata.request) {
     if (std::ranges::find(kHop, name) == kHop.end()) out.emplace_back(name, value);
@@ -200,7 +200,9 @@ core::Task<Result<void>> forward_unary(Channel& channel, const ForwardOptions& o
   take_end(call, end.trailers);
   if (result) co_return result;
   Error error = std::move(result).error();
-  if (ours && error.code == Code::kDeadlineExceeded) {
+  // The node may know deadlines of its own; one that passed at the limit was told it with the call.
+  const bool late = !end.by_server || channel.deadline_in(0) >= limit;
+  if (ours && late && error.code == Code::kDeadlineExceeded) {
     co_return std::unexpected(late_error(options, call));
   }
   if (!end.reached) {
