@@ -62,7 +62,7 @@ void ServerCall::reset() {
   took_one_ = false;
   held_bytes_ = 0;
   session_.request_bytes_ -= charged_bytes_;
-  session_.counters_.request_bytes -= charged_bytes_;
+  session_.all_request_bytes() -= charged_bytes_;
   charged_bytes_ = 0;
   readable_.clear();
   writable_.clear();
