@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/duration_text.h"
+#include "rpc/announcing.h"
 
 namespace capstan::client {
 
@@ -69,17 +70,13 @@ core::Task<void> pump_requests(const rpc::Call* call, rpc::MessageSource* source
   patience->begin();
 }
 
-core::Task<Result<void>> pump_answers(rpc::Call* call, rpc::MessageSink* sink,
+core::Task<Result<void>> pump_answers(const rpc::Call* call, rpc::MessageSink* sink,
                                       wire::ClientCall* onward, Patience* patience,
                                       ClientSide* client) {
   const auto answer = new_message(call->operation->method().output_type());
-  bool first = true;
   while (true) {
     CO_TRY_SET(const bool got, co_await onward->next(*answer));
     patience->end();
-    if (std::exchange(first, false)) {
-      for (const auto& header : onward->headers()) call->metadata.initial.push_back(header);
-    }
     if (!got) co_return Result<void>();
     auto sent = co_await sink->send(*answer);
     client->sink_failed = !sent;
@@ -162,11 +159,18 @@ void take_end(rpc::Call& call, const MetadataList& trailers) {
 
 core::Task<Result<void>> forward(Channel& channel, const ForwardOptions& options, rpc::Call& call,
                                  rpc::MessageSource& source, rpc::MessageSink& sink) {
+  // The client sees that its call has begun when the node has said so, and with its headers.
+  auto* const announcing = dynamic_cast<rpc::Announcing*>(&sink);
+  if (announcing) announcing->hold_announcement();
   auto opened = co_await channel.open(call.operation->full_name(), onward_options(call, options));
   if (!opened) {
     co_return std::unexpected(not_reached(options, call, std::move(opened).error()));
   }
   auto& onward = **opened;
+  onward.when_answered([&] {
+    for (const auto& header : onward.headers()) call.metadata.initial.push_back(header);
+    if (announcing) announcing->release_announcement();
+  });
   Patience patience(options, call, onward);
   core::Scope scope;
   ClientSide client;
