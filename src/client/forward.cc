@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/duration_text.h"
+#include "rpc/announcing.h"
 
 namespace capstan::client {
 
@@ -69,17 +70,13 @@ core::Task<void> pump_requests(const rpc::Call* call, rpc::MessageSource* source
   patience->begin();
 }
 
-core::Task<Result<void>> pump_answers(rpc::Call* call, rpc::MessageSink* sink,
+core::Task<Result<void>> pump_answers(const rpc::Call* call, rpc::MessageSink* sink,
                                       wire::ClientCall* onward, Patience* patience,
                                       ClientSide* client) {
   const auto answer = new_message(call->operation->method().output_type());
-  bool first = true;
   while (true) {
     CO_TRY_SET(const bool got, co_await onward->next(*answer));
     patience->end();
-    if (std::exchange(first, false)) {
-      for (const auto& header : onward->headers()) call->metadata.initial.push_back(header);
-    }
     if (!got) co_return Result<void>();
     auto sent = co_await sink->send(*answer);
     client->sink_failed = !sent;
@@ -89,9 +86,9 @@ core::Task<Result<void>> pump_answers(rpc::Call* call, rpc::MessageSink* sink,
 
 // What belongs to this hop only stays here.
 MetadataList onward_metadata(const rpc::Call& call, const ForwardOptions& options) {
-  static constexpr std::array<std::string_view, 9> kHop = {
-      "user-agent",     "host",         "connection", "accept-encoding", "accept",
-      "content-length", "x-timeout-ms", "x-min-rev",  "origin"};
+  static constexpr std::array<std::string_view, 10> kHop = {
+      "user-agent", "host",           "connection",   "proxy-connection", "accept-encoding",
+      "accept",     "content-length", "x-timeout-ms", "x-min-rev",        "origin"};
   MetadataList out;
   for (const auto& [name, value] : call.metadata.request) {
     if (std::ranges::find(kHop, name) == kHop.end()) out.emplace_back(name, value);
@@ -162,11 +159,18 @@ void take_end(rpc::Call& call, const MetadataList& trailers) {
 
 core::Task<Result<void>> forward(Channel& channel, const ForwardOptions& options, rpc::Call& call,
                                  rpc::MessageSource& source, rpc::MessageSink& sink) {
+  // The client sees that its call has begun when the node has said so, and with its headers.
+  auto* const announcing = dynamic_cast<rpc::Announcing*>(&sink);
+  if (announcing) announcing->hold_announcement();
   auto opened = co_await channel.open(call.operation->full_name(), onward_options(call, options));
   if (!opened) {
     co_return std::unexpected(not_reached(options, call, std::move(opened).error()));
   }
   auto& onward = **opened;
+  onward.when_answered([&] {
+    for (const auto& header : onward.headers()) call.metadata.initial.push_back(header);
+    if (announcing) announcing->release_announcement();
+  });
   Patience patience(options, call, onward);
   core::Scope scope;
   ClientSide client;
@@ -200,7 +204,9 @@ core::Task<Result<void>> forward_unary(Channel& channel, const ForwardOptions& o
   take_end(call, end.trailers);
   if (result) co_return result;
   Error error = std::move(result).error();
-  if (ours && error.code == Code::kDeadlineExceeded) {
+  // The node may know deadlines of its own; one that passed at the limit was told it with the call.
+  const bool late = !end.by_server || channel.deadline_in(0) >= limit;
+  if (ours && late && error.code == Code::kDeadlineExceeded) {
     co_return std::unexpected(late_error(options, call));
   }
   if (!end.reached) {

@@ -68,6 +68,10 @@ class StateModel {
     // The next change, the oldest first; nothing after `patience` nanoseconds without one
     // (0: waits for ever); the token's error when it fires first, the model's when it broke off.
     core::Task<Result<std::optional<Change>>> next(core::CancelToken token, core::Nanos patience);
+    // What existed at the start and is not wanted is not told, nor counted for `synced`. Before
+    // anything is told.
+    template <class Wanted>
+    void narrow(Wanted wanted);
     // What is pending, at once; nothing when there is none.
     std::optional<Change> try_next();
 
@@ -129,6 +133,18 @@ class StateModel {
   std::map<Key, Held> objects_;
   std::set<Subscription*> subscriptions_;
 };
+
+template <class Wanted>
+void StateModel::Subscription::narrow(Wanted wanted) {
+  for (auto position = pending_.begin(); position != pending_.end();) {
+    const auto at = position++;
+    const Pending& waiting = at->second;
+    if (waiting.event != Event::kSnapshot || wanted(at->first, waiting.object)) continue;
+    --snapshots_;
+    by_age_.erase(waiting.order);
+    pending_.erase(at);
+  }
+}
 
 // "created", …; "" for kNone.
 std::string_view event_name(StateModel::Event event);

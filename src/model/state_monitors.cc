@@ -125,6 +125,10 @@ StateMonitors::Done StateMonitors::pools(rpc::Call& call, const m1::MonitorPools
   CO_TRY_SET(const auto heartbeat, heartbeat_of(request.heartbeat_ms()));
   const std::set<std::string> wanted(request.pool().begin(), request.pool().end());
   CO_TRY_SET(const auto subscription, source_.subscribe({What::kPool}));
+  const auto is_wanted = [&](const StateModel::Key& key, const StateModel::Object&) {
+    return wanted.empty() || wanted.contains(key.id);
+  };
+  subscription->narrow(is_wanted);
   Patience patience(heartbeat);
   while (true) {
     CO_TRY_SET(auto change, co_await subscription->next(call.token, patience.left()));
@@ -136,7 +140,7 @@ StateMonitors::Done StateMonitors::pools(rpc::Call& call, const m1::MonitorPools
       patience.renew();
       continue;
     }
-    if (!wanted.empty() && !wanted.contains(change->key.id)) drop_object(*change);
+    if (!is_wanted(change->key, change->object)) drop_object(*change);
     if (change->event == Event::kNone && !change->synced) continue;
     CO_TRY(co_await answers.send(told(What::kPool, *change)));
     patience.renew();
@@ -150,6 +154,11 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
   const std::set<std::string> pools(request.pool().begin(), request.pool().end());
   const std::set<std::string> wanted = replica_keys(request.replica());
   CO_TRY_SET(const auto subscription, source_.subscribe({What::kReplica}));
+  const auto is_wanted = [&](const StateModel::Key& key, const StateModel::Object& object) {
+    return !object.replica || ((wanted.empty() || wanted.contains(key.id)) &&
+                               (pools.empty() || pools.contains(object.replica->poolname())));
+  };
+  subscription->narrow(is_wanted);
   Patience patience(heartbeat);
   while (true) {
     CO_TRY_SET(auto change, co_await subscription->next(call.token, patience.left()));
@@ -161,11 +170,7 @@ StateMonitors::Done StateMonitors::replicas(rpc::Call& call,
       patience.renew();
       continue;
     }
-    const auto& replica = change->object.replica;
-    if (replica && ((!wanted.empty() && !wanted.contains(change->key.id)) ||
-                    (!pools.empty() && !pools.contains(replica->poolname())))) {
-      drop_object(*change);
-    }
+    if (!is_wanted(change->key, change->object)) drop_object(*change);
     if (change->event == Event::kNone && !change->synced) continue;
     CO_TRY(co_await answers.send(told(What::kReplica, *change)));
     patience.renew();

@@ -15,8 +15,10 @@ inline constexpr std::uint64_t kGatewaySilenceNanos = 3'500'000'000;
 // Fewer streams than their windows together fill a connection's, so that clients who do not read
 // hold up nobody else (limits::kHttp2ConnectionWindowBytes / kHttp2StreamWindowBytes).
 inline constexpr std::size_t kGatewayStreamsPerConnection = 15;
-// The whole model of a node is one message.
-inline constexpr std::size_t kGatewayModelBytes = 512U << 20;
+// A connection beyond the first is closed when it had no stream for that long.
+inline constexpr std::uint64_t kGatewayStreamIdleNanos = 60'000'000'000;
+// The whole model of a node is one message, and so is the largest value (512 MiB) with its name.
+inline constexpr std::size_t kGatewayModelBytes = 640U << 20;
 inline constexpr std::uint64_t kGatewayBootstrapNanos = 10'000'000'000;  // of one question
 inline constexpr std::uint64_t kGatewayBusyRetryNanos = 1'000'000'000;   // in retry-after
 

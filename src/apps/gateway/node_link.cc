@@ -62,8 +62,33 @@ NodeLink::Lease NodeLink::stream_channel() {
   for (const auto& one : streams_) {
     if (one->streams < limits::kGatewayStreamsPerConnection) return Lease(*one);
   }
-  streams_.push_back(std::unique_ptr<StreamChannel>(new StreamChannel{{env_, options_}, 0}));
+  streams_.push_back(std::make_unique<StreamChannel>(*this, env_, options_));
   return Lease(*streams_.back());
+}
+
+void NodeLink::StreamChannel::begin_stream() {
+  ++streams;
+  idle.disarm();
+}
+
+void NodeLink::StreamChannel::end_stream() {
+  if (--streams != 0) return;
+  auto& reactor = *core::Reactor::current();
+  idle.arm_at(reactor, reactor.now() + limits::kGatewayStreamIdleNanos);
+}
+
+// The first one stays: the next stream need not wait for a connection.
+void NodeLink::close_idle(StreamChannel& channel) {
+  const auto found =
+      std::ranges::find(streams_, &channel, [](const auto& one) { return one.get(); });
+  if (found == streams_.begin() || found == streams_.end()) return;
+  scope_.spawn(close_channel(std::move(*found)));
+  streams_.erase(found);
+}
+
+core::Task<void> NodeLink::close_channel(std::unique_ptr<StreamChannel> channel) {
+  co_await core::yield();  // its timer is what we are called from
+  co_await channel->channel.close();
 }
 
 // --- what is asked ------------------------------------------------------------------------------
@@ -191,7 +216,11 @@ core::Task<void> NodeLink::close() {
   closing_.fire();
   co_await feed_.close();
   co_await calls_.close();
-  for (const auto& one : streams_) co_await one->channel.close();
+  for (const auto& one : std::exchange(streams_, {})) {
+    one->idle.disarm();
+    co_await one->channel.close();
+  }
+  co_await scope_.join();
 }
 
 void NodeLink::publish(core::Metrics& metrics) {
@@ -209,7 +238,7 @@ void NodeLink::publish(core::Metrics& metrics) {
                   [this] { return static_cast<double>(mirror_.model().watchers()); }));
   handles_.push_back(metrics.add(Kind::kGauge, "gateway_stream_connections",
                                  "Connections to the node for streams", {},
-                                 [this] { return static_cast<double>(streams_.size()); }));
+                                 [this] { return static_cast<double>(stream_connections()); }));
 }
 
 }  // namespace capstan::gateway

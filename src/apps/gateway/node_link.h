@@ -4,7 +4,7 @@
 // seconds.
 //
 // Streams have connections of their own, few each: whoever does not read fills only their own
-// window and holds up neither the mirror nor other calls.
+// window and holds up neither the mirror nor other calls. They go when the streams have gone.
 // Source: http-rpc sections 19.3, 19.9 and 20.6.
 // Thread-safety: one core. Calls end before close().
 #pragma once
@@ -58,13 +58,21 @@ class NodeLink {
   // One of the channels for streams, until the lease goes.
   class Lease;
   Lease stream_channel();
+  std::size_t stream_connections() const { return streams_.size(); }
   void publish(core::Metrics& metrics);
 
  private:
   struct StreamChannel {
+    StreamChannel(NodeLink& link, core::Env& env, const client::ChannelOptions& options)
+        : channel(env, options), idle([this, &link] { link.close_idle(*this); }) {}
+    void begin_stream();
+    void end_stream();
     client::Channel channel;
     std::size_t streams = 0;
+    core::Timer idle;  // since the last stream went
   };
+  void close_idle(StreamChannel& channel);
+  static core::Task<void> close_channel(std::unique_ptr<StreamChannel> channel);
   core::Task<Result<NodeFacts>> ask();
   // The facts of the node as it runs now, which may be another one than before.
   core::Task<Result<void>> renew(const std::function<void()>* outdated);
@@ -80,6 +88,7 @@ class NodeLink {
   NodeFacts facts_;
   Mirror mirror_;
   core::CancelSource closing_;
+  core::Scope scope_;  // channels that close
   core::Nanos backoff_;
   std::uint64_t lost_ = 0, synced_ = 0;
   std::vector<core::Metrics::Handle> handles_;
@@ -87,11 +96,11 @@ class NodeLink {
 
 class NodeLink::Lease {
  public:
-  explicit Lease(StreamChannel& channel) : channel_(&channel) { ++channel_->streams; }
+  explicit Lease(StreamChannel& channel) : channel_(&channel) { channel_->begin_stream(); }
   Lease(Lease&& other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
   Lease& operator=(Lease&&) = delete;
   ~Lease() {
-    if (channel_) --channel_->streams;
+    if (channel_) channel_->end_stream();
   }
   client::Channel& channel() const { return channel_->channel; }
 

@@ -239,6 +239,33 @@ TEST(NodeLink, StreamsShareFewConnections) {
   run(lease_body);
 }
 
+Task<void> surplus_body(LinkWorld& world, NodeLink& link) {
+  EXPECT_TRUE(co_await in_sync(&link, kSecond));
+  const std::size_t before = world.world.network().connections();
+  std::vector<NodeLink::Lease> leases;
+  for (std::size_t i = 0; i < 3 * limits::kGatewayStreamsPerConnection; ++i) {
+    leases.push_back(link.stream_channel());
+    node::v1::Version version;  // so that there is a connection
+    EXPECT_TRUE(co_await leases.back().channel().unary("capstan.node.v1.NodeRpc/GetVersion",
+                                                       node::v1::GetVersionRequest(), version, {}));
+  }
+  EXPECT_EQ(world.world.network().connections(), before + 3);
+  leases.clear();
+  EXPECT_TRUE(co_await core::sleep_for(limits::kGatewayStreamIdleNanos - kSecond));
+  EXPECT_EQ(link.stream_connections(), 3U) << "streams may come again";
+  leases.push_back(link.stream_channel());
+  EXPECT_TRUE(co_await core::sleep_for(5 * kSecond));
+  EXPECT_EQ(link.stream_connections(), 1U);
+  EXPECT_EQ(world.world.network().connections(), before + 1);
+  for (std::size_t i = 0; i < limits::kGatewayStreamsPerConnection; ++i) {
+    leases.push_back(link.stream_channel());
+  }
+  EXPECT_EQ(link.stream_connections(), 2U);
+}
+TEST(NodeLink, ConnectionsWithoutStreamsAreClosed) {
+  run(surplus_body);
+}
+
 // Nobody there: asks after 0.1 s, 0.2 s … and ends when it is told to.
 Task<void> nobody(LinkWorld* world) {
   NodeLink link(world->env, world->node.log, world->node.address());

@@ -135,6 +135,7 @@ Result<void> Daemon::assemble() {
   grpc.guest = http_->guest();
   grpc.connection.max_age = config_.grpc_max_age;
   grpc.connections_max = config_.connections_max;
+  grpc.gateway_message_bytes = limits::gateway_message_bytes(config_.http.body_bytes);
   server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
   server_->publish(metrics_);
   TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));

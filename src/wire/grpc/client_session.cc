@@ -175,6 +175,13 @@ void ClientCall::on_headers(Headers headers, bool too_large, bool is_trailers) {
     // Broken binary metadata of a server costs the application that one entry, not the answer.
     if (!grpc_is_reserved(name)) (void)grpc_add_metadata(name, value, headers_).has_value();
   }
+  begun_ = true;
+  if (when_answered_) when_answered_();
+}
+
+void ClientCall::when_answered(std::function<void()> then) {
+  if (begun_) return then();
+  when_answered_ = std::move(then);
 }
 
 void ClientCall::on_status(Headers headers) {

@@ -9,6 +9,7 @@
 #include <google/protobuf/message.h>
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,6 +87,10 @@ class ClientCall final : public rpc::MessageSource, public rpc::MessageSink {
   // Ends the call here and at the server; a waiting method fails with `reason`.
   void cancel(Code reason);
 
+  // Called once the server has begun to answer, with headers() there; not for one that ends the
+  // call without having begun.
+  void when_answered(std::function<void()> then);
+
   const MetadataList& headers() const { return headers_; }
   const MetadataList& trailers() const { return trailers_; }  // after the end
   // The server has certainly not seen the call: it may be repeated elsewhere.
@@ -114,9 +119,10 @@ class ClientCall final : public rpc::MessageSource, public rpc::MessageSink {
   core::Timer deadline_;
   std::optional<core::CancelCallback> cancel_;
   MetadataList headers_, trailers_;
+  std::function<void()> when_answered_;
   std::optional<Error> failure_;  // of this side: cancelled, late, broken
   std::optional<Error> status_;   // the server's, when not OK
-  bool answered_ = false, has_status_ = false, ended_ = false, gzip_ = false;
+  bool answered_ = false, begun_ = false, has_status_ = false, ended_ = false, gzip_ = false;
   bool sending_done_ = false, unprocessed_ = false, gzip_requests_ = false;
   std::size_t held_bytes_ = 0;
   Signal readable_, writable_;

@@ -43,8 +43,9 @@ class TestService {
   rpc::Call last;         // a copy of what a handler saw
   core::Nanos pause = 0;  // between the messages that import_image takes
 
-  // "missing": NOT_FOUND; "wait": until cancelled; "stubborn": ten seconds, cancelled or not;
-  // "large": SERVING and two megabytes that no declared field holds; any other: SERVING.
+  // "missing": NOT_FOUND; "overdue": DEADLINE_EXCEEDED; "wait": until cancelled; "stubborn": ten
+  // seconds, cancelled or not; "large": SERVING and two megabytes that no declared field holds; any
+  // other: SERVING.
   core::Task<Result<HealthCheckResponse>> check(rpc::Call& call,
                                                 const HealthCheckRequest& request) {
     ++started;
@@ -55,6 +56,9 @@ class TestService {
     call.metadata.trailers = {{"gtm-602", "0"}, {"echo-bin", std::string("\0\xFF", 2)}};
     if (request.service() == "missing") {
       co_return fail(Code::kNotFound, "service 'f\xC3\xBCr' not found");
+    }
+    if (request.service() == "overdue") {
+      co_return fail(Code::kDeadlineExceeded, "device 'x' did not appear");
     }
     if (request.service() == "wait") CO_TRY(co_await wait(call));
     if (request.service() == "stubborn") CO_TRY(co_await core::sleep_for(10 * core::kSecond));
@@ -67,12 +71,14 @@ class TestService {
     co_return response;
   }
 
-  // Sends until somebody stops it; "slow" sends once a second, "silent" never.
+  // Sends until somebody stops it; "slow" sends once a second, "silent" never; "missing" fails.
   core::Task<Result<void>> watch(rpc::Call& call, const HealthCheckRequest& request,
                                  rpc::Sink<HealthCheckResponse> sink) {
     ++started;
     HealthCheckResponse response;
     response.set_status(HealthCheckResponse::SERVING);
+    if (request.service() == "missing") co_return fail(Code::kNotFound, "service not found");
+    call.metadata.initial = {{"x-watch", request.service()}};
     if (request.service() == "silent") co_return co_await wait(call);
     while (true) {
       auto step = co_await sink.send(response);

@@ -15,8 +15,10 @@ core::Task<void> until_cancelled(core::CancelToken token) {
 }
 
 ServerOptions for_gateways(ServerOptions options) {
-  options.receive_message_bytes = limits::kGatewayMessageBytes;
-  options.request_bytes = limits::kGrpcRequestBytes;
+  options.from_gateway = true;
+  options.receive_message_bytes = options.gateway_message_bytes;
+  options.request_bytes = options.all_request_bytes = limits::kGatewayRequestBytes;
+  options.connection.http2.header_list_bytes = limits::kGatewayHeaderListBytes;
   options.running_calls = limits::kCallsInFlight + limits::kLongLivedCallsInFlight;
   options.connection.http2.max_concurrent_streams = limits::kGatewayConcurrentStreams;
   options.connection.http2.reset_burst = limits::kGatewayResetBurst;
@@ -156,7 +158,9 @@ void GrpcServer::publish(core::Metrics& metrics) {
           &counters_.calls_refused);
   metrics_.push_back(metrics.add(
       Kind::kGauge, "request_bytes", "Bytes of requests of unary calls that have not ended.",
-      {{"wire", "grpc"}}, [this] { return static_cast<double>(counters_.request_bytes); }));
+      {{"wire", "grpc"}}, [this] {
+        return static_cast<double>(counters_.request_bytes + counters_.gateway_request_bytes);
+      }));
   for (const char* name : {"connections", "storage_rpc_connections"}) {
     metrics_.push_back(metrics.add(Kind::kGauge, name, "Connections open now.", {{"wire", "grpc"}},
                                    [this] { return static_cast<double>(sessions_.size()); }));

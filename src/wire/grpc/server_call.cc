@@ -55,6 +55,7 @@ void ServerCall::reset() {
   call_.metadata.trailers.clear();
   call_.trace_id.clear();
   cancel_.reset();
+  announcement_held_ = false;
   request_gzip_ = answer_gzip_ = headers_sent_ = ended_ = running_ = drained_ = false;
   decoder_.clear();
   input_error_.reset();
@@ -62,7 +63,7 @@ void ServerCall::reset() {
   took_one_ = false;
   held_bytes_ = 0;
   session_.request_bytes_ -= charged_bytes_;
-  session_.counters_.request_bytes -= charged_bytes_;
+  session_.all_request_bytes() -= charged_bytes_;
   charged_bytes_ = 0;
   readable_.clear();
   writable_.clear();
@@ -207,9 +208,7 @@ core::Task<Result<bool>> ServerCall::next(rpc::Message& into) {
       give_back(kGrpcPrefixBytes + frame->body.size());
       CO_TRY(parse(*frame, into));
       took_one_ = true;
-      if (entry_->operation.kind == rpc::Kind::kEndless && !headers_sent_) {
-        announcement_.arm_at(session_.reactor_, session_.reactor_.now());
-      }
+      if (!announcement_held_) release_announcement();
       if (one_request() && decoder_.buffered() != 0) {
         co_return std::unexpected(too_many_requests());
       }
@@ -255,6 +254,12 @@ core::Task<Result<void>> ServerCall::send(const rpc::Message& message) {
   CO_TRY(call_.token.check());
   if (!stream_) co_return fail(Code::kCancelled, "the client is gone");
   co_return Result<void>();
+}
+
+void ServerCall::release_announcement() {
+  announcement_held_ = false;
+  if (entry_->operation.kind != rpc::Kind::kEndless || headers_sent_) return;
+  announcement_.arm_at(session_.reactor_, session_.reactor_.now());
 }
 
 void ServerCall::stream_closed() {

@@ -14,11 +14,14 @@
 #include <limits>
 #include <optional>
 
+#include "rpc/announcing.h"
 #include "wire/grpc/server_session.h"
 
 namespace capstan::wire {
 
-class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
+class ServerCall final : public rpc::MessageSource,
+                         public rpc::MessageSink,
+                         public rpc::Announcing {
  public:
   ServerCall(ServerSession& session, std::size_t max_message_bytes);
 
@@ -26,6 +29,8 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   core::Task<Result<bool>> next(rpc::Message& into) override;
   void interrupt() override;
   core::Task<Result<void>> send(const rpc::Message& message) override;
+  void hold_announcement() override { announcement_held_ = true; }
+  void release_announcement() override;
 
   void begin(Http2Stream& stream, const rpc::Directory::Entry& entry);
   void set_deadline(core::Nanos timeout);
@@ -65,6 +70,7 @@ class ServerCall final : public rpc::MessageSource, public rpc::MessageSink {
   core::Timer deadline_;
   core::Timer announcement_;  // after the handler's first step
   bool request_gzip_ = false, answer_gzip_ = false;
+  bool announcement_held_ = false;
   bool headers_sent_ = false, ended_ = false, running_ = false, drained_ = false;
 
   GrpcDecoder decoder_;

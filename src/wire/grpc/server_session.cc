@@ -128,12 +128,12 @@ void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers he
   }
   ++counters_.calls_started;
   if (too_large) {
-    return refuse(stream,
-                  {Code::kResourceExhausted,
-                   0,
-                   "request headers are larger than the limit of " +
-                       std::to_string(limits::kHttp2HeaderListBytes) + " bytes; send less metadata",
-                   {}});
+    return refuse(stream, {Code::kResourceExhausted,
+                           0,
+                           "request headers are larger than the limit of " +
+                               std::to_string(options_.connection.http2.header_list_bytes) +
+                               " bytes; send less metadata",
+                           {}});
   }
   if (running_ >= options_.running_calls) {
     ++counters_.calls_refused;
@@ -264,15 +264,16 @@ void ServerSession::on_idle() {
 
 Result<void> ServerSession::charge(ServerCall& call, std::size_t bytes) {
   if (request_bytes_ + bytes > options_.request_bytes ||
-      counters_.request_bytes + bytes > limits::kGrpcRequestBytes) {
-    return fail_until(Code::kResourceExhausted,
+      all_request_bytes() + bytes > options_.all_request_bytes) {
+    // Who called a gateway did not send the others' requests, and only has to wait.
+    return fail_until(options_.from_gateway ? Code::kUnavailable : Code::kResourceExhausted,
                       "the node holds too many bytes of requests that have not ended; send large "
                       "requests one after another",
                       kRetryNanos);
   }
   call.charged_bytes_ += bytes;
   request_bytes_ += bytes;
-  counters_.request_bytes += bytes;
+  all_request_bytes() += bytes;
   return {};
 }
 

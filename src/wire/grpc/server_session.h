@@ -18,6 +18,7 @@
 #include "core/sync.h"
 #include "rpc/directory.h"
 #include "wire/grpc/connection.h"
+#include "wire/grpc/gateway_limits.h"
 #include "wire/grpc/grpc_codec.h"
 #include "wire/grpc/guest.h"
 
@@ -27,6 +28,10 @@ struct ServerOptions {
   std::size_t receive_message_bytes = limits::kGrpcReceiveMessageBytes;
   std::size_t running_calls = limits::kGrpcRunningCalls;  // of a connection, also left ones
   std::size_t request_bytes = limits::kGrpcRequestBytesPerConnection;
+  std::size_t all_request_bytes = limits::kGrpcRequestBytes;  // of all connections
+  // Of one message that a gateway passes on; the node's limit of bodies decides.
+  std::size_t gateway_message_bytes = limits::kGatewayMessageBytes;
+  bool from_gateway = false;  // set by the server: counted apart, and no client's own doing
   std::size_t compress_bytes_min = limits::kGrpcCompressBytesMin;
   bool compress_answers = false;                          // gzip for clients that accept it
   std::size_t connections_max = limits::kConnectionsMax;  // of one listener
@@ -38,7 +43,8 @@ struct ServerOptions {
 struct ServerCounters {
   std::uint64_t connections_opened = 0, connections_closed = 0, connections_refused = 0;
   std::uint64_t calls_started = 0, calls_refused = 0;
-  std::uint64_t request_bytes = 0;  // now held for unary calls
+  // Now held for unary calls.
+  std::uint64_t request_bytes = 0, gateway_request_bytes = 0;
 };
 
 // Paths to entries: a hash over the text of the request instead of a walk of the Directory's tree.
@@ -95,6 +101,9 @@ class ServerSession final : private Http2Events {
   void refuse_http(Http2Stream& stream, std::string_view method);
   // Counts bytes of a unary request against the limits until the call is released.
   Result<void> charge(ServerCall& call, std::size_t bytes);
+  std::uint64_t& all_request_bytes() {
+    return options_.from_gateway ? counters_.gateway_request_bytes : counters_.request_bytes;
+  }
   void start(ServerCall& call);
   void deadline_passed(ServerCall& call);
   core::Task<void> run_call(ServerCall* call);

@@ -23,7 +23,7 @@ constexpr std::uint64_t kDrainPing = 0x6361'7073'7461'6e01;
 constexpr std::size_t kSpareStreams = 128;  // until give_memory_back()
 constexpr std::size_t kFrameHeaderBytes = 9;
 
-nghttp2_option* make_options(const Http2Session::Options& options) {
+nghttp2_option* make_options(Http2Session::Role role, const Http2Session::Options& options) {
   nghttp2_option* option = nullptr;
   CAPSTAN_ASSERT(nghttp2_option_new(&option) == 0);
   nghttp2_option_set_no_auto_window_update(option, 1);
@@ -35,8 +35,10 @@ nghttp2_option* make_options(const Http2Session::Options& options) {
                                              options.resets_per_second * 10ULL);
   // The few headers of our answers fit, and an idle connection costs less.
   nghttp2_option_set_max_deflate_dynamic_table_size(option, 1024);
-  // An answer's trailers may carry a long message; requests are bounded by header_list_bytes.
-  nghttp2_option_set_max_send_header_block_length(option, 256U << 10);
+  // An answer's trailers may carry a long message; requests are bounded by header_list_bytes. A
+  // request beyond what servers take fails alone: they would end the connection of all calls.
+  nghttp2_option_set_max_send_header_block_length(
+      option, role == Http2Session::Role::kServer ? 256U << 10 : 128U << 10);
   return option;
 }
 
@@ -49,7 +51,7 @@ Http2Session::Http2Session(Role role, Http2Events& events, const Options& option
       resets_{options.reset_burst},
       chatter_{options.chatter_burst} {
   nghttp2_session_callbacks* callbacks = Http2Callbacks::make();
-  nghttp2_option* option = make_options(options);
+  nghttp2_option* option = make_options(role, options);
   nghttp2_mem memory = Http2Callbacks::allocator(memory_);
   const int made = role == Role::kServer
                        ? nghttp2_session_server_new3(&session_, callbacks, this, option, &memory)

@@ -213,6 +213,21 @@ TEST(RestSession, AStreamThatCannotBegin) {
   });
 }
 
+// What somebody else has to begin is not shown as begun before.
+TEST(RestSession, AnAnnouncementThatIsHeldWaits) {
+  TestWorld world;
+  with_peer(world, [](TestWorld& in, Peer& peer) -> Task<void> {
+    const std::string refused =
+        co_await exchange(&in, GET("/monitor/events?categories=held&categories=fails"));
+    EXPECT_TRUE(refused.starts_with("HTTP/1.1 404 ")) << refused;
+    const core::Nanos begun = core::Reactor::current()->now();
+    EXPECT_TRUE(co_await peer.send(GET("/monitor/events?categories=held")));
+    EXPECT_EQ(co_await peer.receive(kStream.size()), kStream);
+    EXPECT_GE(core::Reactor::current()->now() - begun, core::kSecond);
+    EXPECT_EQ(co_await peer.until("0\r\n\r\n"), "0\r\n\r\n");
+  });
+}
+
 TEST(RestSession, ABrokenStreamIsCutOff) {
   TestWorld world;
   with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {

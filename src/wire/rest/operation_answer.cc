@@ -300,6 +300,7 @@ core::Task<void> OperationCall::run_stream() {
   }
   auto result = co_await directory_.run(*route_.entry, call_, *this, *this);
   done_ = true;
+  release_announcement();
   cancel_->fire(Code::kCancelled);  // ends the announcement
   co_await scope.join();
   if (route_.server_streams()) {
@@ -316,7 +317,11 @@ core::Task<void> OperationCall::run_stream() {
 
 // A client of an endless answer must see that it has begun, also when there is nothing to say yet.
 core::Task<void> OperationCall::announce() {
-  const auto slept = co_await core::sleep_for(limits::kRestAnnounceNanos, call_.token);
+  auto slept = co_await core::sleep_for(limits::kRestAnnounceNanos, call_.token);
+  if (announcement_held_) {
+    co_await announcement_released_.wait();
+    slept = co_await core::sleep_for(limits::kRestAnnounceNanos, call_.token);
+  }
   if (!slept || done_) co_return;
   const auto guard = co_await writing_.lock();
   if (!done_) {

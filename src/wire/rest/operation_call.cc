@@ -46,8 +46,9 @@ std::string_view trace_id_of(std::string_view traceparent) {
 }
 
 bool is_of_the_connection(std::string_view name) {
-  static constexpr std::array<std::string_view, 7> kNames = {
-      "connection", "content-length", "transfer-encoding", "expect", "keep-alive", "upgrade", "te"};
+  static constexpr std::array<std::string_view, 8> kNames = {
+      "connection", "proxy-connection", "content-length", "transfer-encoding",
+      "expect",     "keep-alive",       "upgrade",        "te"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 

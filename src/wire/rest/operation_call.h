@@ -14,6 +14,7 @@
 #include "core/cancel.h"
 #include "core/scope.h"
 #include "core/sync.h"
+#include "rpc/announcing.h"
 #include "rpc/directory.h"
 #include "rpc/element_codec.h"
 #include "rpc/json_reader.h"
@@ -43,7 +44,10 @@ struct Resolved {
 // Whether HEAD is answered: for what answers whole.
 bool may_answer_head(const Route& route);
 
-class OperationCall final : private rpc::MessageSource, private rpc::SharedSink {
+// Public are the bases that handlers look for in a MessageSink.
+class OperationCall final : private rpc::MessageSource,
+                            public rpc::SharedSink,
+                            public rpc::Announcing {
  public:
   // `origin`: what Access-Control-Allow-Origin says, empty: nothing.
   OperationCall(const rpc::Directory& directory, const PipelineOptions& options,
@@ -58,6 +62,8 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
   void interrupt() override;
   core::Task<Result<void>> send(const rpc::Message& message) override;
   core::Task<Result<void>> send_shared(std::shared_ptr<const rpc::SharedMessage> message) override;
+  void hold_announcement() override { announcement_held_ = true; }
+  void release_announcement() override { announcement_released_.set(); }
 
   Result<void> prepare();
   Result<void> limit_time(std::string_view millis_text);
@@ -120,6 +126,8 @@ class OperationCall final : private rpc::MessageSource, private rpc::SharedSink 
 
   core::Mutex writing_;  // the announcement and the handler's first element
   bool started_ = false, done_ = false;
+  bool announcement_held_ = false;
+  core::Event announcement_released_;
 };
 
 }  // namespace capstan::wire::rest

@@ -119,7 +119,8 @@ Pipeline::Checked Pipeline::check(const Exchange& exchange, Work& work) const {
     auto refusal = check_metrics(exchange, work);
     return refusal ? refusal : check_preflight(exchange, work);
   }
-  if (!options_.cors.host_allowed(exchange.request().last("host"))) {
+  // Whoever collects metrics is no web page, and calls the address as it is.
+  if (!only_metrics(exchange) && !options_.cors.host_allowed(exchange.request().last("host"))) {
     Refusal refusal{403, Code::kPermissionDenied, "the host is none of the allowed origins",
                     Refusal::Body::kNothing};
     refusal.headers.emplace_back(kCorsErrorHeader, "invalid host");
@@ -155,6 +156,10 @@ Pipeline::Checked Pipeline::check_method(const Exchange& exchange, Work& work) c
   work.found = routes_.tree().find(work.target.segments);
   if (work.found.node && !work.options) work.route = work.found.node->service(work.method);
   return std::nullopt;
+}
+
+bool Pipeline::only_metrics(const Exchange& exchange) const {
+  return options_.metrics_at && options_.metrics_at(exchange.peer()) == MetricsAt::kOnly;
 }
 
 Pipeline::Checked Pipeline::check_metrics(const Exchange& exchange, const Work& work) const {
@@ -237,9 +242,7 @@ Pipeline::Checked Pipeline::check_condition(const Exchange& exchange, const Work
 Pipeline::Checked Pipeline::check_acl(const Exchange& exchange, const Work& work) const {
   if (!options_.acl) return std::nullopt;
   // Whoever opened an address for metrics means everybody there.
-  if (options_.metrics_at && options_.metrics_at(exchange.peer()) == MetricsAt::kOnly) {
-    return std::nullopt;
-  }
+  if (only_metrics(exchange)) return std::nullopt;
   const auto method = work.call.head_only ? std::string_view("GET") : method_name(work.method);
   const std::string& listener = exchange.peer().listener;
   if (options_.acl->allows(listener, rpc::kHttpWire, method, work.target.segments)) {

@@ -73,6 +73,7 @@ class Pipeline {
   using Checked = std::optional<Refusal>;  // nothing: go on
   Checked check(const Exchange& exchange, Work& work) const;
   Checked check_method(const Exchange& exchange, Work& work) const;
+  bool only_metrics(const Exchange& exchange) const;
   Checked check_metrics(const Exchange& exchange, const Work& work) const;
   Checked check_caller(const Exchange& exchange, const Work& work) const;
   Checked check_acl(const Exchange& exchange, const Work& work) const;

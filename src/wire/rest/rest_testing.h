@@ -21,6 +21,7 @@
 #include "pool.pb.h"
 #include "registration.pb.h"
 #include "rest/v0.pb.h"
+#include "rpc/announcing.h"
 #include "rpc/condition.h"
 #include "rpc/directory.h"
 #include "wire/rest/server.h"
@@ -68,6 +69,23 @@ class TestService {
       co_return fail(Code::kDataLoss, "events were lost");
     }
     co_return co_await wait(call, 3600 * core::kSecond);
+  }
+
+  // With "held" nothing is announced before a second has passed, and another one is silent.
+  core::Task<Result<void>> monitor_raw(rpc::Call& call, rpc::MessageSource& source,
+                                       rpc::MessageSink& sink) {
+    node::v1::MonitorEventsRequest request;
+    CO_TRY_SET(const bool got, co_await source.next(request));
+    EXPECT_TRUE(got);
+    if (request.categories_size() != 0 && request.categories(0) == "held") {
+      auto& announcing = dynamic_cast<rpc::Announcing&>(sink);
+      announcing.hold_announcement();
+      CO_TRY(co_await wait(call, core::kSecond));
+      if (request.categories_size() == 2) co_return fail(Code::kNotFound, "no such store");
+      announcing.release_announcement();
+      co_return co_await wait(call, core::kSecond);
+    }
+    co_return co_await monitor(call, request, rpc::Sink<node::v1::Event>(sink));
   }
 
   core::Task<Result<void>> list_pools(rpc::Call&, const pools::ListPoolOptions& request,
@@ -206,7 +224,11 @@ class TestService {
     const std::string node = "capstan.node.v1.NodeRpc/", pool = "mayastor.v1.PoolRpc/",
                       store = "capstan.datastore.v1.DataStoreRpc/";
     ok(rpc::bind_unary(directory, node + "GetVersion", *this, &TestService::version));
-    ok(rpc::bind_server_stream(directory, node + "MonitorEvents", *this, &TestService::monitor));
+    rpc::Handler events;
+    events.stream = [this](rpc::Call& call, rpc::MessageSource& source, rpc::MessageSink& sink) {
+      return monitor_raw(call, source, sink);
+    };
+    ok(directory.bind_raw(node + "MonitorEvents", std::move(events)));
     ok(rpc::bind_unary(directory, pool + "ListPools", *this, &TestService::list_pools));
     ok(rpc::bind_unary(directory, pool + "CreatePool", *this, &TestService::create_pool));
     ok(rpc::bind_unary(directory, pool + "DestroyPool", *this, &TestService::destroy_pool));

@@ -371,6 +371,9 @@ TEST(RestServer, MetricsOnlyWhereAskedFor) {
                                      {put("/metrics", "x"), one.change, ""},
                                      {"OPTIONS /version HTTP/1.1\r\n\r\n", one.version, ""}};
     ServerOptions options;
+    if (one.at == MetricsAt::kOnly) {  // Prometheus asks for the address, which is no origin
+      options.pipeline.cors = {{"http://foo.com"}, {}, true};
+    }
     options.pipeline.metrics_at = [&one](const core::PeerInfo&) { return one.at; };
     TestWorld world(options);
     ASSERT_TRUE(world.server->add_view("/metrics", nullptr, [](const auto&) { return Reply(); }));
