@@ -52,10 +52,10 @@ std::unique_ptr<core::Stream> Channel::wrap(std::unique_ptr<core::Stream> stream
 }
 
 void Channel::connect_failed(Error error) {
-  last_error_ = {Code::kUnavailable,
-                 error.sys_errno,
-                 "cannot connect to " + options_.address.text() + ": " + error.text(),
-                 {}};
+  // The system's own errors name the address already.
+  const std::string where =
+      error.sys_errno == 0 ? "cannot connect to " + options_.address.text() + ": " : "";
+  last_error_ = {Code::kUnavailable, error.sys_errno, where + error.text(), {}};
   // Up to a fifth more than planned, so that many clients do not come back at the same moment.
   std::array<std::uint8_t, 4> random{};
   env_.fill_random(random);

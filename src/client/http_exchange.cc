@@ -96,7 +96,9 @@ core::Task<Result<bool>> Exchange::attempt() {
     number_ = log->asked(origin_.uri(request_.target), {request_.body, type, ask_.secret});
   }
   while (!connection_->head() && !connection_->failure()) co_await connection_->changed().wait();
-  if (!connection_->head()) co_return std::unexpected(*connection_->failure());
+  if (!connection_->head()) {
+    co_return std::unexpected(origin_.unanswered(*connection_->failure()));
+  }
   co_return co_await answer();
 }
 

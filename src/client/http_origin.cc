@@ -32,7 +32,10 @@ HttpOrigin::HttpOrigin(core::Env& env, ChannelOptions channel, HttpOptions http)
 core::Task<Result<Connection>> HttpOrigin::connect(core::CancelToken token) const {
   auto stream = co_await env_.network().connect(channel_.address, std::move(token));
   if (!stream) {
-    Error error = std::move(stream).error().within("connect to " + channel_.address.text());
+    Error error = std::move(stream).error();
+    // The system's own errors name the address already.
+    if (error.sys_errno == 0)
+      error = std::move(error).within("connect to " + channel_.address.text());
     if (error.code != Code::kCancelled) error.code = Code::kUnavailable;
     co_return std::unexpected(std::move(error));
   }
@@ -43,6 +46,11 @@ core::Task<Result<Connection>> HttpOrigin::connect(core::CancelToken token) cons
         channel_.tls_host.empty() ? channel_.address.host : channel_.tls_host);
   }
   co_return std::make_shared<wire::rest::ClientConnection>(std::move(wrapped));
+}
+
+Error HttpOrigin::unanswered(Error error) const {
+  if (error.code != Code::kUnavailable) return error;
+  return std::move(error).within("no answer from " + origin());
 }
 
 std::string HttpOrigin::origin() const {

@@ -23,6 +23,8 @@ class HttpOrigin {
   // A new connection; its run() is its user's. kUnavailable when there is none.
   core::Task<Result<std::shared_ptr<wire::rest::ClientConnection>>> connect(
       core::CancelToken token) const;
+  // Why a connection of this server's gave no answer, with the server's name.
+  Error unanswered(Error error) const;
   // A path and query below the base path.
   std::string target(std::string_view path) const { return http_.base_path + std::string(path); }
   std::string uri(std::string_view target) const;

@@ -280,7 +280,7 @@ core::Task<Result<void>> HttpCall::answered() {
     if (failed_) co_return std::unexpected(*failed_);
     if (!connection->head()) {
       if (!kept_ || connection->heard() || upload_ || !may_be_repeated()) {
-        co_return std::unexpected(*connection->failure());
+        co_return std::unexpected(remote_.origin().unanswered(*connection->failure()));
       }
       CO_TRY(co_await attempt(true));
       continue;

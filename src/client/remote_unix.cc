@@ -135,7 +135,9 @@ class JsonRpcRemote final : public Remote {
     if (client_) co_return Result<void>();
     auto client = co_await wire::jsonrpc::Client::connect(env_, address_, std::move(token));
     if (!client) {
-      Error error = std::move(client).error().within("connect to " + address_.text());
+      Error error = std::move(client).error();
+      // The system's own errors name the address already.
+      if (error.sys_errno == 0) error = std::move(error).within("connect to " + address_.text());
       if (error.code != Code::kCancelled) error.code = Code::kUnavailable;
       co_return std::unexpected(std::move(error));
     }

@@ -4,7 +4,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -17,7 +16,7 @@ namespace {
 using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
-using Row = std::array<std::string, 3>;
+using Row = std::vector<std::string>;
 
 std::string_view text_of(const object& in, const char* name) {
   std::string_view text;
@@ -65,6 +64,30 @@ std::string extent_text(const object& data) {
   return text_of(data, "kind") == "Dynamic" ? "Determined from data" : "Variable";
 }
 
+// Rows as wide as their widest cells, the first one as the head.
+std::string box(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      widths[i] = std::max(widths[i], shown_width(row[i]));
+    }
+  }
+  const auto rule = [&](char dash) {
+    std::string line = "+";
+    for (const auto width : widths) line += std::string(width + 2, dash) + "+";
+    return line + "\n";
+  };
+  std::string out = rule('-');
+  for (const Row& row : rows) {
+    out += "|";
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      out += " " + row[i] + std::string(widths[i] - shown_width(row[i]), ' ') + " |";
+    }
+    out += "\n" + rule(&row == rows.data() ? '=' : '-');
+  }
+  return out;
+}
+
 class Rows {
  public:
   bool field(const object& one) {
@@ -90,39 +113,14 @@ class Rows {
     rows_.push_back({shown, extent_text(data), layout_text(layout)});
     return true;
   }
-  std::string text() const {
-    const Row head = {"Name", "Size", "Contents"};
-    std::array<std::size_t, 3> widths{};
-    for (std::size_t i = 0; i < widths.size(); ++i) {
-      widths[i] = head[i].size();
-      for (const Row& row : rows_) widths[i] = std::max(widths[i], shown_width(row[i]));
-    }
-    const auto rule = [&](char dash) {
-      std::string line = "+";
-      for (const auto width : widths) line += std::string(width + 2, dash) + "+";
-      return line + "\n";
-    };
-    const auto cells = [&](const Row& row) {
-      std::string line = "|";
-      for (std::size_t i = 0; i < widths.size(); ++i) {
-        line += " " + row[i] + std::string(widths[i] - shown_width(row[i]), ' ') + " |";
-      }
-      return line + "\n";
-    };
-    if (rows_.empty()) return "(no bytes)\n";
-    std::string out = rule('-') + cells(head) + rule('=');
-    for (const Row& row : rows_) out += cells(row) + rule('-');
-    return out;
-  }
+  std::string text() const { return rows_.size() == 1 ? "(no bytes)\n" : box(rows_); }
 
  private:
-  std::vector<Row> rows_;
+  std::vector<Row> rows_ = {{"Name", "Size", "Contents"}};
   int unnamed_ = 0;
 };
 
-bool append_encoding(const object& encoding, std::string& out) {
-  array fields;
-  if (encoding["fields"].get(fields) != simdjson::SUCCESS) return false;
+bool append_fields(const array& fields, std::string& out) {
   Rows rows;
   for (const element one : fields) {
     object field;
@@ -130,6 +128,53 @@ bool append_encoding(const object& encoding, std::string& out) {
   }
   out += rows.text();
   return true;
+}
+
+// [[0,"on"],[1,"off"]]
+bool append_enumeration(std::string_view size, const array& cases, std::string& out) {
+  std::vector<Row> rows = {{"Case number", "Name"}};
+  for (const element one : cases) {
+    array pair;
+    std::int64_t number = 0;
+    std::string_view name;
+    if (one.get(pair) != simdjson::SUCCESS || pair.at(0).get(number) != simdjson::SUCCESS ||
+        pair.at(1).get(name) != simdjson::SUCCESS) {
+      return false;
+    }
+    rows.push_back({std::to_string(number), std::string(name)});
+  }
+  out += "Enumeration: " + integer_text(size) + "\n" + box(rows);
+  return true;
+}
+
+// A table for each case, below its name and tag.
+bool append_union(std::string_view tag_size, const array& cases, std::string& out) {
+  out += "One of several cases, each behind its tag: " + integer_text(tag_size) + "\n";
+  for (const element one : cases) {
+    object member;
+    array fields;
+    std::int64_t tag = 0;
+    if (one.get(member) != simdjson::SUCCESS || member["tag"].get(tag) != simdjson::SUCCESS ||
+        member["fields"].get(fields) != simdjson::SUCCESS) {
+      return false;
+    }
+    const std::string name(text_of(member, "name"));
+    out += (name.empty() ? "" : name + " ") + "(tag " + std::to_string(tag) + ")\n";
+    if (!append_fields(fields, out)) return false;
+  }
+  return true;
+}
+
+// The three forms of an encoding: an object's fields, an enumeration's or a union's cases.
+bool append_encoding(const object& encoding, std::string& out) {
+  array members;
+  if (encoding["fields"].get(members) == simdjson::SUCCESS) return append_fields(members, out);
+  if (encoding["cases"].get(members) != simdjson::SUCCESS) return false;
+  if (const auto tag = text_of(encoding, "tag_size"); !tag.empty()) {
+    return append_union(tag, members, out);
+  }
+  const auto size = text_of(encoding, "size");
+  return !size.empty() && append_enumeration(size, members, out);
 }
 
 bool append_named(const object& one, std::string& out) {

@@ -1,6 +1,8 @@
 // Why this file exists: see bind_uri.h.
 #include "apps/capstan/bind_uri.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 
 namespace capstan::apps {
@@ -13,7 +15,22 @@ constexpr std::pair<std::string_view, client::Wire> kSockets[] = {
     {"drpc:", client::Wire::kDrpc},
 };
 
-// False for an unknown scheme.
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+// `text` for people to see: what stands before '@' may be a password.
+std::string without_user(std::string_view text) {
+  const auto at = text.rfind('@');
+  if (at == std::string_view::npos) return std::string(text);
+  const auto scheme = text.substr(0, at).find("://");
+  const auto kept = scheme == std::string_view::npos ? 0 : scheme + 3;
+  return std::string(text.substr(0, kept)) + "…" + std::string(text.substr(at));
+}
+
+// False for an unknown scheme. `name` is in lower case.
 bool take_scheme(std::string_view name, AddressFlag flag, BindUri& uri) {
   uri.tls = name == "https" || name == "wss" || name == "grpcs";
   if (name == "ws" || name == "wss") {
@@ -32,13 +49,13 @@ Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag) {
   const auto bad = [&](std::string_view why) {
     return fail(Code::kInvalidArgument,
                 std::string(flag == AddressFlag::kBind ? "--bind" : "--endpoint") + ": '" +
-                    std::string(text) + "' is no address of a node: " + std::string(why) +
+                    without_user(text) + "' is no address of a node: " + std::string(why) +
                     ". Write it as in http://127.0.0.1:10124 or unix:/run/capstan.sock");
   };
   BindUri uri;
   std::string_view rest = text;
   for (const auto& [scheme, wire] : kSockets) {
-    if (!rest.starts_with(scheme)) continue;
+    if (lower(rest.substr(0, scheme.size())) != scheme) continue;
     rest.remove_prefix(scheme.size());
     if (rest.starts_with("//")) rest.remove_prefix(2);
     if (rest.empty()) return bad("the path is missing");
@@ -48,10 +65,13 @@ Result<BindUri> parse_bind_uri(std::string_view text, AddressFlag flag) {
   }
   const auto scheme = rest.find("://");
   const bool named = scheme != std::string_view::npos;
-  if (!take_scheme(named ? rest.substr(0, scheme) : "http", flag, uri)) {
+  if (!take_scheme(named ? lower(rest.substr(0, scheme)) : "http", flag, uri)) {
     return bad("unknown scheme");
   }
   if (named) rest = rest.substr(scheme + 3);
+  if (rest.find('@') != std::string_view::npos) {
+    return bad("it has user information, which no node takes; --token says who calls");
+  }
   if (rest.find('?') != std::string_view::npos) return bad("it has a query");
   if (rest.find('#') != std::string_view::npos) return bad("it has a fragment");
   if (uri.wire == client::Wire::kMuxio && rest.ends_with("/ws")) rest.remove_suffix(3);

@@ -3,7 +3,8 @@
 // --endpoint says what it means: there http:// and https:// are HTTP, as in Octez's clients
 // (http-rpc section 14.3), and grpc:// and grpcs:// gRPC. In both: ws://, wss:// and muxio:/path
 // for Muxio, http+unix:/path, unix:/path (gRPC), jsonrpc:/path and drpc:/path. Missing port means
-// 10124. Text in, value out.
+// 10124. Schemes are in any case. User information is refused, and errors do not repeat it. Text
+// in, value out.
 #pragma once
 
 #include <cstdint>

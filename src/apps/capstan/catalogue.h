@@ -34,6 +34,8 @@ class Catalogue {
   Result<const wire::rest::Route*> route(std::string_view method, std::string_view url) const;
   // The same with the request filled from path, query and body.
   Result<Call> call(std::string_view method, std::string_view url, std::string_view body) const;
+  // Every way in which HTTP calls an operation.
+  const wire::rest::Routes& routes() const { return *routes_; }
   const rpc::Directory::Entry& entry(const rpc::Operation& operation) const {
     return *directory_.find(operation.full_name());
   }

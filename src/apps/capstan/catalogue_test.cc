@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "apps/capstan/binary_text.h"
 #include "apps/capstan/type_text.h"
 #include "node/image.pb.h"
 #include "pool.pb.h"
+#include "rpc/schema.h"
 
 namespace capstan::apps {
 namespace {
@@ -80,6 +82,16 @@ TEST(Catalogue, TypesNameTheirFields) {
   const auto image = shape_text(rpc::BodyShape::whole(*node::v1::ImportImageRequest::descriptor()));
   EXPECT_NE(image.find("(one of "), std::string::npos) << image;
   EXPECT_NE(image.find("bytes, in hex"), std::string::npos) << image;
+}
+
+TEST(Catalogue, EveryPathShowsItsBinaryLayout) {
+  for (const auto& route : all().routes().all()) {
+    for (const auto* shape : {&route->request, &route->response}) {
+      const auto text = binary_text(rpc::binary_schema(*shape));
+      EXPECT_TRUE(text) << route->binding.text() << ": " << text.error().text();
+    }
+  }
+  EXPECT_GT(all().routes().all().size(), 200U);
 }
 
 }  // namespace

@@ -96,6 +96,11 @@ Arguments collect(std::list<Slot>& slots) {
   return arguments;
 }
 
+std::string unmarked(std::string text) {
+  std::erase(text, kOneWord);
+  return text;
+}
+
 // CLI11 says only that a command is missing; the user wants to know which word was no command, and
 // which words are.
 std::string explained(const CLI::App& app, const CLI::ParseError& error) {
@@ -242,7 +247,7 @@ Result<Invocation> parse_command_line(std::vector<std::string> arguments) {
       invocation.print = kVersion;
       return invocation;
     }
-    return fail(Code::kInvalidArgument, explained(app, error));
+    return fail(Code::kInvalidArgument, unmarked(explained(app, error)));
   }
   if (version) {
     invocation.print = kVersion;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <fstream>
 #include <set>
 
 namespace capstan::apps {
@@ -57,6 +59,15 @@ TEST(CommandLine, JsonIsOneWord) {
   }
   EXPECT_EQ(parse({"kv", "write", "[]", "{}"}).arguments.text("KEY"), "[]");
   EXPECT_EQ(parse({"kv", "write", "[]", "{}"}).arguments.text("VALUE"), "{}");
+}
+
+TEST(CommandLine, ErrorsRepeatWordsAsTheyWereWritten) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"pool", "list", "[x]", "[y]"}, {"[x]"}, {"pool", "{y}"}}) {
+    const std::string error = error_of(words);
+    EXPECT_NE(error.find(words.back()), std::string::npos) << error;
+    EXPECT_EQ(error.find('\x01'), std::string::npos) << error;
+  }
 }
 
 TEST(CommandLine, RepeatedAndOptionalParameters) {
@@ -194,6 +205,37 @@ TEST(Completion, EveryCommandAndFlagIsOffered) {
   auto unknown = completion_script("tcsh");
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().text().find("bash, zsh or fish"), std::string::npos);
+}
+
+// What bash offers behind `line`, sorted, as the script says; run by bash itself.
+std::string offered(const std::string& line) {
+  const std::string asks = *completion_script("bash") +
+                           "\nmkdir -p \"$1\" && cd \"$1\" && touch s.kv\n"
+                           "COMP_LINE=\"$2\" COMP_POINT=${#2} COMP_WORDBREAKS=' :='\n"
+                           "_capstan\nprintf '%s ' \"${COMPREPLY[@]}\"\n";
+  const std::string path = ::testing::TempDir() + "capstan-completion.sh";
+  std::ofstream(path) << asks;
+  const std::string order = "bash '" + path + "' '" + ::testing::TempDir() +
+                            "capstan-completion' '" + line + "' 2>/dev/null";
+  std::string text;
+  FILE* const output = ::popen(order.c_str(), "r");
+  if (!output) return "no bash";
+  for (int c = std::fgetc(output); c != EOF; c = std::fgetc(output)) text += static_cast<char>(c);
+  ::pclose(output);
+  return text;
+}
+
+TEST(Completion, BashFollowsFlagsBeforeTheCommand) {
+  EXPECT_EQ(offered("capstan kv --file "), "s.kv ");
+  EXPECT_EQ(offered("capstan kv --file s"), "s.kv ");
+  for (const char* before : {"kv", "kv --file s.kv", "kv --file=s.kv", "kv -s main",
+                             "-o json kv -q --file s.kv", "--bind kv kv"}) {
+    EXPECT_EQ(offered(std::string("capstan ") + before + " rea"), "read ") << before;
+  }
+  EXPECT_EQ(offered("capstan kv read --file "), "s.kv ");
+  EXPECT_EQ(offered("capstan kv --fi"), "--file ");
+  EXPECT_EQ(offered("capstan -o j"), "json ");
+  EXPECT_EQ(offered("capstan rep"), "replica ");
 }
 
 }  // namespace

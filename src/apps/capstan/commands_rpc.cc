@@ -16,6 +16,7 @@
 #include "rpc/json_reader.h"
 #include "rpc/media.h"
 #include "rpc/schema.h"
+#include "wire/rest/operation_call.h"
 
 namespace capstan::apps {
 namespace {
@@ -77,9 +78,13 @@ Result<void> show_message(Printer& out, const Message& message, bool line) {
   return out.message(message, line);
 }
 
-Show by_path(const wire::rest::Route* route) {
-  return [route](Printer& out, const Message& message, bool line) -> Result<void> {
+Show by_path(const wire::rest::Route* route, const std::string& target) {
+  return [route, target](Printer& out, const Message& message, bool line) -> Result<void> {
     const auto& binding = route->binding;
+    // Over HTTP the node refuses then, in these words.
+    if (!line && wire::rest::is_missing(binding, message)) {
+      return fatal(Code::kNotFound, "nothing is at " + target);
+    }
     const auto* field = binding.result;
     const bool text = field && !field->is_repeated() &&
                       field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
@@ -88,9 +93,6 @@ Show by_path(const wire::rest::Route* route) {
       return {};
     }
     if (binding.answer == rpc::HttpAnswer::kNoContent) return {};
-    if (binding.only && message.GetReflection()->FieldSize(message, field) == 0) {
-      return no_service(" with these arguments");
-    }
     TRY_SET(std::string json, rpc::encode_json(message, route->response, route->style));
     json.pop_back();
     out.line(line ? json : pretty_json(json));
@@ -221,6 +223,7 @@ PathCall http_call_of(const Catalogue& catalogue, std::string method, std::strin
     const auto& operation = (*route)->entry->operation;
     const bool bytes = (*route)->binding.answer == rpc::HttpAnswer::kRaw;
     call.stream = operation.method().server_streaming() && !bytes;
+    call.raw = bytes;
     call.secret = operation.access == rpc::Access::kData;
     if ((*route)->binding.raw_body) call.media = std::nullopt;
   }
@@ -235,12 +238,28 @@ bool takes_json(const Session& session) {
   return std::ranges::find(media, rpc::Media::kJson) != media.end();
 }
 
+// For calls over wires on which a path is one more name of an operation.
 template <class T>
 Result<T> known_path(Result<T> found) {
   if (!found && found.error().code == Code::kNotFound) {
     return no_service(". Over this wire only operations have paths; see: capstan rpc list");
   }
   return Session::usage(std::move(found));
+}
+
+// The operation at the path that the user named. Nodes answer other paths over HTTP, too; what
+// these look like only the node knows.
+Result<const wire::rest::Route*> declared_route(const Session& session, const Catalogue& catalogue,
+                                                const Arguments& arguments) {
+  const std::string url = arguments.text("URL");
+  auto found = catalogue.route(arguments.text("METHOD"), url);
+  if (found || found.error().code != Code::kNotFound || !session.over_http()) {
+    return known_path(std::move(found));
+  }
+  const std::string path = (url.starts_with('/') ? "" : "/") + url.substr(0, url.find('?'));
+  return fatal(Code::kNotFound, "no operation that this program knows is at " + path +
+                                    ". What the node says of the path: capstan rpc get /describe" +
+                                    path);
 }
 
 Done call_path(Session& session, std::string method, Arguments arguments) {
@@ -259,7 +278,7 @@ Done call_path(Session& session, std::string method, Arguments arguments) {
   CO_TRY_SET(const auto call, known_path(catalogue->call(method, target, body)));
   const auto& entry = *call.route->entry;
   if (!reads_stream(entry.operation)) {
-    co_return co_await call_once(session, entry, *call.request, by_path(call.route));
+    co_return co_await call_once(session, entry, *call.request, by_path(call.route, target));
   }
   co_return Session::usage_error(entry.operation.full_name() +
                                  " takes a stream of requests. Use: capstan rpc call");
@@ -374,8 +393,7 @@ Done rpc_describe(Session& session, Arguments arguments) {
 
 Done rpc_schema(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
-  CO_TRY_SET(const auto* route,
-             known_path(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+  CO_TRY_SET(const auto* route, declared_route(session, *catalogue, arguments));
   std::string json = "{";
   if (route->binding.has_body()) json += R"("input":)" + rpc::json_schema(route->request) + ",";
   json += R"("output":)" + rpc::json_schema(route->response) + "}";
@@ -385,8 +403,7 @@ Done rpc_schema(Session& session, Arguments arguments) {
 
 Done rpc_format(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
-  CO_TRY_SET(const auto* route,
-             known_path(catalogue->route(arguments.text("METHOD"), arguments.text("URL"))));
+  CO_TRY_SET(const auto* route, declared_route(session, *catalogue, arguments));
   const bool binary = arguments.on("binary");
   const auto text = [&](const rpc::BodyShape& shape) -> Result<std::string> {
     if (binary) return binary_text(rpc::binary_schema(shape));

@@ -30,7 +30,7 @@ std::string quoted(std::string_view text) {
 }
 
 bool takes_file(std::string_view value) {
-  return value == "FILE" || value == "DISK";
+  return value == "FILE" || value == "DISK" || value == "PATH";
 }
 
 std::string flag_words(std::span<const Flag> flags) {
@@ -96,6 +96,45 @@ void bash_values(std::span<const Flag> flags, std::string_view indent, std::stri
   }
 }
 
+// What may stand between a group and the command: flags of the group and of its commands, each
+// once.
+std::vector<Flag> flags_within(const Group& group) {
+  std::vector<Flag> flags;
+  const auto add = [&](const Flag& flag) {
+    const auto same = [&](const Flag& other) { return other.names == flag.names; };
+    if (!flag.names.empty() && std::ranges::none_of(flags, same)) flags.push_back(flag);
+  };
+  add(group.flag);
+  for (const Command& command : commands()) {
+    if (command.group == group.name) std::ranges::for_each(command.flags, add);
+  }
+  return flags;
+}
+
+// The values of flags before the command's name are no names. What a short flag means depends on
+// the group.
+void bash_skips(std::string& out) {
+  const auto skip = [&](std::string_view group, const Flag& flag) {
+    if (flag.value.empty()) return;
+    std::string pattern;
+    for (const std::string& name : split(flag.names, ',')) {
+      pattern += (pattern.empty() ? "'" : "|'") + std::string(group) + " '" + name;
+    }
+    out += "      " + pattern + ") [[ -z $name ]] && skip=1 ;;\n";
+  };
+  for (const Group& group : groups()) {
+    for (const Flag& flag : flags_within(group)) skip(group.name, flag);
+  }
+  for (const Flag& flag : global_flags()) {
+    if (flag.value.empty()) continue;
+    std::string pattern;
+    for (const std::string& name : split(flag.names, ',')) {
+      pattern += (pattern.empty() ? "*' '" : "|*' '") + name;
+    }
+    out += "      " + pattern + ") [[ -z $name ]] && skip=1 ;;\n";
+  }
+}
+
 constexpr char kBashPrologue[] =
     "# bash completion of capstan, made by: capstan completion bash\n"
     "_capstan_files() {\n"
@@ -125,15 +164,10 @@ std::string bash_script() {
       "  for ((i = 1; i < last; i++)); do\n"
       "    word=\"${words[i]}\"\n"
       "    if [[ -n $skip ]]; then skip=''; continue; fi\n"
-      "    case \"$word\" in\n";
-  for (const Flag& flag : global_flags()) {
-    if (flag.value.empty()) continue;
-    std::string pattern(flag.names);
-    std::ranges::replace(pattern, ',', '|');
-    out += "      " + pattern + ") [[ -z $name ]] && skip=1 ;;\n";
-  }
+      "    case \"$group $word\" in\n";
+  bash_skips(out);
   out +=
-      "      -*) ;;\n"
+      "      *' '-*) ;;\n"
       "      *) if [[ -z $group ]]; then group=\"$word\";"
       " elif [[ -z $name ]]; then name=\"$word\"; fi ;;\n"
       "    esac\n"
@@ -147,8 +181,13 @@ std::string bash_script() {
   out += "      esac\n      COMPREPLY=($(compgen -W '" + group_words() +
          "'\" $flags\" -- \"$cur\")); return ;;\n";
   for (const Group& group : groups()) {
-    out += "    '" + std::string(group.name) + " ') COMPREPLY=($(compgen -W '" +
-           names_in(group.name) + " --help' -- \"$cur\")); return ;;\n";
+    std::string words = names_in(group.name);
+    if (!group.flag.names.empty()) words += " " + flag_words({&group.flag, 1});
+    out += "    '" + std::string(group.name) + " ')\n      case \"$prev\" in\n";
+    bash_values(flags_within(group), "        ", out);
+    bash_values(global_flags(), "        ", out);
+    out += "      esac\n      COMPREPLY=($(compgen -W '" + words +
+           " --help' -- \"$cur\")); return ;;\n";
   }
   for (const Command& command : commands()) {
     const bool files = std::ranges::any_of(command.parameters,
@@ -283,6 +322,12 @@ std::string fish_script() {
   for (const Group& group : groups()) {
     out += "complete -c capstan -n '" + top + "' -a " + std::string(group.name) + " -d '" +
            quoted(group.help) + "'\n";
+  }
+  for (const Group& group : groups()) {
+    fish_flags({&group.flag, 1},
+               "__fish_seen_subcommand_from " + std::string(group.name) +
+                   "; and not __fish_seen_subcommand_from " + names_in(group.name),
+               out);
   }
   for (const Command& command : commands()) {
     const std::string group(command.group);

@@ -2,6 +2,7 @@
 #include "apps/capstan/connect.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "apps/capstan/bind_uri.h"
 #include "base/duration_text.h"
@@ -68,8 +69,7 @@ Result<BindUri> address_of(const Arguments& global) {
 
 }  // namespace
 
-Result<client::RemoteOptions> remote_options(const Arguments& global,
-                                             const CallEnvironment& environment) {
+Result<NodeWay> way_to_node(const Arguments& global, const CallEnvironment& environment) {
   TRY_SET(const BindUri uri, address_of(global));
   const bool certificates =
       global.given("tls-ca") || global.given("tls-cert") || global.given("tls-key");
@@ -96,15 +96,47 @@ Result<client::RemoteOptions> remote_options(const Arguments& global,
     TRY_SET(options.tls, wire::TlsContext::client(config));
     options.tls_host = uri.host;
   }
+  NodeWay way;
   if (!uri.path.empty()) {
-    options.address = core::Address::unix_path(uri.path);
-    return remote;
+    way.addresses.push_back(core::Address::unix_path(uri.path));
+  } else {
+    TRY_SET(const auto hosts, core::resolve_all(uri.host));
+    for (const auto& host : hosts) way.addresses.push_back(core::Address::tcp(host, uri.port));
+    const bool brackets = uri.host.find(':') != std::string::npos;
+    options.authority =
+        (brackets ? "[" + uri.host + "]" : uri.host) + ":" + std::to_string(uri.port);
   }
-  TRY_SET(std::string address, core::resolve_host(uri.host));
-  options.address = core::Address::tcp(std::move(address), uri.port);
-  const bool brackets = uri.host.find(':') != std::string::npos;
-  options.authority = (brackets ? "[" + uri.host + "]" : uri.host) + ":" + std::to_string(uri.port);
-  return remote;
+  options.address = way.addresses.front();
+  way.options = std::move(remote);
+  return way;
+}
+
+core::Task<core::Address> reachable(core::Env& env, std::vector<core::Address> addresses,
+                                    core::Nanos patience, core::CancelToken token) {
+  auto& reactor = *core::Reactor::current();
+  for (std::size_t i = 0; i + 1 < addresses.size(); ++i) {
+    core::CancelSource late(token);
+    core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
+    timer.arm_at(reactor, reactor.now() + patience);
+    const auto stream = co_await env.network().connect(addresses[i], late.token());
+    if (stream || token.fired()) co_return addresses[i];
+  }
+  co_return addresses.back();
+}
+
+Error with_remedy(Error error, const client::RemoteOptions& options) {
+  // With any other errno nothing was spoken yet.
+  const bool spoken = error.sys_errno == 0 || error.sys_errno == ECONNRESET;
+  const bool tcp = options.channel.address.kind == core::Address::Kind::kTcp;
+  if (error.code != Code::kUnavailable || !spoken || !tcp) return error;
+  const std::string scheme = options.wire == client::Wire::kMuxio ? "ws" : "http";
+  if (options.channel.tls) {
+    error.message += ". A node without TLS is " + scheme +
+                     "://…; the authority of a node's certificate is given with --tls-ca";
+  } else {
+    error.message += ". A node with TLS is " + scheme + "s://…";
+  }
+  return error;
 }
 
 Result<core::Nanos> call_timeout(const Arguments& global) {

@@ -13,9 +13,20 @@ struct CallEnvironment {
   std::string token;        // CAPSTAN_TOKEN: when --token is not given
   std::string traceparent;  // TRACEPARENT: the trace of which every call is a part (W3C)
 };
+struct NodeWay {
+  client::RemoteOptions options;         // with the first of the addresses
+  std::vector<core::Address> addresses;  // all that the node's name stands for, at least one
+};
 // kUnavailable when the host cannot be found; everything else is a usage error.
-Result<client::RemoteOptions> remote_options(const Arguments& global,
-                                             const CallEnvironment& environment);
+Result<NodeWay> way_to_node(const Arguments& global, const CallEnvironment& environment);
+// The first address at which somebody listens, else the last one. `localhost` may be ::1 before it
+// is 127.0.0.1, and a node listens at one of them. An address that says nothing is waited for as
+// long as `patience`, unless it is the only one.
+core::Task<core::Address> reachable(core::Env& env, std::vector<core::Address> addresses,
+                                    core::Nanos patience, core::CancelToken token);
+// What to do about a connection on which nothing was understood: TLS on one side only, or a
+// certificate that nobody vouches for. Other errors stay what they are.
+Error with_remedy(Error error, const client::RemoteOptions& options);
 Result<core::Nanos> call_timeout(const Arguments& global);
 // --interval of a command that looks again and again: at least 100 ms, at most an hour.
 Result<core::Nanos> interval_of(const Arguments& arguments);

@@ -1,6 +1,7 @@
 // Why this file exists: the command line of Capstan: parse, connect, run one command, print.
 // Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be
 // reached or does not answer in time.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,6 +18,9 @@
 
 namespace capstan::apps {
 namespace {
+
+// For one of several addresses of a name.
+constexpr core::Nanos kPatience = core::kSecond;
 
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 
@@ -49,10 +53,14 @@ core::Task<void> watch_signals(core::SignalSet* signals, core::CancelSource* int
 }
 
 core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation& invocation,
-                     client::RemoteOptions options, core::Nanos timeout, int& exit_code) {
+                     NodeWay way, core::Nanos timeout, int& exit_code) {
   core::CancelSource interrupt;
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
+  client::RemoteOptions options = std::move(way.options);
+  const core::Nanos patience = timeout == 0 ? kPatience : std::min(kPatience, timeout);
+  options.channel.address =
+      co_await reachable(env, std::move(way.addresses), patience, interrupt.token());
   CallLog log;
   const auto http_log = log_of_http(log);
   options.http.on_attempt = [&invocation](const client::HttpAttempt& attempt) {
@@ -71,6 +79,9 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
                   core::stderr_terminal());
   auto result = co_await invocation.command->run(session, invocation.arguments);
   const bool connected = remote->connected();
+  if (!result && !connected && !session.has_heard()) {
+    result.error() = with_remedy(std::move(result).error(), options);
+  }
   if (interrupt.fired() && !result) result.error() = {Code::kCancelled, 0, "interrupted", {}};
   auto flushed = printer.flush();
   exit_code = kDone;
@@ -113,18 +124,17 @@ int main(int argc, char** argv) {
     const char* value = std::getenv(name);
     return std::string(value ? value : "");
   };
-  auto options =
-      remote_options(invocation->global, {variable("CAPSTAN_TOKEN"), variable("TRACEPARENT")});
-  if (!options) {
-    const bool unknown = options.error().code == Code::kUnavailable;
-    return report(options.error(), unknown ? kUnreachable : kUsage);
+  auto way = way_to_node(invocation->global, {variable("CAPSTAN_TOKEN"), variable("TRACEPARENT")});
+  if (!way) {
+    const bool unknown = way.error().code == Code::kUnavailable;
+    return report(way.error(), unknown ? kUnreachable : kUsage);
   }
   auto signals = core::SignalSet::create();
   if (!signals) return report(signals.error(), kFailed);
   auto env = core::UringEnv::create({});
   if (!env) return report(env.error(), kFailed);
   int exit_code = kFailed;
-  (*env)->run(run(**env, **signals, *invocation, *std::move(options), *timeout, exit_code));
+  (*env)->run(run(**env, **signals, *invocation, *std::move(way), *timeout, exit_code));
   return exit_code;
 }
 

@@ -161,6 +161,37 @@ TEST(BindUri, AnEndpointSaysWhatItMeans) {
   EXPECT_TRUE(wrong.error().text().starts_with("--endpoint: ")) << wrong.error().text();
 }
 
+TEST(BindUri, SchemesAreInAnyCase) {
+  for (const auto& [text, wire] :
+       std::map<std::string, client::Wire>{{"HTTPS://n", client::Wire::kHttp},
+                                           {"Grpcs://n", client::Wire::kGrpc},
+                                           {"WSS://n/ws", client::Wire::kMuxio},
+                                           {"JsonRpc:/X", client::Wire::kJsonRpc}}) {
+    const auto uri = parse_bind_uri(text, AddressFlag::kEndpoint);
+    ASSERT_TRUE(uri) << text << uri.error().text();
+    EXPECT_EQ(uri->wire, wire) << text;
+    EXPECT_EQ(uri->tls, text.find("://n") != text.npos) << text;
+    if (!uri->tls) EXPECT_EQ(uri->path, "/X") << "paths are as they are";
+  }
+}
+
+TEST(BindUri, APasswordIsRefusedAndNotRepeated) {
+  for (const char* text :
+       {"http://user:geheim@host:1", "user:geheim@host", "ftp://user:geheim@host:1",
+        "http://user:gehe/im@host:1/base", "http://user:geheim@host?x", "HTTP://geheim@h"}) {
+    for (const auto flag : {AddressFlag::kBind, AddressFlag::kEndpoint}) {
+      const auto refused = parse_bind_uri(text, flag);
+      ASSERT_FALSE(refused) << text;
+      const std::string error = refused.error().text();
+      EXPECT_EQ(error.find("gehe"), std::string::npos) << error;
+      EXPECT_NE(error.find("…@h"), std::string::npos) << error;
+      if (!std::string_view(text).starts_with("ftp")) {
+        EXPECT_NE(error.find("user information"), std::string::npos) << error;
+      }
+    }
+  }
+}
+
 TEST(ImageHash, HashesWhatIsAdded) {
   ImageHash hash;
   hash.add(as_bytes("abc"));

@@ -71,76 +71,6 @@ std::unexpected<Error> refused(const Session& session, const Http1Response& head
   return fatal(code, std::move(text));
 }
 
-// What is printed of an answer, piece by piece.
-class Printed {
- public:
-  Printed(Session& session, bool stream)
-      : session_(session),
-        stream_(stream),
-        hex_(session.way().http.media == wire::rest::MediaTypes{rpc::Media::kBinary}) {}
-
-  Result<void> take(const Http1Response& head, std::string_view piece, bool last) {
-    session_.heard();
-    if (head.status == 201 || head.status == 204) return last ? nothing(head) : Result<void>();
-    if (head.status != 200) {
-      body_.append(piece.substr(0, kRefusalBytes - std::min(kRefusalBytes, body_.size())));
-      if (last) return refused(session_, head, body_);
-      return {};
-    }
-    const auto media = rpc::media_named(type_of(head));
-    if (media == rpc::Media::kJson) return stream_ ? lines(piece, last) : whole(piece, last);
-    if (hex_ && media == rpc::Media::kBinary) return hex(piece, last);
-    session_.out().raw(piece);
-    return session_.out().flush();
-  }
-
- private:
-  Result<void> nothing(const Http1Response& head) {
-    if (const auto location = head.last("location")) {
-      session_.out().remark("Created " + std::string(*location));
-    }
-    return {};
-  }
-  Result<void> keep(std::string_view piece) {
-    const std::size_t most = session_.way().channel.receive_message_bytes;
-    if (body_.size() + piece.size() > most) {
-      return fail(Code::kResourceExhausted,
-                  "the answer is larger than the limit of " + std::to_string(most) + " bytes");
-    }
-    body_ += piece;
-    return {};
-  }
-  Result<void> lines(std::string_view piece, bool last) {
-    TRY(keep(piece));
-    std::size_t at = 0;
-    for (auto end = body_.find('\n'); end != std::string::npos; end = body_.find('\n', at)) {
-      session_.out().line(std::string_view(body_).substr(at, end - at));
-      at = end + 1;
-    }
-    body_.erase(0, at);
-    if (last && !body_.empty()) session_.out().line(body_);
-    return session_.out().flush();
-  }
-  Result<void> whole(std::string_view piece, bool last) {
-    TRY(keep(piece));
-    if (!last || body_.empty()) return {};
-    while (body_.ends_with('\n')) body_.pop_back();
-    session_.out().line(pretty_json(body_));
-    return {};
-  }
-  Result<void> hex(std::string_view piece, bool last) {
-    TRY(keep(piece));
-    if (!last) return {};
-    session_.out().line(
-        hex_text(as_bytes(std::string_view(body_).substr(std::min(kLengthBytes, body_.size())))));
-    return {};
-  }
-
-  Session& session_;
-  bool stream_, hex_;
-  std::string body_;
-};
-
 }  // namespace
 
 std::unexpected<Error> fatal(Code code, std::string text) {
@@ -149,6 +79,88 @@ std::unexpected<Error> fatal(Code code, std::string text) {
 
 std::unexpected<Error> no_service(std::string_view more) {
   return fatal(Code::kNotFound, "No service found at this URL" + std::string(more));
+}
+
+PathAnswer::PathAnswer(Session& session, const PathCall& call)
+    : session_(session),
+      stream_(call.stream),
+      hex_(!call.raw && session.way().http.media == wire::rest::MediaTypes{rpc::Media::kBinary}),
+      elements_(rpc::ElementSplitter::Format::kLengthPrefixed,
+                session.way().channel.receive_message_bytes) {}
+
+Result<void> PathAnswer::take(const Http1Response& head, std::string_view piece, bool last) {
+  session_.heard();
+  if (head.status == 201 || head.status == 204) return last ? nothing(head) : Result<void>();
+  if (head.status != 200) {
+    body_.append(piece.substr(0, kRefusalBytes - std::min(kRefusalBytes, body_.size())));
+    if (last) return refused(session_, head, body_);
+    return {};
+  }
+  const auto media = rpc::media_named(type_of(head));
+  if (media == rpc::Media::kJson) return stream_ ? lines(piece, last) : whole(piece, last);
+  if (hex_ && media == rpc::Media::kBinary) {
+    return stream_ ? hex_lines(piece, last) : hex(piece, last);
+  }
+  session_.out().raw(piece);
+  return session_.out().flush();
+}
+
+Result<void> PathAnswer::nothing(const Http1Response& head) {
+  if (const auto location = head.last("location")) {
+    session_.out().remark("Created " + std::string(*location));
+  }
+  return {};
+}
+
+Result<void> PathAnswer::keep(std::string_view piece) {
+  const std::size_t most = session_.way().channel.receive_message_bytes;
+  if (body_.size() + piece.size() > most) {
+    return fail(Code::kResourceExhausted,
+                "the answer is larger than the limit of " + std::to_string(most) + " bytes");
+  }
+  body_ += piece;
+  return {};
+}
+
+Result<void> PathAnswer::lines(std::string_view piece, bool last) {
+  TRY(keep(piece));
+  std::size_t at = 0;
+  for (auto end = body_.find('\n'); end != std::string::npos; end = body_.find('\n', at)) {
+    session_.out().line(std::string_view(body_).substr(at, end - at));
+    at = end + 1;
+  }
+  body_.erase(0, at);
+  if (last && !body_.empty()) session_.out().line(body_);
+  return session_.out().flush();
+}
+
+Result<void> PathAnswer::whole(std::string_view piece, bool last) {
+  TRY(keep(piece));
+  if (!last || body_.empty()) return {};
+  while (body_.ends_with('\n')) body_.pop_back();
+  session_.out().line(pretty_json(body_));
+  return {};
+}
+
+Result<void> PathAnswer::hex(std::string_view piece, bool last) {
+  TRY(keep(piece));
+  if (!last) return {};
+  session_.out().line(
+      hex_text(as_bytes(std::string_view(body_).substr(std::min(kLengthBytes, body_.size())))));
+  return {};
+}
+
+// A monitor may never end: what is there is shown.
+Result<void> PathAnswer::hex_lines(std::string_view piece, bool last) {
+  elements_.add(piece);
+  while (true) {
+    TRY_SET(const auto element, elements_.next());
+    if (!element) break;
+    session_.out().line(hex_text(as_bytes(element->substr(kLengthBytes))));
+  }
+  TRY(session_.out().flush());
+  if (!last || elements_.complete()) return {};
+  return fail(Code::kInternal, "the node's answer ends in the middle of an element");
 }
 
 Result<std::string> target_of(std::string_view url) {
@@ -163,13 +175,13 @@ Result<std::string> target_of(std::string_view url) {
 }
 
 Done call_http(Session& session, PathCall call) {
+  PathAnswer printed(session, call);
   client::HttpAsk ask{std::move(call.method),
                       std::move(call.target),
                       std::move(call.body),
                       call.media,
                       call.stream,
                       call.secret};
-  Printed printed(session, call.stream);
   const client::CallOptions options = session.within_timeout();
   auto done = co_await client::http_exchange(
       session.env(), session.way(), std::move(ask), options,

@@ -8,7 +8,9 @@
 
 #include "apps/capstan/commands.h"
 #include "apps/capstan/session.h"
+#include "rpc/element_codec.h"
 #include "rpc/media.h"
+#include "wire/http1/http1_response.h"
 
 namespace capstan::apps {
 
@@ -17,7 +19,31 @@ struct PathCall {
   std::optional<std::string> body = {};
   std::optional<rpc::Media> media = rpc::Media::kJson;  // of the body; nothing: bytes
   bool stream = false;  // answers come for as long as somebody listens, each on a line
+  bool raw = false;     // the answer is bytes of its own, in none of the media types
   bool secret = false;  // bodies are bytes of users, which no log shows
+};
+
+// What is printed of an answer, piece by piece: JSON indented, or of a stream each element on a
+// line; with `-m binary` the same in hexadecimal without the lengths (http-rpc section 14.1);
+// anything else as it is.
+class PathAnswer {
+ public:
+  PathAnswer(Session& session, const PathCall& call);
+  // As client::HttpTake says.
+  Result<void> take(const wire::Http1Response& head, std::string_view piece, bool last);
+
+ private:
+  Result<void> nothing(const wire::Http1Response& head);
+  Result<void> keep(std::string_view piece);
+  Result<void> lines(std::string_view piece, bool last);
+  Result<void> whole(std::string_view piece, bool last);
+  Result<void> hex(std::string_view piece, bool last);
+  Result<void> hex_lines(std::string_view piece, bool last);
+
+  Session& session_;
+  bool stream_, hex_;
+  std::string body_;
+  rpc::ElementSplitter elements_;
 };
 
 // An error that ends the program with "Fatal error:" and exit code 1.

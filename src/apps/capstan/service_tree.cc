@@ -96,6 +96,13 @@ class Reader {
   ServiceList& list_;
 };
 
+// Where methods are listed they come in this order (http-rpc section 3.2), however a node or a wire
+// orders them; what has no method, a dynamic node, is first.
+std::ptrdiff_t rank_of(const ListedService* service) {
+  constexpr std::array<std::string_view, 6> kOrder = {"", "GET", "PUT", "DELETE", "POST", "PATCH"};
+  return std::ranges::find(kOrder, service->method) - kOrder.begin();
+}
+
 // The services once more, by the steps of their paths.
 struct Node {
   std::map<std::string, std::unique_ptr<Node>> children;
@@ -118,7 +125,9 @@ std::string path_of(const ListedService& service) {
 }
 
 void write_services(const Node& node, std::size_t indent, std::string& out) {
-  for (const auto* service : node.services) {
+  auto services = node.services;
+  std::ranges::sort(services, {}, rank_of);
+  for (const auto* service : services) {
     out += std::string(indent, ' ') + "- " +
            (service->method.empty() ? path_of(*service) + " <dynamic>"
                                     : service->method + " " + path_of(*service)) +

@@ -108,5 +108,55 @@ TEST(BinaryText, ATableForEachEncoding) {
   }
 }
 
+TEST(BinaryText, CasesAreTablesToo) {
+  const auto text = binary_text(R"({"toplevel":{"size":"Uint8","cases":[[0,"on"],[1,"off"]]},
+      "fields":[{"description":{"title":"X_0"},"encoding":{"tag_size":"Uint8",
+        "kind":{"kind":"Dynamic"},"cases":[{"tag":0,"fields":[],"name":"nothing"},
+          {"tag":1,"fields":[{"layout":{"size":"Uint8","kind":"Int"},
+           "data_kind":{"size":1,"kind":"Fixed"},"kind":"anon"}],"name":"one"}]}}]})");
+  ASSERT_TRUE(text) << text.error().text();
+  EXPECT_EQ(*text,
+            "Enumeration: unsigned 8-bit integer\n"
+            "+-------------+------+\n"
+            "| Case number | Name |\n"
+            "+=============+======+\n"
+            "| 0           | on   |\n"
+            "+-------------+------+\n"
+            "| 1           | off  |\n"
+            "+-------------+------+\n"
+            "\nX_0\n"
+            "One of several cases, each behind its tag: unsigned 8-bit integer\n"
+            "nothing (tag 0)\n(no bytes)\n"
+            "one (tag 1)\n"
+            "+-----------------+--------+------------------------+\n"
+            "| Name            | Size   | Contents               |\n"
+            "+=================+========+========================+\n"
+            "| Unnamed field 0 | 1 byte | unsigned 8-bit integer |\n"
+            "+-----------------+--------+------------------------+");
+  for (const char* wrong :
+       {R"({"toplevel":{"cases":[]},"fields":[]})",
+        R"({"toplevel":{"size":"Uint8","cases":[["on",0]]},"fields":[]})",
+        R"({"toplevel":{"tag_size":"Uint8","cases":[{"tag":0}]},"fields":[]})"}) {
+    EXPECT_FALSE(binary_text(wrong)) << wrong;
+  }
+}
+
+TEST(ServiceTree, MethodsOfAPathComeInTheirOrder) {
+  node::v1::DescribeOperationsResponse operations;
+  for (const char* method : {"PATCH", "GET", "POST", "DELETE", "PUT"}) {
+    auto* one = operations.add_operations();
+    one->set_full_name(method);
+    one->set_http(std::string(method) + " /x");
+  }
+  const auto text = service_text(list_operations(operations, {}), 0);
+  std::size_t last = 0;
+  for (const char* method : {"GET", "PUT", "DELETE", "POST", "PATCH"}) {
+    const auto at = text.find("- " + std::string(method) + " /x");
+    ASSERT_NE(at, std::string::npos) << method;
+    EXPECT_GT(at, last) << text;
+    last = at;
+  }
+}
+
 }  // namespace
 }  // namespace capstan::apps

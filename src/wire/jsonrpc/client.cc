@@ -1,6 +1,7 @@
 // Why this file exists: see client.h.
 #include "wire/jsonrpc/client.h"
 
+#include <cerrno>
 #include <charconv>
 #include <limits>
 #include <utility>
@@ -31,6 +32,18 @@ void append_call(const ClientCall& call, std::optional<std::uint64_t> id, std::s
   out += '}';
 }
 
+// The codes whose errno stands for something else when a server of ours says it: json_rpc_error()
+// backwards. Of CANCELLED and UNAVAILABLE, which are one code there, it is the latter: who cancels
+// a call knows it without being told.
+std::optional<Code> code_of_server(std::int64_t code) {
+  switch (code) {
+    case -ECANCELED: return Code::kUnavailable;
+    case -EAGAIN: return Code::kAborted;
+    case -EIO: return Code::kDataLoss;
+    default: return std::nullopt;
+  }
+}
+
 }  // namespace
 
 // Waits for the answers of one call() or batch().
@@ -50,7 +63,7 @@ Error error_of(const Reply& reply) {
     error.code = Code::kUnimplemented;
   } else if (reply.code < 0 && reply.code > -4096) {  // errnos are small
     error.sys_errno = static_cast<int>(-reply.code);
-    error.code = fail_errno(error.sys_errno, "").error().code;
+    error.code = code_of_server(reply.code).value_or(fail_errno(error.sys_errno, "").error().code);
   }
   return error;
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "rpc/json_call.h"
 #include "wire/jsonrpc/jsonrpc_testing.h"
 
 namespace capstan::wire::jsonrpc::testing {
@@ -101,6 +102,27 @@ Task<void> deadlines(TestWorld& world) {
 TEST(JsonRpcClient, DeadlinesAndLostConnections) {
   TestWorld world;
   world.run([](TestWorld& w) { return deadlines(w); });
+}
+
+// Where two codes are one on the wire, the one that the client takes it for.
+Code as_told(Code code) {
+  switch (code) {
+    case Code::kOutOfRange: return Code::kInvalidArgument;
+    case Code::kCancelled: return Code::kUnavailable;
+    case Code::kUnauthenticated: return Code::kPermissionDenied;
+    case Code::kUnknown: return Code::kInternal;
+    default: return code;
+  }
+}
+
+TEST(JsonRpcClient, CodesComeBackAsTheServerMeantThem) {
+  for (int i = 1; i <= static_cast<int>(Code::kUnauthenticated); ++i) {
+    const auto code = static_cast<Code>(i);
+    const auto sent = rpc::json_rpc_error({code, 0, "why", {}});
+    const Error error = error_of({true, sent.code, sent.message, {}});
+    EXPECT_EQ(code_name(error.code), code_name(as_told(code))) << sent.code;
+    EXPECT_EQ(error.message, "why");
+  }
 }
 
 }  // namespace

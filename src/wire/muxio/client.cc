@@ -14,8 +14,12 @@ Client::~Client() = default;
 core::Task<Result<void>> Client::connect(core::CancelToken token) {
   auto made = co_await env_.network().connect(options_.address, token);
   if (!made) {
-    co_return std::unexpected(
-        std::move(made).error().within("connect to " + options_.address.text()));
+    Error error = std::move(made).error();
+    // The system's own errors name the address already.
+    if (error.sys_errno == 0) {
+      error = std::move(error).within("connect to " + options_.address.text());
+    }
+    co_return std::unexpected(std::move(error));
   }
   auto stream = *std::move(made);
   if (options_.address.kind == core::Address::Kind::kUnix) {

@@ -27,14 +27,6 @@ const char* raw_type(const pb::FieldDescriptor& field) {
   return field.type() == pb::FieldDescriptor::TYPE_STRING ? kTextType : kBytesType;
 }
 
-// Whether the field that is the answer is not there.
-bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response) {
-  if (!binding.result) return false;
-  const auto* r = response.GetReflection();
-  if (binding.only) return r->FieldSize(response, binding.result) == 0;
-  return binding.result->has_presence() && !r->HasField(response, binding.result);
-}
-
 // Metadata that is a header over HTTP, too: "x-rev".
 bool is_extra_header(std::string_view name, std::string_view value) {
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
@@ -67,6 +59,13 @@ std::optional<std::string> text_named(const rpc::Message& message, std::string_v
 }
 
 }  // namespace
+
+bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response) {
+  if (!binding.result) return false;
+  const auto* r = response.GetReflection();
+  if (binding.only) return r->FieldSize(response, binding.result) == 0;
+  return binding.result->has_presence() && !r->HasField(response, binding.result);
+}
 
 bool may_answer_head(const Route& route) {
   if (route.view) return true;

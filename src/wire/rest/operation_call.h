@@ -41,6 +41,9 @@ struct Resolved {
   Result<void> read_query(const QueryFields& query);
 };
 
+// Whether the field that is the answer is not there: nothing is at the path.
+bool is_missing(const rpc::HttpBinding& binding, const rpc::Message& response);
+
 // Whether HEAD is answered: for what answers whole.
 bool may_answer_head(const Route& route);
 
