@@ -17,6 +17,8 @@ inline constexpr std::size_t kTokenBytes = 8U << 10;
 inline constexpr std::size_t kVerifiedTokens = 1024;  // remembered, the least used one goes
 inline constexpr std::size_t kSubjectBytes = 1024;    // of a token's subject
 
+inline constexpr std::uint64_t kTokenLookNanos = 60'000'000'000;  // at least so often at `exp`
+
 inline constexpr std::size_t kLimitedClients = 4096;  // remembered, the least used one goes
 
 inline constexpr std::size_t kSpansWaiting = 4096;  // then the newest are dropped and counted

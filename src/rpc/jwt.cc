@@ -262,6 +262,9 @@ Result<VerifiedToken> JwkSet::verify(std::string_view token, std::uint64_t now) 
   VerifiedToken made;
   made.subject = text_of(value, "sub").value_or("");
   if (made.subject.size() > access_limits::kSubjectBytes) return bad_token("its sub is too long");
+  if (made.subject == kNoSub)
+    return bad_token("its sub is what tokens without one are called here");
+  if (made.subject.empty()) made.subject = kNoSub;
   TRY_SET(const auto expires, seconds_of(value, "exp"));
   TRY_SET(const auto not_before, seconds_of(value, "nbf"));
   made.expires = expires.value_or(UINT64_MAX);

@@ -20,8 +20,12 @@ struct evp_pkey_st;
 
 namespace capstan::rpc {
 
+// The subject of a verified token that has none, so that it is not taken for no token. No token may
+// claim it.
+inline constexpr std::string_view kNoSub = "(no sub)";
+
 struct VerifiedToken {
-  std::string subject;           // the claim `sub`; empty when it has none
+  std::string subject;           // the claim `sub`, else kNoSub
   std::uint64_t not_before = 0;  // seconds since the Unix epoch
   std::uint64_t expires = UINT64_MAX;
   // kUnauthenticated before or after its time.

@@ -43,12 +43,14 @@ bool changes_state(const rpc::Operation& operation) {
   return operation.access == rpc::Access::kWrite || operation.access == rpc::Access::kAdmin;
 }
 
-// What the node said that its answer has; empty: nothing.
+// What the node said that its answer has; empty: nothing. The last word counts: it was added by
+// the answer that came just now.
 std::string_view revision_of(const rpc::Call& call) {
+  std::string_view newest;
   for (const auto& [name, value] : call.metadata.initial) {
-    if (name == rpc::kRevisionKey) return value;
+    if (name == rpc::kRevisionKey) newest = value;
   }
-  return {};
+  return newest;
 }
 
 std::string host_of(const core::PeerInfo& peer) {

@@ -7,7 +7,12 @@
 // With keys, whoever comes over TCP without a verified certificate needs a token; with a
 // certificate a token may be there and must be good. Without keys nobody needs one and none is
 // looked at. A token is never logged, kept or repeated in an error; what is remembered is its
-// SHA-256. Thread-safety: as the directory's interceptors.
+// SHA-256.
+//
+// A stream is let in once and may run for days, so it also ends with what let it in: those without
+// an end of their own when their token expires, all of them when new keys no longer verify it. The
+// call's token fires then, and the answer is kUnauthenticated. Unary calls run to their end.
+// Thread-safety: as the directory's interceptors.
 #pragma once
 
 #include <cstdint>
@@ -37,20 +42,24 @@ class AuthenticateInterceptor final : public Interceptor {
   // kUnauthenticated with the reason and what to do.
   core::Task<Result<void>> around(Call& call, Next& next) override;
   // The same question for a wire that has no call yet: who sent this authorization header (empty:
-  // none) from there? Gives the token's subject, empty where none was needed.
-  Result<std::string> check(const core::PeerInfo& peer, std::string_view authorization);
-  // From the next call on; what was verified with the former keys is forgotten.
+  // none) from there? Gives the token, null where none was needed; valid until the next question.
+  Result<const VerifiedToken*> check(const core::PeerInfo& peer, std::string_view authorization);
+  // From the next call on; what was verified with the former keys is forgotten, and running streams
+  // whose tokens the new ones do not verify end.
   void replace(std::optional<JwkSet> keys);
   // Nobody needs a token at this listening address: whoever opened it for metrics means everybody.
   void exempt(std::string listener) { exempt_.insert(std::move(listener)); }
 
  private:
-  Result<std::string> check_token(std::string_view token);
+  class Running;  // a stream with a token
+  Result<const VerifiedToken*> check_token(std::string_view token);
+  core::Task<Result<void>> watched(Call& call, Next& next, std::uint64_t expires);
 
   std::optional<JwkSet> keys_;
   std::set<std::string, std::less<>> exempt_;
   WallClock clock_;
   LruTable<VerifiedToken> verified_;  // by SHA-256 of the token
+  std::set<Running*> running_;
 };
 
 }  // namespace capstan::rpc

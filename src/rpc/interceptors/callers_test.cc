@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "core/log_sinks.h"
+#include "core/scope.h"
 #include "core/sim_env.h"
+#include "grpc/health/v1/health.pb.h"
+#include "node/image.pb.h"
 #include "node/node.pb.h"
 #include "rpc/directory.h"
 #include "rpc/interceptors/access.h"
@@ -172,6 +175,144 @@ TEST_F(CallersTest, ARememberedTokenExpiresAndIsForgottenWithItsKey) {
   EXPECT_EQ(run(call), Code::kOk);
   authenticate_->replace(JwkSet::parse(other.jwk()).value());
   EXPECT_EQ(run(call), Code::kUnauthenticated);
+}
+
+// --- streams of tokens --------------------------------------------------------------------------
+
+constexpr const char* kWatch = "grpc.health.v1.Health/Watch";
+constexpr const char* kExport = "capstan.node.v1.ImageRpc/ExportImage";
+
+// Both answer nothing and wait until they are told to end.
+struct Streams {
+  int running = 0;
+  core::Task<Result<void>> watch(Call& call, const grpc::health::v1::HealthCheckRequest&,
+                                 Sink<grpc::health::v1::HealthCheckResponse>) {
+    return wait(call);
+  }
+  core::Task<Result<void>> export_image(Call& call, const node::v1::ExportImageRequest&,
+                                        Sink<node::v1::ExportImageResponse>) {
+    return wait(call);
+  }
+  core::Task<Result<void>> wait(Call& call) {
+    ++running;
+    const auto slept = co_await core::sleep_for(3600 * core::kSecond, call.token);
+    --running;
+    co_return slept;
+  }
+};
+
+class OneRequest final : public MessageSource {
+ public:
+  core::Task<Result<bool>> next(Message&) override { co_return !std::exchange(taken_, true); }
+  void interrupt() override {}
+
+ private:
+  bool taken_ = false;
+};
+class NoAnswers final : public MessageSink {
+ public:
+  core::Task<Result<void>> send(const Message&) override { co_return Result<void>(); }
+};
+
+class TokenStreams : public CallersTest {
+ protected:
+  void SetUp() override {
+    CallersTest::SetUp();
+    const auto* health = grpc::health::v1::HealthCheckRequest::descriptor();
+    const auto* image = node::v1::ExportImageRequest::descriptor();
+    ASSERT_TRUE(directory_.declare(health->file()->FindServiceByName("Health"), {"Check"}));
+    ASSERT_TRUE(directory_.declare(image->file()->FindServiceByName("ImageRpc"), {"ImportImage"}));
+    ASSERT_TRUE(bind_server_stream(directory_, kWatch, streams_, &Streams::watch));
+    ASSERT_TRUE(bind_server_stream(directory_, kExport, streams_, &Streams::export_image));
+    add_authentication(JwkSet::parse(pair_.jwk()).value());
+  }
+  core::Task<void> run_stream(std::string_view name, Call& call, Result<void>& ended) {
+    OneRequest source;
+    NoAnswers sink;
+    ended = co_await directory_.run(*directory_.find(name), call, source, sink);
+  }
+  // Lets the clocks go on together.
+  core::Task<void> live(std::uint64_t seconds) {
+    for (; seconds != 0; --seconds) {
+      co_await world_.reactor().delay(core::kSecond);
+      ++wall_seconds_;
+    }
+    co_await world_.reactor().delay(core::kMillisecond);
+  }
+  std::string until(int expires) const {
+    return "Bearer " + pair_.sign(R"({"sub":"a","exp":)" + std::to_string(expires) + "}");
+  }
+
+  const KeyPair pair_{"ES256"}, other_{"ES256"};
+  Streams streams_;
+};
+
+TEST_F(TokenStreams, WhatHasNoEndOfItsOwnEndsWithItsToken) {
+  world_.run([](auto& in) -> core::Task<void> {
+    Call watch = token_call(in.until(1200)), image = token_call(in.until(1200)),
+         local = unix_call(0);
+    Result<void> watched, exported, listened;
+    core::Scope scope;
+    core::CancelSource gone;
+    image.token = local.token = gone.token();
+    scope.spawn(in.run_stream(kWatch, watch, watched));
+    scope.spawn(in.run_stream(kExport, image, exported));
+    scope.spawn(in.run_stream(kWatch, local, listened));
+    co_await in.live(199);
+    EXPECT_EQ(in.streams_.running, 3);
+    co_await in.live(61);
+    EXPECT_EQ(in.streams_.running, 2);
+    CAPSTAN_ASSERT(!watched);
+    EXPECT_EQ(watched.error().code, Code::kUnauthenticated);
+    EXPECT_NE(watched.error().message.find("expired"), std::string::npos);
+    EXPECT_FALSE(watch.token.fired());  // the call's own again
+    gone.fire();
+    co_await scope.join();
+    CAPSTAN_ASSERT(!exported && !listened);
+    EXPECT_EQ(exported.error().code, Code::kCancelled);
+    EXPECT_EQ(listened.error().code, Code::kCancelled);
+  }(*this));
+}
+
+TEST_F(TokenStreams, NewKeysEndWhatTheyDoNotVerify) {
+  world_.run([](auto& in) -> core::Task<void> {
+    Call watch = token_call(in.until(9000)), image = token_call(in.until(9000)),
+         local = unix_call(0);
+    Result<void> watched, exported, listened;
+    core::Scope scope;
+    core::CancelSource gone;
+    local.token = gone.token();
+    scope.spawn(in.run_stream(kWatch, watch, watched));
+    scope.spawn(in.run_stream(kExport, image, exported));
+    scope.spawn(in.run_stream(kWatch, local, listened));
+    co_await in.live(1);
+    in.authenticate_->replace(
+        JwkSet::parse("{\"keys\":[" + in.other_.jwk() + "," + in.pair_.jwk() + "]}").value());
+    co_await in.live(1);
+    EXPECT_EQ(in.streams_.running, 3);
+    in.authenticate_->replace(JwkSet::parse(in.other_.jwk()).value());
+    co_await in.live(1);
+    EXPECT_EQ(in.streams_.running, 1);
+    CAPSTAN_ASSERT(!watched && !exported);
+    EXPECT_EQ(watched.error().code, Code::kUnauthenticated);
+    EXPECT_EQ(exported.error().code, Code::kUnauthenticated);
+    gone.fire();
+    co_await scope.join();
+  }(*this));
+}
+
+TEST_F(CallersTest, ATokenWithoutASubjectIsAToken) {
+  const KeyPair pair("ES256");
+  add_authentication(JwkSet::parse(pair.jwk()).value());
+  std::vector<AccessRule> rules = AccessRule::parse_list("jwt=read+monitor,any=none").value();
+  directory_.add_interceptor(std::make_unique<AccessInterceptor>(std::move(rules)));
+  for (const char* claims : {"{}", R"({"sub":""})", R"({"sub":7})"}) {
+    Call call = token_call(pair.sign(claims));
+    EXPECT_EQ(run(call), Code::kOk) << claims;
+    EXPECT_EQ(service_.peer.jwt_subject, kNoSub);
+  }
+  Call posing = token_call(pair.sign(R"x({"sub":"(no sub)"})x"));
+  EXPECT_EQ(run(posing), Code::kUnauthenticated);
 }
 
 // --- access -------------------------------------------------------------------------------------

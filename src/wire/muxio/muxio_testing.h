@@ -42,12 +42,16 @@ class TestService {
  public:
   int started = 0, cancelled = 0, sent = 0;
   Code cancel_reason = Code::kOk;
-  core::Nanos pause = 0;  // before every message that import_image takes
+  core::Nanos pause = 0;                            // before every message that import_image takes
+  std::size_t initial_seen = 0, trailers_seen = 0;  // when the last check() began, of an answer
 
   // "missing": NOT_FOUND; "wait": until cancelled; "slow": a second; any other: SERVING.
   core::Task<Result<HealthCheckResponse>> check(rpc::Call& call,
                                                 const HealthCheckRequest& request) {
     ++started;
+    initial_seen = call.metadata.initial.size(), trailers_seen = call.metadata.trailers.size();
+    call.metadata.initial.emplace_back("x-rev", "1-1");
+    call.metadata.trailers.emplace_back("x-end", "1");
     if (request.service() == "missing") co_return fail(Code::kNotFound, "no such service");
     if (request.service() == "slow") CO_TRY(co_await wait(call, core::kSecond));
     if (request.service() == "wait") CO_TRY(co_await wait(call, 3600 * core::kSecond));

@@ -47,6 +47,7 @@ void ServerCall::reset() {
   call_.deadline = 0;
   call_.token = {};
   call_.metadata.request.clear();
+  call_.metadata.initial.clear();
   call_.metadata.trailers.clear();
   call_.trace_id.clear();
   cancel_.reset();

@@ -74,6 +74,18 @@ TEST(MuxioSession, UnaryCallsOverIpc) {
   });
 }
 
+TEST(MuxioSession, NothingOfACallsMetadataIsLeftForTheNext) {
+  TestWorld world;
+  run_with_client(world, [](TestWorld& in, Client& client) -> Task<void> {
+    HealthCheckResponse response;
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_TRUE(co_await client.unary(kUnary, check_of("x"), response, {}));
+      EXPECT_EQ(in.service.initial_seen, 0U);
+      EXPECT_EQ(in.service.trailers_seen, 0U);
+    }
+  });
+}
+
 Task<void> ask(Client* client, std::string service, int* done, int* at) {
   HealthCheckResponse response;
   const auto result = co_await client->unary(kUnary, check_of(service), response, {});

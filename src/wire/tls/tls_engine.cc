@@ -10,6 +10,7 @@
 
 #include <array>
 #include <limits>
+#include <optional>
 
 #include "base/assert.h"
 
@@ -29,12 +30,16 @@ struct FreeX509 {
 struct FreeKey {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
+struct FreeNames {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
 using BioPtr = std::unique_ptr<BIO, FreeBio>;
 using X509Ptr = std::unique_ptr<X509, FreeX509>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, FreeKey>;
+using NamesPtr = std::unique_ptr<GENERAL_NAMES, FreeNames>;
 using ContextPtr = std::unique_ptr<SSL_CTX, FreeContext>;
 
 std::string openssl_reason() {
@@ -109,6 +114,58 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
   }
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
+}
+
+// As RFC 2253 writes values: nothing in it can be taken for the border between two parts.
+std::string escaped(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF", kSpecial = ",+\"\\<>;";
+  std::string out;
+  for (const unsigned char c : text) {
+    if (c < 0x20 || c > 0x7e) {
+      out += {'\\', kDigits[c >> 4U], kDigits[c & 15U]};
+      continue;
+    }
+    if (kSpecial.contains(static_cast<char>(c))) out += '\\';
+    out += static_cast<char>(c);
+  }
+  return out;
+}
+
+std::string take_text(BIO* bio) {
+  std::string text(BIO_ctrl_pending(bio), '\0');
+  if (!text.empty()) BIO_read(bio, text.data(), static_cast<int>(text.size()));
+  return text;
+}
+
+std::string address_text(GENERAL_NAME* name) {
+  const BioPtr text(BIO_new(BIO_s_mem()));
+  GENERAL_NAME_print(text.get(), name);  // "IP Address:10.0.0.1"
+  const std::string printed = take_text(text.get());
+  return printed.substr(printed.find(':') + 1);
+}
+
+std::optional<std::string> first_name(GENERAL_NAMES* names, int type, std::string_view prefix) {
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type != type) continue;
+    if (type == GEN_IPADD) return std::string(prefix) + escaped(address_text(name));
+    const ASN1_IA5STRING* text = name->d.ia5;
+    return std::string(prefix) +
+           escaped({reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                    static_cast<std::size_t>(ASN1_STRING_length(text))});
+  }
+  return std::nullopt;
+}
+
+std::string name_without_subject(const X509* certificate) {
+  const NamesPtr names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  ERR_clear_error();
+  for (const auto& [type, prefix] :
+       {std::pair(GEN_URI, "URI:"), std::pair(GEN_DNS, "DNS:"), std::pair(GEN_IPADD, "IP:")}) {
+    if (auto found = first_name(names.get(), type, prefix)) return *std::move(found);
+  }
+  return "(no subject)";
 }
 
 ContextPtr new_context(const SSL_METHOD* method) {
@@ -280,9 +337,8 @@ std::string TlsEngine::peer_subject() const {
   if (!certificate) return {};
   const BioPtr text(BIO_new(BIO_s_mem()));
   X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate.get()), 0, XN_FLAG_RFC2253);
-  std::string subject(BIO_ctrl_pending(text.get()), '\0');
-  if (!subject.empty()) BIO_read(text.get(), subject.data(), static_cast<int>(subject.size()));
-  return subject;
+  const std::string subject = take_text(text.get());
+  return subject.empty() ? name_without_subject(certificate.get()) : subject;
 }
 
 std::string TlsEngine::verified_subject() const {

@@ -83,7 +83,11 @@ class TlsEngine {
   // Queues the close_notify alert.
   void close();
 
-  // The peer's certificate's subject ("CN=node-1,O=x", RFC 2253), empty when it sent none.
+  // The peer's certificate's subject ("CN=node-1,O=x", RFC 2253), empty when it sent no
+  // certificate. One without a subject is called by the first of its alternative names that is a
+  // URI, else a DNS name, else an IP address ("URI:spiffe://x/y"), with what separates the parts of
+  // a subject escaped; one without any of these "(no subject)". No part of a subject can read like
+  // that: they begin with a type and '='.
   std::string peer_subject() const;
   // The same, and empty also when nobody has verified that certificate.
   std::string verified_subject() const;

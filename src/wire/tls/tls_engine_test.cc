@@ -121,6 +121,25 @@ TEST_F(TlsEngineTest, AsksForClientCertificates) {
   EXPECT_TRUE(optional.shake());
 }
 
+TEST_F(TlsEngineTest, ACertificateWithoutASubjectIsCalledByItsFirstName) {
+  server.client_ca_pem = authority.pem();
+  const std::pair<const char*, const char*> cases[] = {
+      {"critical,URI:spiffe://prod/backup,DNS:b.example", "URI:spiffe://prod/backup"},
+      {"DNS:b.example,URI:spiffe://prod/backup", "URI:spiffe://prod/backup"},
+      {"IP:10.0.0.7,DNS:b.example", "DNS:b.example"},
+      {"IP:10.0.0.7", "IP:10.0.0.7"},
+      {"email:a@b.example", "(no subject)"},
+      {"", "(no subject)"},
+      // What separates the parts of a subject is escaped, so it cannot pose as one.
+      {"URI:spiffe://x+CN=admin\\a", "URI:spiffe://x\\+CN=admin\\\\a"}};
+  for (const auto& [alternatives, called] : cases) {
+    const auto nameless = authority.issue("", alternatives);
+    Pair pair(server, {authority.pem(), nameless.certificate_pem, nameless.key_pem}, "node-1");
+    ASSERT_TRUE(pair.shake()) << alternatives;
+    EXPECT_EQ(pair.server.verified_subject(), called);
+  }
+}
+
 TEST_F(TlsEngineTest, ARenewedCertificateIsForNewConnections) {
   Pair before(server, client, "node-1");
   ASSERT_TRUE(before.shake());

@@ -29,8 +29,12 @@ class TestAuthority {
   std::string pem() const { return pem_of(certificate_); }
   // A certificate for the host `name`.
   Identity issue(const std::string& name) const {
+    return issue(name, "DNS:" + name + ",IP:10.0.0.1");
+  }
+  // One with these alternative names, in OpenSSL's words; `name` empty: without a subject.
+  Identity issue(const std::string& name, const std::string& alternatives) const {
     EVP_PKEY* key = EVP_EC_gen("P-256");
-    X509* certificate = make(name, key, this, false);
+    X509* certificate = make(name, key, this, false, alternatives);
     Identity identity{pem_of(certificate), pem_of(key)};
     X509_free(certificate);
     EVP_PKEY_free(key);
@@ -61,7 +65,7 @@ class TestAuthority {
     X509_EXTENSION_free(extension);
   }
   static X509* make(const std::string& name, EVP_PKEY* key, const TestAuthority* issuer,
-                    bool is_authority) {
+                    bool is_authority, const std::string& alternatives = {}) {
     X509* certificate = X509_new();
     X509_set_version(certificate, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), is_authority ? 1 : 2);
@@ -69,14 +73,16 @@ class TestAuthority {
     X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
     X509_set_pubkey(certificate, key);
     X509_NAME* subject = X509_get_subject_name(certificate);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    if (!name.empty()) {
+      X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+                                 reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    }
     X509_set_issuer_name(certificate,
                          issuer ? X509_get_subject_name(issuer->certificate_) : subject);
     if (is_authority) {
       extend(certificate, NID_basic_constraints, "critical,CA:TRUE");
-    } else {
-      extend(certificate, NID_subject_alt_name, "DNS:" + name + ",IP:10.0.0.1");
+    } else if (!alternatives.empty()) {
+      extend(certificate, NID_subject_alt_name, alternatives);
     }
     X509_sign(certificate, issuer ? issuer->key_ : key, EVP_sha256());
     return certificate;
