@@ -271,6 +271,8 @@ Task<void> grpc_hop(TestWorld* world, Channel* node) {
   core::Scope scope;
   scope.spawn(server.run());
   Channel channel(world->client_env, {.address = address});
+  HealthCheckResponse response;  // so that there are connections
+  EXPECT_TRUE(co_await channel.unary(kUnary, HealthCheckRequest(), response, {}));
   {
     world->world.network().partition(world->server_env.address(), world->client_env.address());
     auto call = co_await channel.open(kEndless, {});
