@@ -35,9 +35,13 @@ class SharesTest : public ServicesTest {
     for (auto& host : *hosts) host.hang_up();
     co_return;
   }
+  static core::Task<void> cut_power(core::SimEnv* env) {
+    env->power_cut();  // connections are told on the reactor
+    co_return;
+  }
   // The node dies and comes back.
   void crash() {
-    env_.power_cut();
+    world_.run(cut_power(&env_));
     stop();  // nothing of it reaches the disks
     env_.power_on();
     begin();
@@ -266,10 +270,13 @@ TEST_F(SharesTest, HostsThatCannotBeStoredAreNotLetInEither) {
   v1::CreateBdevRequest memory;
   memory.set_uri("malloc:///m0?size_mb=64");
   ASSERT_TRUE(call<v1::CreateBdevResponse>("mayastor.v1.BdevRpc/Create", memory));
-  const auto failing = std::make_shared<storage::ErrorInjectingDevice>(
-      node_->engine.devices().find("m0"), "failing", Uuid::from_name("failing"));
-  ASSERT_TRUE(node_->engine.devices().add({failing, "", {}}));
-  ASSERT_TRUE(create_pool("q", "bdev:///failing"));
+  spdk::ErrorCreateRequest error;
+  error.set_base_name("m0");
+  ASSERT_TRUE(call<Empty>("spdk.BdevModules/ErrorCreate", error));
+  const auto failing = std::dynamic_pointer_cast<storage::ErrorInjectingDevice>(
+      node_->engine.devices().find("EE_m0"));
+  ASSERT_NE(failing, nullptr);
+  ASSERT_TRUE(create_pool("q", "bdev:///EE_m0"));
   ASSERT_TRUE(create_replica("r1", "q", 4 * kMiB, true));
   ASSERT_TRUE(share("r1", {nvme::testing::kHostNqn}));
   failing->inject({.kinds = {storage::IoKind::kWrite, storage::IoKind::kFlush}, .count = 1000});

@@ -27,8 +27,12 @@ class SpdkNvmfShares : public SpdkNvmfTest {
     const auto shared = call<Replica>("mayastor.v1.ReplicaRpc/ShareReplica", request);
     ASSERT_TRUE(shared) << text_of(shared);
   }
+  static core::Task<void> cut_power(core::SimEnv* env) {
+    env->power_cut();  // connections are told on the reactor
+    co_return;
+  }
   void crash() {
-    env_.power_cut();
+    world_.run(cut_power(&env_));
     stop();  // nothing of it reaches the disks
     env_.power_on();
     node_ = std::make_unique<TestNode>(env_);
