@@ -376,9 +376,7 @@ TEST_F(SpdkNvmf, HostsWhoseNamesAreNoTextAreShown) {
   world_.run(dial_as(&env_, &new_host(),
                      "\xFF\xFE\x80"
                      "b"));
-  const std::string name =
-      "\"hostnqn\":\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"
-      "b\"";
+  const std::string name = R"("hostnqn":"\uFFFD\uFFFD\uFFFDb")";
   for (const char* method : {"nvmf_subsystem_get_controllers", "nvmf_subsystem_get_qpairs"}) {
     const std::string shown = json(method, nqn());
     EXPECT_TRUE(has(shown, name)) << shown;
