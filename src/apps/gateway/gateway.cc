@@ -34,6 +34,7 @@ Result<void> Gateway::assemble() {
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
+  grpc.refused = &gate_.refused();
   grpc.connections_max = config_.connections_max;
   grpc_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
   grpc_->publish(metrics_);

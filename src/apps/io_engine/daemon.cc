@@ -133,6 +133,7 @@ Result<void> Daemon::assemble() {
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
+  grpc.refused = &gate_.refused();
   grpc.connection.max_age = config_.grpc_max_age;
   grpc.connections_max = config_.connections_max;
   server_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
