@@ -150,7 +150,7 @@ Result<void> Daemon::assemble() {
   door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_, http_->server(),
                                  config_.connections_max);
   door_->publish(metrics_);
-  jsonrpc_.assemble(metrics_);
+  jsonrpc_.assemble(metrics_, gate_.refused());
   TRY_SET(drpc_, DrpcService::create(env_, log_, config_, directory_, metrics_));
   return {};
 }
