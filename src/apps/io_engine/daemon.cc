@@ -142,6 +142,7 @@ Result<void> Daemon::assemble() {
   wire::muxio::ServerOptions muxio;
   muxio.listen.existing = core::ExistingPath::kReplaceStale;
   muxio.origins = config_.ws_origins;
+  muxio.session.refused = &gate_.refused();
   muxio.session.header_bytes = config_.muxio_header_bytes;
   muxio.session.request_bytes = config_.muxio_request_bytes;
   muxio.session.link.silence_limit = config_.muxio_timeout_ns;
