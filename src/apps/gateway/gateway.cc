@@ -34,12 +34,14 @@ Result<void> Gateway::assemble() {
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
+  grpc.refused = &gate_.refused();
   grpc.connections_max = config_.connections_max;
   grpc_ = std::make_unique<wire::GrpcServer>(env_, directory_, log_, grpc);
   grpc_->publish(metrics_);
   TRY_SET(muxio_methods_, wire::muxio::MethodTable::make(directory_));
   wire::muxio::ServerOptions muxio;
   muxio.origins = config_.ws_origins;
+  muxio.session.refused = &gate_.refused();
   muxio_ = std::make_unique<wire::muxio::Server>(env_, directory_, muxio_methods_, log_, muxio);
   muxio_->publish(metrics_);
   door_ = std::make_unique<apps::Door>(env_, log_, *grpc_, *muxio_, http_->server(),

@@ -133,6 +133,7 @@ Result<void> Daemon::assemble() {
   http_->server().publish(metrics_);
   wire::ServerOptions grpc;
   grpc.guest = http_->guest();
+  grpc.refused = &gate_.refused();
   grpc.connection.max_age = config_.grpc_max_age;
   grpc.connections_max = config_.connections_max;
   grpc.gateway_message_bytes = limits::gateway_message_bytes(config_.http.body_bytes);
@@ -142,6 +143,7 @@ Result<void> Daemon::assemble() {
   wire::muxio::ServerOptions muxio;
   muxio.listen.existing = core::ExistingPath::kReplaceStale;
   muxio.origins = config_.ws_origins;
+  muxio.session.refused = &gate_.refused();
   muxio.session.header_bytes = config_.muxio_header_bytes;
   muxio.session.request_bytes = config_.muxio_request_bytes;
   muxio.session.link.silence_limit = config_.muxio_timeout_ns;
@@ -150,7 +152,7 @@ Result<void> Daemon::assemble() {
   door_ = std::make_unique<Door>(env_, log_, *server_, *muxio_, http_->server(),
                                  config_.connections_max);
   door_->publish(metrics_);
-  jsonrpc_.assemble(metrics_);
+  jsonrpc_.assemble(metrics_, gate_.refused());
   TRY_SET(drpc_, DrpcService::create(env_, log_, config_, directory_, metrics_));
   return {};
 }

@@ -20,10 +20,11 @@ Result<void> JsonRpcWire::bind(rpc::Directory& directory) {
   return wire::jsonrpc::bind_framework(directory, framework_);
 }
 
-void JsonRpcWire::assemble(core::Metrics& metrics) {
+void JsonRpcWire::assemble(core::Metrics& metrics, rpc::RefusedCalls& refused) {
   wire::jsonrpc::ServerOptions options;
   options.listen.existing = core::ExistingPath::kReplaceStale;
   options.connections = config_.rpc_connections;
+  options.refused = &refused;
   server_ = std::make_unique<wire::jsonrpc::Server>(
       env_, directory_, rpc::JsonMethods(directory_, config_.rpcs_allowed), lifecycle_, log_,
       options);

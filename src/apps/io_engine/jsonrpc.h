@@ -29,7 +29,7 @@ class JsonRpcWire {
   // The server's own operations.
   Result<void> bind(rpc::Directory& directory);
   // Once the directory is complete.
-  void assemble(core::Metrics& metrics);
+  void assemble(core::Metrics& metrics, rpc::RefusedCalls& refused);
 
   // Takes the lock; an error names the path and who holds it.
   Result<void> reserve();

@@ -23,10 +23,18 @@ constexpr std::array<Header, 4> kHeaders{{{":status", "200"},
                                           {"grpc-encoding", "gzip"}}};
 constexpr Headers kUsualHeaders = Headers(kHeaders).first(3);
 constexpr std::array<Header, 1> kUsualTrailers{{{"grpc-status", "0"}}};
+constexpr std::string_view kWire = "grpc";
 constexpr std::size_t kSpareCalls = 128;            // until on_idle()
 constexpr std::uint64_t kRetryNanos = 100'000'000;  // until others' requests may have ended
 // Handlers whose client left still run; a client may not pile them up by leaving.
 static_assert(limits::kGrpcRunningCalls >= limits::kHttp2MaxConcurrentStreams);
+
+std::string_view path_of(Headers headers) {
+  for (const auto& [name, value] : headers) {
+    if (name == ":path") return value;
+  }
+  return {};
+}
 }  // namespace
 
 MethodTable::MethodTable(const rpc::Directory& directory) {
@@ -93,8 +101,7 @@ struct ServerSession::Request {
   std::string_view method, path, content_type, timeout, encoding, accept_encoding;
 };
 
-Result<ServerSession::Request> ServerSession::read_headers(Headers headers, ServerCall& call) {
-  Request request;
+Result<void> ServerSession::read_headers(Headers headers, ServerCall& call, Request& request) {
   Result<void> metadata;
   for (const auto& [name, value] : headers) {
     if (name == ":path")
@@ -115,8 +122,7 @@ Result<ServerSession::Request> ServerSession::read_headers(Headers headers, Serv
       if (!added && metadata) metadata = std::move(added);
     }
   }
-  if (!metadata) return std::unexpected(std::move(metadata).error());
-  return request;
+  return metadata;
 }
 
 void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers headers,
@@ -128,12 +134,17 @@ void ServerSession::on_headers(Http2Stream& stream, HeadersKind kind, Headers he
   }
   ++counters_.calls_started;
   if (too_large) {
-    return refuse(stream, {Code::kResourceExhausted,
-                           0,
-                           "request headers are larger than the limit of " +
-                               std::to_string(options_.connection.http2.header_list_bytes) +
-                               " bytes; send less metadata",
-                           {}});
+    const Error error{Code::kResourceExhausted,
+                      0,
+                      "request headers are larger than the limit of " +
+                          std::to_string(options_.connection.http2.header_list_bytes) +
+                          " bytes; send less metadata",
+                      {}};
+    rpc::Call call;
+    call.peer = connection_.peer();
+    call.wire = kWire;
+    tell_refused(call, path_of(headers), error);
+    return refuse(stream, error);
   }
   if (running_ >= options_.running_calls) {
     ++counters_.calls_refused;
@@ -155,37 +166,39 @@ static const Error* set_encodings(std::string_view encoding, bool& gzip, Error& 
 
 void ServerSession::accept_call(Http2Stream& stream, Headers headers) {
   ServerCall* call = take_call();
-  auto request = read_headers(headers, *call);
-  const auto give_up = [&](Error error) {
+  Request request;
+  const auto read = read_headers(headers, *call, request);
+  const auto give_up = [&](const Error& error) {
+    tell_refused(call->call_, request.path, error);
     release(call);
     refuse(stream, error);
   };
-  if (!request) return give_up(std::move(request).error());
-  const auto content = grpc_content(request->content_type);
-  if (request->method != "POST" || content == GrpcContent::kOther) {
-    const std::string method(request->method);
+  if (!read) return give_up(read.error());
+  const auto content = grpc_content(request.content_type);
+  if (request.method != "POST" || content == GrpcContent::kOther) {
+    const std::string method(request.method);
     release(call);
     return refuse_http(stream, method);
   }
   if (content == GrpcContent::kSubtype) {
     return give_up({Code::kUnimplemented,
                     0,
-                    "content-type '" + std::string(request->content_type) +
+                    "content-type '" + std::string(request.content_type) +
                         "' is not served; use application/grpc+proto",
                     {}});
   }
-  std::string_view path = request->path;
+  std::string_view path = request.path;
   if (path.starts_with('/')) path.remove_prefix(1);
   const auto* entry = methods_.find(path);
   if (!entry) return give_up(directory_.why_missing(path));
   Error error;
-  if (set_encodings(request->encoding, call->request_gzip_, error)) return give_up(error);
-  call->answer_gzip_ = options_.compress_answers && grpc_accepts_gzip(request->accept_encoding);
+  if (set_encodings(request.encoding, call->request_gzip_, error)) return give_up(error);
+  call->answer_gzip_ = options_.compress_answers && grpc_accepts_gzip(request.accept_encoding);
   std::optional<std::uint64_t> timeout;
-  if (!request->timeout.empty() && !(timeout = grpc_parse_timeout(request->timeout))) {
+  if (!request.timeout.empty() && !(timeout = grpc_parse_timeout(request.timeout))) {
     return give_up({Code::kInvalidArgument,
                     0,
-                    "grpc-timeout '" + std::string(request->timeout) +
+                    "grpc-timeout '" + std::string(request.timeout) +
                         "' is malformed; it is up to 8 digits and one of H M S m u n",
                     {}});
   }
@@ -215,21 +228,14 @@ void ServerSession::on_data(Http2Stream& stream, ByteView data) {
     connection_.http2().consume(stream, data.size());
     return;
   }
-  if (auto taken = call->receive(data); !taken) {
-    refuse(stream, taken.error());
-    release(call);
-  }
+  if (const auto taken = call->receive(data); !taken) refuse(*call, taken.error());
 }
 
 void ServerSession::on_end(Http2Stream& stream) {
   if (stream.guest) return guest_->on_end(stream);
   auto* call = static_cast<ServerCall*>(stream.context);
   if (!call) return;
-  if (auto ended = call->receive_end(); !ended) {
-    refuse(stream, ended.error());
-    release(call);
-    return;
-  }
+  if (const auto ended = call->receive_end(); !ended) return refuse(*call, ended.error());
   if (call->unary()) start(*call);
 }
 
@@ -295,12 +301,9 @@ void ServerSession::announce(ServerCall& call) {
 void ServerSession::deadline_passed(ServerCall& call) {
   if (call.running_) return call.cancel(Code::kDeadlineExceeded);
   // The request never arrived as a whole.
-  if (call.stream_) {
-    refuse(*call.stream_,
-           {Code::kDeadlineExceeded, 0, "deadline exceeded before the request ended", {}});
-    connection_.wake();
-  }
-  release(&call);
+  if (!call.stream_) return release(&call);
+  refuse(call, {Code::kDeadlineExceeded, 0, "deadline exceeded before the request ended", {}});
+  connection_.wake();
 }
 
 core::Task<void> ServerSession::run_call(ServerCall* call) {
@@ -420,6 +423,26 @@ void ServerSession::refuse(Http2Stream& stream, const Error& error) {
   builder.add("grpc-status", grpc_status_text(error.code));
   add_error(builder, error, {}, nullptr, {});
   connection_.http2().respond(stream, builder.headers(), true);
+}
+
+void ServerSession::refuse(ServerCall& call, const Error& error) {
+  tell_refused(call.call_, {}, error);
+  refuse(*call.stream_, error);
+  release(&call);
+}
+
+void ServerSession::tell_refused(const rpc::Call& call, std::string_view path, const Error& error) {
+  if (!options_.refused) return;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  rpc::Call told = call;
+  const auto* entry = methods_.find(path);
+  if (entry) told.operation = &entry->operation;
+  if (told.operation) return scope_.spawn(tell(std::move(told), error));
+  options_.refused->tell_unknown(kWire, call.peer, path.substr(0, path.find('?')), error);
+}
+
+core::Task<void> ServerSession::tell(rpc::Call call, Error error) {
+  co_await options_.refused->tell(call, std::move(error));
 }
 
 void ServerSession::refuse_http(Http2Stream& stream, std::string_view method) {

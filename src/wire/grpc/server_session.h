@@ -17,6 +17,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "rpc/directory.h"
+#include "rpc/interceptors/refused.h"
 #include "wire/grpc/connection.h"
 #include "wire/grpc/gateway_limits.h"
 #include "wire/grpc/grpc_codec.h"
@@ -36,6 +37,7 @@ struct ServerOptions {
   bool compress_answers = false;                          // gzip for clients that accept it
   std::size_t connections_max = limits::kConnectionsMax;  // of one listener
   Connection::Options connection;
+  rpc::RefusedCalls* refused = nullptr;  // hears of calls that no handler sees; null: nobody does
   GuestFactory guest;  // who answers requests that are not gRPC; not set: 405 and 415
 };
 
@@ -92,10 +94,14 @@ class ServerSession final : private Http2Events {
   void on_sent(Http2Stream& stream) override;
   void on_idle() override;
 
-  Result<Request> read_headers(Headers headers, ServerCall& call);
+  Result<void> read_headers(Headers headers, ServerCall& call, Request& request);
   void accept_call(Http2Stream& stream, Headers headers);
-  // Answers without a handler.
+  // Answers without a handler; the second what has begun.
   void refuse(Http2Stream& stream, const Error& error);
+  void refuse(ServerCall& call, const Error& error);
+  // `call` may be without an operation; then the path says what was asked for.
+  void tell_refused(const rpc::Call& call, std::string_view path, const Error& error);
+  core::Task<void> tell(rpc::Call call, Error error);
   bool is_for_guest(Headers headers) const;
   // For those who are no gRPC clients: people with a browser or curl.
   void refuse_http(Http2Stream& stream, std::string_view method);

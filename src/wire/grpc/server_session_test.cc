@@ -9,6 +9,9 @@
 #include <map>
 #include <optional>
 
+#include "core/log_sinks.h"
+#include "rpc/interceptors/log.h"
+#include "rpc/interceptors/metrics.h"
 #include "wire/grpc/connection.h"
 #include "wire/grpc/grpc_testing.h"
 #include "wire/tls/tls_testing.h"
@@ -169,6 +172,49 @@ Task<void> messages_body(TestWorld& world, RawClient& client) {
 }
 TEST(ServerSession, RefusesBadMessages) {
   run(messages_body);
+}
+
+TEST(ServerSession, LogsAndMetricsHearOfRefusals) {
+  core::LineLog records;
+  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
+                nullptr};
+  core::Metrics metrics;
+  rpc::LogInterceptor calls(log);
+  rpc::MetricsInterceptor counters(metrics);
+  rpc::RefusedCalls refused(log, metrics);
+  refused.add(calls);
+  refused.add(counters);
+  ServerOptions options;
+  options.refused = &refused;
+  run(
+      [](TestWorld&, RawClient& client) -> Task<void> {
+        for (const char* path : {"/no.Such/Thing?secret=1", "/grpc.health.v1.Health/Nope", "/"}) {
+          EXPECT_EQ((co_await client.call({{":path", path}}, message(""))).status(), "12");
+        }
+        EXPECT_EQ((co_await client.call({{"grpc-timeout", "soon"}}, "")).status(), "3");
+        EXPECT_EQ((co_await client.call({}, message("\xFF\xFF\xFF"))).status(), "13");
+        EXPECT_EQ((co_await client.call({}, message("").substr(0, 3))).status(), "13");
+        EXPECT_EQ((co_await client.call({{"grpc-timeout", "1S"}}, "", false)).status(), "4");
+        EXPECT_EQ((co_await client.call({}, message(""))).status(), "0");  // the chain's, not ours
+      },
+      options);
+  const std::string text = metrics.prometheus_text();
+  const auto ended = [&](const std::string& code, int count) {
+    return text.contains(
+        "capstan_calls_ended_total{operation=\"grpc.health.v1.Health/Check\","
+        "wire=\"grpc\",code=\"" +
+        code + "\"} " + std::to_string(count));
+  };
+  EXPECT_TRUE(ended("INVALID_ARGUMENT", 1)) << text;
+  EXPECT_TRUE(ended("INTERNAL", 2)) << text;
+  EXPECT_TRUE(ended("DEADLINE_EXCEEDED", 1)) << text;
+  EXPECT_FALSE(text.contains("\"OK\""));
+  EXPECT_TRUE(
+      text.contains("capstan_requests_refused_total{wire=\"grpc\",code=\"UNIMPLEMENTED\"} 3"))
+      << text;
+  EXPECT_EQ(records.count("call_failed", "wire=grpc"), 4);
+  EXPECT_EQ(records.count("request_refused", "asked=no.Such/Thing wire=grpc"), 1);
+  EXPECT_EQ(records.count("", "secret"), 0);
 }
 
 Task<void> two_at_once_body(TestWorld& world, RawClient& client) {

@@ -148,13 +148,15 @@ class RawClient {
 // One node that serves TestService on a Unix socket.
 struct TestWorld {
   explicit TestWorld(std::set<std::string> allowed_methods = {}, Lifecycle::Start start = nullptr,
-                     std::size_t connections = limits::kJsonRpcConnections)
+                     std::size_t connections = limits::kJsonRpcConnections,
+                     rpc::RefusedCalls* refused = nullptr)
       : world(1), env(world), allowed(std::move(allowed_methods)), lifecycle(std::move(start)) {
     service.bind(directory);
     TestService::ok(bind_framework(directory, framework));
     TestService::ok(directory.check_complete());
     ServerOptions options;
     options.connections = connections;
+    options.refused = refused;
     server = std::make_unique<Server>(env, directory, rpc::JsonMethods(directory, allowed),
                                       lifecycle, log, options);
   }

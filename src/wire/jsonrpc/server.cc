@@ -10,7 +10,7 @@ Server::Server(core::Env& env, const rpc::Directory& directory, rpc::JsonMethods
     : env_(env),
       log_(log.child("jsonrpc")),
       options_(options),
-      service_{directory, std::move(methods), lifecycle, log_, {}, {}},
+      service_{directory, std::move(methods), lifecycle, log_, {}, {}, options.refused},
       patience_([this] {
         for (auto* session : sessions_) session->abort("the node is shutting down");
       }) {}

@@ -29,6 +29,7 @@ namespace capstan::wire::jsonrpc {
 struct ServerOptions {
   std::size_t connections = limits::kJsonRpcConnections;
   core::ListenOptions listen;
+  rpc::RefusedCalls* refused = nullptr;  // hears of calls that no handler sees; null: nobody does
 };
 
 class Server {

@@ -10,6 +10,7 @@ namespace capstan::wire::jsonrpc {
 
 namespace {
 
+constexpr std::string_view kWire = "jsonrpc";
 constexpr std::size_t kStartsPerTurn = 32;
 constexpr int kWrongState = -1;
 constexpr std::size_t kOutputKept = 64U << 10;
@@ -99,6 +100,22 @@ void ServerSession::lose(std::string reason) {
   end_input();
 }
 
+namespace {
+// Why rpc::call_json() answered this error without running the operation; nothing if it did run.
+std::optional<Error> not_run(const rpc::Directory::Entry& entry, std::string_view params,
+                             const rpc::JsonRpcError& error) {
+  const rpc::Kind kind = entry.operation.kind;
+  const bool streams = kind != rpc::Kind::kUnary && kind != rpc::Kind::kLarge;
+  if (!streams && error.code != rpc::json_code::kInvalidParams) return std::nullopt;
+  const auto request = entry.new_request();
+  rpc::JsonReader reader;
+  const auto read = rpc::read_json_params(entry.operation, params, reader, *request);
+  if (!read) return Error{Code::kInvalidArgument, 0, error.message, {}};
+  if (streams) return Error{Code::kUnimplemented, 0, error.message, {}};
+  return std::nullopt;
+}
+}  // namespace
+
 // --- in ----------------------------------------------------------------------------------------
 
 bool ServerSession::must_pause() const {
@@ -179,6 +196,7 @@ void ServerSession::start(Requests& requests) {
     work->batch = batch;
     if (work->refusal) {
       ++service_.counters.calls_refused;
+      if (!work->entry) tell_unknown(request.method, *work->refusal);
     } else {
       work->params = request.params;
       call_bytes_ += work->params.size();
@@ -200,8 +218,31 @@ std::optional<rpc::JsonRpcError> ServerSession::prepare(const Request& request, 
   return std::nullopt;
 }
 
+void ServerSession::tell_unknown(std::string_view method, const rpc::JsonRpcError& error) {
+  if (!service_.refused) return;
+  const bool no_request = error.code == rpc::json_code::kInvalidRequest;
+  const Code code = no_request ? Code::kInvalidArgument : Code::kUnimplemented;
+  service_.refused->tell_unknown(kWire, stream_->peer(), method, {code, 0, error.message, {}});
+}
+
+core::Task<void> ServerSession::tell_refused(Work& work, Error why) {
+  if (!service_.refused) co_return;
+  prepare_call(work);
+  co_await service_.refused->tell(work.call, std::move(why));
+}
+
+void ServerSession::prepare_call(Work& work) {
+  work.call.operation = &work.entry->operation;
+  work.call.peer = stream_->peer();
+  work.call.token = calls_.token();
+  work.call.wire = kWire;
+}
+
 core::Task<void> ServerSession::run_work(std::unique_ptr<Work> work) {
   if (work->refusal) {
+    if (work->entry) {
+      co_await tell_refused(*work, {Code::kFailedPrecondition, 0, work->refusal->message, {}});
+    }
     answer_error(work->id, work->batch, *work->refusal);
   } else {
     co_await run_call(*work);
@@ -211,13 +252,13 @@ core::Task<void> ServerSession::run_work(std::unique_ptr<Work> work) {
 }
 
 core::Task<void> ServerSession::run_call(Work& work) {
-  work.call.operation = &work.entry->operation;
-  work.call.peer = stream_->peer();
-  work.call.token = calls_.token();
-  work.call.wire = "jsonrpc";
+  prepare_call(work);
   const auto result =
       co_await rpc::call_json(service_.methods, *work.entry, work.call, work.params);
   if (!result) {
+    if (auto why = not_run(*work.entry, work.params, result.error())) {
+      co_await tell_refused(work, *std::move(why));
+    }
     answer_error(work.id, work.batch, result.error());
   } else if (work.id.kind == Id::Kind::kNull) {
     finish(work.batch);  // nobody asked

@@ -23,6 +23,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "rpc/directory.h"
+#include "rpc/interceptors/refused.h"
 #include "rpc/json_call.h"
 #include "wire/jsonrpc/jsonrpc_codec.h"
 #include "wire/jsonrpc/lifecycle.h"
@@ -43,6 +44,7 @@ struct Service {
   core::Log log;
   ServerCounters counters;
   std::set<std::string, std::less<>> old_names_used;  // each is warned of once
+  rpc::RefusedCalls* refused = nullptr;  // hears of calls that no handler sees; null: nobody does
 };
 
 class ServerSession {
@@ -71,7 +73,10 @@ class ServerSession {
   core::Task<void> take(ByteView bytes);
   core::Task<void> write_loop();
   core::Task<void> run_work(std::unique_ptr<Work> work);
+  void prepare_call(Work& work);
   core::Task<void> run_call(Work& work);
+  void tell_unknown(std::string_view method, const rpc::JsonRpcError& error);
+  core::Task<void> tell_refused(Work& work, Error why);
   void start(Requests& requests);
   void end_input();
   void lose(std::string reason);

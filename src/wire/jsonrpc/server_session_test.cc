@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "rpc/interceptors/log.h"
+#include "rpc/interceptors/metrics.h"
 #include "wire/jsonrpc/jsonrpc_testing.h"
 
 namespace capstan::wire::jsonrpc::testing {
@@ -78,6 +80,39 @@ Task<void> die(TestWorld& world) {
 TEST(JsonRpcSession, ClientThatDiesInTheMiddle) {
   TestWorld world;
   world.run([](TestWorld& w) { return die(w); });
+}
+
+TEST(JsonRpcSession, LogsAndMetricsHearOfRefusals) {
+  core::LineLog records;
+  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
+                nullptr};
+  core::Metrics metrics;
+  rpc::LogInterceptor calls(log);
+  rpc::MetricsInterceptor counters(metrics);
+  rpc::RefusedCalls refused(log, metrics);
+  refused.add(calls);
+  refused.add(counters);
+  TestWorld world({}, nullptr, limits::kJsonRpcConnections, &refused);
+  world.run([](TestWorld& in) -> Task<void> {
+    auto client = co_await in.connect();
+    co_await client->send(call("nope", 1) + R"({"jsonrpc":"2.0","id":2})" +
+                          R"({"jsonrpc":"2.0","id":3,"method":"bdev_get_bdevs","params":{"x":1}})" +
+                          call("log_get_level", 4) + call("bdev_get_bdevs", 5));
+    co_await client->lines(5);
+    co_await client->close();
+  });
+  const std::string text = metrics.prometheus_text();
+  EXPECT_TRUE(
+      text.contains("capstan_calls_ended_total{operation=\"spdk.Bdev/GetBdevs\","
+                    "wire=\"jsonrpc\",code=\"INVALID_ARGUMENT\"} 1"))
+      << text;
+  for (const char* code : {"UNIMPLEMENTED", "INVALID_ARGUMENT"}) {
+    EXPECT_TRUE(text.contains("capstan_requests_refused_total{wire=\"jsonrpc\",code=\"" +
+                              std::string(code) + "\"} 1"))
+        << text;
+  }
+  EXPECT_EQ(records.count("call_failed", "wire=jsonrpc"), 1);
+  EXPECT_EQ(records.count("request_refused", "asked=nope wire=jsonrpc"), 1);
 }
 
 // A client that asks for much and reads nothing.

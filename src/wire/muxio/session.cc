@@ -11,6 +11,7 @@
 namespace capstan::wire::muxio {
 
 namespace {
+constexpr std::string_view kWire = "muxio";
 constexpr std::size_t kSpareCalls = 256;
 constexpr std::uint32_t kServerIds = 0x80000000;  // the ids that a server makes
 }  // namespace
@@ -24,12 +25,14 @@ struct Session::Inbound {
   std::size_t counted_bytes = 0;     // of an unfinished header, in the server's sum
   Status status = Status::kSuccess;  // kRefused: answered with these at the end of the request
   std::string text;
+  Code code = Code::kOk;
 
-  void refuse(Status why, std::string says) {
+  void refuse(Status answer, std::string says, Code why) {
     kind = Kind::kRefused;
     call = nullptr;
-    status = why;
+    status = answer;
     text = std::move(says);
+    code = why;
   }
 };
 
@@ -184,7 +187,8 @@ void Session::on_data(StreamState& stream, ByteView piece) {
     if (call && overcharged()) {
       ++counters_.calls_started;
       const Method* method = method_of(inbound.message.header().method);
-      inbound.refuse(Status::kSystemError, overcharge_text(method && method->bitcode));
+      inbound.refuse(Status::kSystemError, overcharge_text(method && method->bitcode),
+                     Code::kResourceExhausted);
       inbound.message.drop_metadata();
       count_header(inbound, 0);
       return;
@@ -197,7 +201,7 @@ void Session::on_data(StreamState& stream, ByteView piece) {
   if (inbound.kind != Inbound::Kind::kCall) return;
   ServerCall* call = inbound.call;
   if (auto taken = call->receive(piece); !taken) {
-    inbound.refuse(Status::kSystemError, taken.error().message);
+    inbound.refuse(Status::kSystemError, taken.error().message, taken.error().code);
     call->inbound_ = nullptr;
     release(call);
   }
@@ -211,8 +215,8 @@ void Session::on_end(StreamState& stream) {
     case Inbound::Kind::kCall: {
       ServerCall* call = inbound->call;
       if (const auto ended = call->receive_end(); !ended) {
-        refuse(header.request, header.method, Status::kSystemError,
-               error_payload(ended.error(), call->method_->bitcode.has_value()));
+        refuse(header, Status::kSystemError,
+               error_payload(ended.error(), call->method_->bitcode.has_value()), ended.error());
         release(call);
       } else if (!call->running_) {
         start(*call);
@@ -221,7 +225,7 @@ void Session::on_end(StreamState& stream) {
     }
     case Inbound::Kind::kAnswer: inbound->asked->receive_end(); break;
     case Inbound::Kind::kRefused:
-      refuse(header.request, header.method, inbound->status, inbound->text);
+      refuse(header, inbound->status, inbound->text, {inbound->code, 0, inbound->text, {}});
       break;
     case Inbound::Kind::kNew:
     case Inbound::Kind::kIgnored: break;
@@ -271,10 +275,11 @@ void Session::accept_call(Inbound& inbound, StreamState& stream) {
   if (same != 0) return;
   ++counters_.calls_started;
   const Method* method = method_of(header.method);
-  if (!method) return inbound.refuse(Status::kMethodNotFound, {});
+  if (!method) return inbound.refuse(Status::kMethodNotFound, {}, Code::kUnimplemented);
   if (draining_) {
     return inbound.refuse(Status::kSystemError,
-                          "UNAVAILABLE: the node is shutting down; try again later");
+                          "UNAVAILABLE: the node is shutting down; try again later",
+                          Code::kUnavailable);
   }
   ServerCall* call = take_call();
   call->begin(*method, header, stream.id, inbound.message.metadata());
@@ -287,12 +292,29 @@ void Session::accept_call(Inbound& inbound, StreamState& stream) {
   if (call->client_streams()) start(*call);
 }
 
-void Session::refuse(std::uint32_t request, std::uint64_t method, Status status,
-                     std::string_view text) {
+void Session::tell_refused(std::uint64_t method, const Error& why) {
+  if (!options_.refused) return;
+  const Method* const known = method_of(method);
+  if (known) return scope_.spawn(tell(&known->entry->operation, why));
+  options_.refused->tell_unknown(kWire, link_.peer(), "method " + std::to_string(method), why);
+}
+
+core::Task<void> Session::tell(const rpc::Operation* operation, Error why) {
+  rpc::Call call;
+  call.operation = operation;
+  call.peer = link_.peer();
+  call.metadata.request = options_.metadata;
+  call.wire = kWire;
+  co_await options_.refused->tell(call, std::move(why));
+}
+
+void Session::refuse(const MessageHeader& call, Status status, std::string_view text,
+                     const Error& why) {
   ++counters_.calls_refused;
+  tell_refused(call.method, why);
   if (link_.closed()) return;
   std::array<std::uint8_t, kMessageHeaderBytes + 1> head;
-  write_message_header(head.data(), {MessageType::kResponse, request, method, 1});
+  write_message_header(head.data(), {MessageType::kResponse, call.request, call.method, 1});
   head.back() = static_cast<std::uint8_t>(status);
   Outbound out{next_id()};
   send(out, head, as_bytes(text), true);

@@ -21,6 +21,7 @@
 #include "core/scope.h"
 #include "core/sync.h"
 #include "rpc/directory.h"
+#include "rpc/interceptors/refused.h"
 #include "wire/muxio/limits.h"
 #include "wire/muxio/link.h"
 #include "wire/muxio/method_table.h"
@@ -46,6 +47,7 @@ struct SessionOptions {
   // What every call of the peer has as metadata: Muxio's own calls carry none, the request that
   // opened a WebSocket does.
   std::vector<std::pair<std::string, std::string>> metadata;
+  rpc::RefusedCalls* refused = nullptr;  // hears of calls that no handler sees; null: nobody does
 };
 
 // Counted over all connections of a server (or of a client).
@@ -128,7 +130,10 @@ class Session final : private LinkEvents, private FrameEvents {
   // Calls of the peer
   void start(ServerCall& call);
   core::Task<void> run_call(ServerCall* call);
-  void refuse(std::uint32_t request, std::uint64_t method, Status status, std::string_view text);
+  // Answers without a handler; `why` is for the log.
+  void refuse(const MessageHeader& call, Status status, std::string_view text, const Error& why);
+  void tell_refused(std::uint64_t method, const Error& why);
+  core::Task<void> tell(const rpc::Operation* operation, Error why);
   ServerCall* take_call();
   void release(ServerCall* call);
   void end_if_drained();
