@@ -163,7 +163,7 @@ TEST_F(CapstanNvme, WhatATargetSaysGivesATerminalNoOrders) {
   for (const Words& words :
        {Words{"discover", node_.address()}, Words{"discover", "--json", node_.address()}}) {
     const NvmeAnswer found = run({words});
-    EXPECT_NE(found.out.find("nqn.x:\\u009b2J"), std::string::npos) << found.out;
+    EXPECT_NE(found.out.find("u009b2J"), std::string::npos) << found.out;
     EXPECT_EQ(found.out.find("\xC2\x9B"), std::string::npos);
   }
 }
