@@ -237,7 +237,12 @@ class StreamChain final : public Chain {
 
  private:
   core::Task<Result<void>> handle(Call& call) override {
-    return entry_.handler.stream ? entry_.handler.stream(call, source_, sink_) : one(call);
+    return entry_.handler.stream ? streamed(call) : one(call);
+  }
+  // Wires hear of their own token alone; an interceptor may have put another one in front of it.
+  core::Task<Result<void>> streamed(Call& call) {
+    const core::CancelCallback wake(call.token, [this] { source_.interrupt(); });
+    co_return co_await entry_.handler.stream(call, source_, sink_);
   }
   core::Task<Result<void>> one(Call& call) {
     const auto request = entry_.new_request();

@@ -8,6 +8,7 @@
 #include "services/allowed_hosts.h"
 #include "services/errors.h"
 #include "services/pool_ops.h"
+#include "services/share_kind.h"
 
 namespace capstan::services {
 namespace {
@@ -406,7 +407,10 @@ ShareAccess share_access(const storage::nvme::Subsystem& subsystem) {
 core::Task<Result<void>> store_share_access(Engine& engine,
                                             std::shared_ptr<storage::Replica> replica,
                                             ShareAccess from, ShareAccess to) {
-  if (replica->attribute(kShared) != "true" && !from.nobody()) co_return {};
+  // One that lets nobody in is stored as none, if it is stored at all.
+  const auto subsystem = engine.shares().target().find(share_nqn(replica->name()));
+  const bool none_stored = from.nobody() && subsystem && is_replica_share(*subsystem);
+  if (replica->attribute(kShared) != "true" && !none_stored) co_return {};
   const auto found = engine.find_replica(replica->uuid());
   if (found.replica != replica) co_return no_replica(engine, replica->uuid().text());
   CO_TRY_SET(const auto lock, engine.locks().try_lock(found.pool->pool->name()));

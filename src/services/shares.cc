@@ -6,6 +6,7 @@
 
 #include "services/allowed_hosts.h"
 #include "services/sha256.h"
+#include "services/share_kind.h"
 #include "services/uris.h"
 #include "storage/nvme/nvme_codec.h"
 #include "storage/pool/pool.h"
@@ -18,7 +19,6 @@ namespace {
 
 constexpr std::uint32_t kNamespaceId = 1;
 constexpr std::uint16_t kReplicaListener = 1;  // the target numbers its listeners from 1
-constexpr std::uint8_t kReplicaDelay = 3;      // io-engine-behaviour section 17.2
 constexpr std::size_t kSerialDigits = 17;
 
 }  // namespace
@@ -203,7 +203,7 @@ core::Task<Shares::Taken> Shares::take_away(std::shared_ptr<storage::Device> dev
   const auto& options = share->subsystem->options();
   taken.any_host = options.any_host;
   taken.share = {hosts(*device), options.min_controller, options.max_controller,
-                 options.error_delay == kReplicaDelay, options.ana};
+                 is_replica_share(*share->subsystem), options.ana};
   co_await end(shares_.at(device->name()));
   co_return taken;
 }

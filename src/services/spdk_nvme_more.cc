@@ -96,6 +96,8 @@ Result<nvme::PathPolicy> policy_of(const rpc::Call& call, const spdk::BdevNvmePa
 namespace {
 
 constexpr core::Nanos kMicrosecond = 1000;
+// How long an answer waits for a discovery that failed to let go of what it had found.
+constexpr core::Nanos kDiscoveryEndNanos = 2 * core::kSecond;
 constexpr std::uint32_t kByteMax = 0xFF;
 constexpr std::uint32_t kStatusTypeMax = 7;
 
@@ -223,6 +225,12 @@ S::Answer<Empty> S::set_options(rpc::Call& call, const spdk::BdevNvmeOptions& re
   nvme::HostOptions options = remotes.defaults();
   spdk::BdevNvmeOptions all = options_;
   all.MergeFrom(request);
+  // What a call gives as a whole replaces what earlier ones gave.
+  if (request.has_multipath_opts()) *all.mutable_multipath_opts() = request.multipath_opts();
+  if (request.dhchap_digests_size() != 0) *all.mutable_dhchap_digests() = request.dhchap_digests();
+  if (request.dhchap_dhgroups_size() != 0) {
+    *all.mutable_dhchap_dhgroups() = request.dhchap_dhgroups();
+  }
   CO_TRY(read_timeouts(call, all, options));
   nvme::PathPolicy policy = policy_;
   if (request.has_disable_auto_failback()) policy.failback = !request.disable_auto_failback();
@@ -329,7 +337,18 @@ S::Answer<Empty> S::start_discovery(rpc::Call& call,
   const auto tried = co_await discovery->wait(patience, call.token);
   if (tried) co_return Empty();
   discovery->stop(true);
-  co_await discovery->ended().wait();  // so that the same call may come again
+  {  // so that the same call may come again; but what it has found may take long to be let go
+    auto& reactor = *core::Reactor::current();
+    bool late = false;
+    const auto give_up = [&] {
+      late = true;
+      discovery->ended().notify_all();
+    };
+    core::Timer timer(give_up);
+    timer.arm_at(reactor, reactor.now() + kDiscoveryEndNanos);
+    const core::CancelCallback left(call.token, give_up);
+    while (!late && !discovery->ended().is_set()) co_await discovery->ended().wait();
+  }
   if (tried.error().code == Code::kCancelled) co_return std::unexpected(tried.error());
   co_return rpc::json_errno(ETIMEDOUT, tried.error().text());
 }

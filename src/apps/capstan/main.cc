@@ -58,7 +58,9 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
   client::RemoteOptions options = std::move(way.options);
-  const core::Nanos patience = timeout == 0 ? kPatience : std::min(kPatience, timeout);
+  // All addresses together take no longer than the user would wait.
+  const core::Nanos each = timeout / std::max<std::size_t>(way.addresses.size(), 1);
+  const core::Nanos patience = timeout == 0 ? kPatience : std::min(kPatience, each);
   options.channel.address =
       co_await reachable(env, std::move(way.addresses), patience, interrupt.token());
   CallLog log;

@@ -8,6 +8,7 @@
 #include "apps/io_engine/config_stores.h"
 #include "apps/serving/serving_options.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "storage/nvme/nvme_codec.h"
 
 namespace capstan::apps {
@@ -241,9 +242,11 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
   }
   if (settings.given("hostnqn")) {
     config.host_nqn = settings.text("hostnqn");
-    if (!storage::nvme::valid_nqn(*config.host_nqn)) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(config.host_nqn->data());
+    const bool is_text = is_utf8({bytes, config.host_nqn->size()});
+    if (!is_text || !storage::nvme::valid_nqn(*config.host_nqn)) {
       return fail(Code::kInvalidArgument,
-                  "HOSTNQN: '" + *config.host_nqn +
+                  "HOSTNQN: '" + (is_text ? *config.host_nqn : "(no UTF-8)") +
                       "' is no NQN, so no device of another node could be opened. Write it as in "
                       "nqn.2014-08.org.nvmexpress:uuid:…, or leave it out");
     }

@@ -57,7 +57,8 @@ core::Reactor::StallObserver stall_log(core::LogSink& sink) {
 }
 
 // Every connection is a descriptor, and so are disks, stores and logs. Hosts have a quarter at
-// most, so that a crowd of them leaves room for whoever wants to know why.
+// most (of each NVMe target, of which there usually is one), so that a crowd of them leaves room
+// for whoever wants to know why.
 ConnectionLimits share_descriptors(std::uint64_t files, std::size_t hosts_max) {
   ConnectionLimits out;
   out.hosts = std::min<std::size_t>(hosts_max, files / 4);

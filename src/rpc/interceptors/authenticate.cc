@@ -81,7 +81,7 @@ class AuthenticateInterceptor::Running {
   }
   // Never far ahead: the wall clock may be set meanwhile.
   void arm() {
-    if (expires_ == UINT64_MAX) return;
+    if (expires_ == UINT64_MAX || !owner_.keys_) return;  // replace() looks again
     auto& reactor = *core::Reactor::current();
     const std::uint64_t wall = owner_.clock_();
     const std::uint64_t end = std::min(expires_, UINT64_MAX / core::kSecond) * core::kSecond;

@@ -209,6 +209,18 @@ class OneRequest final : public MessageSource {
  private:
   bool taken_ = false;
 };
+// Sends nothing; a wire that interrupts it ends the waiting.
+class SilentClient final : public MessageSource {
+ public:
+  core::Task<Result<bool>> next(Message&) override {
+    if (!interrupted_.is_set()) co_await interrupted_.wait();
+    co_return fail(Code::kCancelled, "reading was interrupted");
+  }
+  void interrupt() override { interrupted_.set(); }
+
+ private:
+  core::Event interrupted_;
+};
 class NoAnswers final : public MessageSink {
  public:
   core::Task<Result<void>> send(const Message&) override { co_return Result<void>(); }
@@ -226,8 +238,9 @@ class TokenStreams : public CallersTest {
     ASSERT_TRUE(bind_server_stream(directory_, kExport, streams_, &Streams::export_image));
     add_authentication(JwkSet::parse(pair_.jwk()).value());
   }
+  template <class Source = OneRequest>
   core::Task<void> run_stream(std::string_view name, Call& call, Result<void>& ended) {
-    OneRequest source;
+    Source source;
     NoAnswers sink;
     ended = co_await directory_.run(*directory_.find(name), call, source, sink);
   }
@@ -271,6 +284,19 @@ TEST_F(TokenStreams, WhatHasNoEndOfItsOwnEndsWithItsToken) {
     CAPSTAN_ASSERT(!exported && !listened);
     EXPECT_EQ(exported.error().code, Code::kCancelled);
     EXPECT_EQ(listened.error().code, Code::kCancelled);
+  }(*this));
+}
+
+TEST_F(TokenStreams, WhoWaitsForItsClientHearsOfIt) {
+  world_.run([](auto& in) -> core::Task<void> {
+    Call watch = token_call(in.until(1200));
+    Result<void> ended;
+    core::Scope scope;
+    scope.spawn(in.template run_stream<SilentClient>(kWatch, watch, ended));
+    co_await in.live(261);
+    CAPSTAN_ASSERT(!ended);
+    EXPECT_EQ(ended.error().code, Code::kUnauthenticated);
+    co_await scope.join();
   }(*this));
 }
 

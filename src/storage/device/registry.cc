@@ -20,6 +20,7 @@ std::unexpected<Error> creation_failed(const std::string& name, Error error) {
     case ENOENT:
     case ENODEV: error.code = Code::kNotFound; break;
     case EEXIST: error.code = Code::kAlreadyExists; break;
+    case ESHUTDOWN: error.code = Code::kUnavailable; break;  // of the node: elsewhere it may work
     default: error.code = Code::kInvalidArgument; break;
   }
   return std::unexpected(std::move(error).within("Failed to create a BDEV '" + name + "'"));

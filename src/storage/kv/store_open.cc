@@ -125,7 +125,9 @@ core::Task<Result<void>> Store::load() {
   }
   if (ours && !read_only_ && found.tail != 0) {
     CO_TRY(co_await file_->sync_data());  // before what would excuse the entries' absence goes
-    CO_TRY(co_await env_.files().remove(first_mark()));
+    // Beside entries it is harmless, and the next opening tries again.
+    const auto removed = co_await env_.files().remove(first_mark());
+    static_cast<void>(removed.has_value());
   }
   if (found.tail < size && !read_only_) CO_TRY(co_await cut_torn(found, size));
   auto index = std::make_shared<Index>(gate_, found.entries);

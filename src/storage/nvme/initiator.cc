@@ -36,11 +36,14 @@ core::Task<Result<std::shared_ptr<HostController>>> Initiator::connect(HostOptio
   auto controller = std::make_shared<HostController>(env_, log_, std::move(options));
   controllers_.push_back(controller.get());
   ++connecting_;
-  const auto done = co_await controller->establish(std::move(token));
+  const auto done = co_await controller->establish(token);
   --connecting_;
   idle_.notify_all();
   if (!done) {
     controllers_.remove(controller.get());
+    if (closed_ && !token.fired()) {
+      co_return fail(Code::kUnavailable, "the node is shutting down", ESHUTDOWN);
+    }
     co_return std::unexpected(done.error());
   }
   log_.info("controller_connected", {{"subsystem", controller->options().subsystem},

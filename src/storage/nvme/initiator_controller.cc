@@ -139,10 +139,14 @@ void HostController::set_enabled(bool enabled) {
 }
 
 core::Task<Result<void>> HostController::retry(core::CancelToken token) {
-  if (state_ != State::kFailed || !enabled_) co_return {};
-  once_ = try_owed_ = association_lost_ = true;
-  set_state(State::kReconnecting);
-  changed_.notify_all();
+  // Another one's try is as good.
+  const bool trying = state_ == State::kReconnecting && once_;
+  if (!enabled_ || (state_ != State::kFailed && !trying)) co_return {};
+  if (!trying) {
+    once_ = try_owed_ = association_lost_ = true;
+    set_state(State::kReconnecting);
+    changed_.notify_all();
+  }
   const core::CancelCallback left(token, [this] { settled_.notify_all(); });
   while (state_ == State::kReconnecting && enabled_ && !token.fired()) co_await settled_.wait();
   if (state_ == State::kRunning) co_return {};
@@ -236,6 +240,7 @@ core::Task<void> HostController::recover() {
       log_.info("controller_back",
                 {{"subsystem", options_.subsystem}, {"address", options_.address.text()}});
       once_ = false;
+      if (!enabled_) reset("disabled");  // somebody said so meanwhile
       co_return;
     }
     trouble_ = connected.error().text();

@@ -107,22 +107,24 @@ core::Task<void> Target::accept_loop(Port* port) {
       if (!co_await core::sleep_for(limits::kAcceptPauseNanos, token)) break;
       continue;
     }
-    if (make_room(**stream)) scope_.spawn(serve(*std::move(stream), port->number));
+    if (!make_room(**stream)) continue;
+    scope_.spawn(serve(*std::move(stream), port->number));
+    co_await core::yield();  // from its first step on it is counted, which the next one depends on
   }
   port->listener.reset();
   port->gone.set();
 }
 
 bool Target::make_room(const core::Stream& stream) {
-  if (connections_.size() >= connections_max_) {
+  const auto& newcomers = shared_.newcomers;
+  const bool full = connections_.size() >= connections_max_;
+  if (full && newcomers.empty()) {
     ++shared_.counters.connections_refused;
     log_.warn("connection_refused", {{"peer", stream.peer().address}, {"limit", connections_max_}});
     return false;
   }
-  const auto& newcomers = shared_.newcomers;
-  if (newcomers.size() < std::max<std::size_t>(connections_max_ / limits::kNewcomersShare, 1)) {
-    return true;
-  }
+  const auto share = std::max<std::size_t>(connections_max_ / limits::kNewcomersShare, 1);
+  if (!full && newcomers.size() < share) return true;
   ++shared_.counters.newcomers_dropped;
   newcomers.front()->end("others came before it sent Connect");
   return true;

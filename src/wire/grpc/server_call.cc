@@ -250,7 +250,10 @@ core::Task<Result<void>> ServerCall::send(const rpc::Message& message) {
   session_.connection_.wake();
   queued_ends_[(queued_first_ + queued_count_++) % queued_ends_.size()] = written_bytes_;
   // The last free place is kept by waiting here, so the next send always has one.
-  while (stream_ && !call_.token.fired() && output_full()) co_await writable_.wait();
+  if (stream_ && !call_.token.fired() && output_full()) {
+    const core::CancelCallback wake(call_.token, [this] { writable_.notify(); });
+    while (stream_ && !call_.token.fired() && output_full()) co_await writable_.wait();
+  }
   CO_TRY(call_.token.check());
   if (!stream_) co_return fail(Code::kCancelled, "the client is gone");
   co_return Result<void>();

@@ -92,7 +92,9 @@ Result<Http1Request> read(http::request<http::empty_body>& from, std::size_t hea
 Result<void> Http1RequestParser::check_lines() {
   while (true) {
     const auto end = buffer_.find("\r\n", checked_);
-    const std::size_t length = std::min(end, buffer_.size()) - checked_;
+    std::size_t length = std::min(end, buffer_.size()) - checked_;
+    // The first half of a line end is no part of the line, wherever the bytes were cut.
+    if (end == std::string::npos && length != 0 && buffer_.back() == '\r') --length;
     if (!first_line_ && length > limits_.line_bytes) {
       return fail(Code::kResourceExhausted, "request line is longer than the limit of " +
                                                 std::to_string(limits_.line_bytes) + " bytes");

@@ -233,7 +233,7 @@ int Http2Callbacks::frame_sent(nghttp2_session* session, const nghttp2_frame* fr
   return 0;
 }
 
-int Http2Callbacks::frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int,
+int Http2Callbacks::frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int error,
                                    void* raw) {
   // A request that could not be sent has no stream yet in nghttp2's eyes and gets no close event.
   auto& self = session_of(raw);
@@ -241,7 +241,9 @@ int Http2Callbacks::frame_not_sent(nghttp2_session* session, const nghttp2_frame
   for (auto* stream = self.first_; stream; stream = stream->next_) {
     if (stream->id_ != frame->hd.stream_id) continue;
     if (nghttp2_session_find_stream(session, stream->id_)) break;  // will be closed by nghttp2
-    self.close_stream(stream, Http2Error::kRefusedStream);
+    // Headers that are too large would be so the next time, too.
+    self.close_stream(stream, error == NGHTTP2_ERR_FRAME_SIZE_ERROR ? Http2Error::kEnhanceYourCalm
+                                                                    : Http2Error::kRefusedStream);
     break;
   }
   return 0;

@@ -209,7 +209,11 @@ core::Task<Result<void>> ServerCall::send(const rpc::Message& message) {
   message.SerializeWithCachedSizesToArray(to + kRecordHeaderBytes);
   open_answer();
   session_.send(out_, {}, as_bytes(record), false);
-  while (output_full()) co_await session_.link_.room().wait();
+  if (output_full()) {
+    auto& room = session_.link_.room();
+    const core::CancelCallback wake(call_.token, [&room] { room.notify_all(); });
+    while (output_full()) co_await room.wait();
+  }
   CO_TRY(call_.token.check());
   if (session_.link_.closed()) co_return fail(Code::kCancelled, "the client is gone");
   co_return Result<void>();

@@ -206,6 +206,7 @@ core::Task<Result<ByteView>> Http1Session::read() {
 
 void Http1Session::interrupt_read() {
   interrupted_ = true;
+  body_wanted_ = false;  // until somebody reads again
   changed_.notify_all();
 }
 
