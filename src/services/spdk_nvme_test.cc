@@ -507,41 +507,6 @@ TEST_F(SpdkNvmeTest, OptionsOfAControllerAreSaved) {
   EXPECT_NE(saved.find("number_value: -1"), std::string::npos) << saved;
 }
 
-// Who waits for nothing else than to be stopped.
-class WaitingControllers final : public SpdkDiscovery::Controllers {
- public:
-  bool waiting = false;
-  bool has_controller(const std::string&) const override { return false; }
-  core::Task<Result<void>> attach_found(std::string, nvme::HostOptions,
-                                        core::CancelToken token) override {
-    waiting = true;
-    const auto slept = co_await core::sleep_for(3600 * core::kSecond, token);
-    waiting = false;
-    co_return slept;
-  }
-  core::Task<Result<void>> detach_found(std::string, nvme::HostOptions) override {
-    co_return Result<void>();
-  }
-};
-
-core::Task<void> stop_while_attaching(Engine* engine, core::Address address) {
-  WaitingControllers controllers;
-  nvme::HostOptions options = engine->remotes().options();
-  options.address = std::move(address);
-  SpdkDiscovery discovery(*engine, controllers, "Far", options);
-  core::Scope scope;
-  scope.spawn(discovery.run());
-  (void)co_await core::sleep_for(core::kSecond);
-  EXPECT_TRUE(controllers.waiting);
-  discovery.stop(true);
-  (void)co_await core::sleep_for(core::kSecond);
-  EXPECT_TRUE(discovery.ended().is_set()) << "waits for the subsystem";
-  co_await scope.join();
-}
-TEST_F(SpdkNvmeTest, StoppingADiscoveryEndsWhatItIsAttaching) {
-  world_.run(stop_while_attaching(&engine_, core::Address::tcp(far_env_.address(), 8420)));
-}
-
 TEST_F(SpdkNvmeTest, ADiscoveryThatFailedCanBeStartedAgainAtOnce) {
   auto silent = run(be_silent(&far_env_, core::Address::tcp(far_env_.address(), 9000)));
   ASSERT_TRUE(silent);

@@ -92,8 +92,7 @@ TEST(Http2Session, ClosedStreamsGiveTheConnectionWindowBack) {
 // Half of the connection's window could not be consumed any more when streams that nobody reads
 // held more than the other half, so it was never opened again (gateways stood still).
 TEST(Http2Session, StreamsThatNobodyReadsLeaveTheOthersTheRestOfTheWindow) {
-  constexpr int kUnread =
-      limits::kHttp2ConnectionWindowBytes / limits::kHttp2StreamWindowBytes - 1;
+  constexpr int kUnread = limits::kHttp2ConnectionWindowBytes / limits::kHttp2StreamWindowBytes - 1;
   for (const std::size_t consumed_before : {0U, 1U << 20, (8U << 20) - 16384U, 8U << 20}) {
     SCOPED_TRACE(consumed_before);
     Pair pair;
