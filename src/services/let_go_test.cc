@@ -267,7 +267,7 @@ class FarReferenceTest : public FarDeviceTest {
   void SetUp() override {
     LetGoTest::SetUp();
     ASSERT_TRUE(run(serve(&far_, far_env_.address(), memory_)));
-    const auto made = run(engine_.remotes().make(storage::parse_device_uri(uri()).value()));
+    const auto made = run(engine_.remotes().make(storage::parse_device_uri(uri()).value(), {}));
     ASSERT_TRUE(made) << made.error().text();
     ASSERT_TRUE(engine_.devices().add({*made, "", {}}));
     add_pool("bdev:///" + (*made)->name());
