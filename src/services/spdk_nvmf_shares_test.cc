@@ -141,7 +141,7 @@ TEST_F(SpdkNvmfShares, AShareThatIsNotStoredStaysSo) {
   EXPECT_TRUE(
       has(json("nexus_share", R"({"name":"r1","protocol":"nvmf","cntlid_min":1,"cntlid_max":9})"),
           "nvmf://"));
-  EXPECT_EQ(change("nvmf_subsystem_allow_any_host", R"("allow_any_host":false)"), "true");
+  EXPECT_EQ(change("nvmf_subsystem_allow_any_host", R"(,"allow_any_host":false)"), "true");
   EXPECT_EQ(change("nvmf_subsystem_add_host", host(kFirst)), "true");
   crash();
   EXPECT_EQ(let_in(), "not shared");

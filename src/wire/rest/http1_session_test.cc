@@ -216,9 +216,9 @@ TEST(RestSession, AStreamThatCannotBegin) {
 // What somebody else has to begin is not shown as begun before.
 TEST(RestSession, AnAnnouncementThatIsHeldWaits) {
   TestWorld world;
-  with_peer(world, [](TestWorld& in, Peer& peer) -> Task<void> {
-    const std::string refused =
-        co_await exchange(&in, GET("/monitor/events?categories=held&categories=fails"));
+  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
+    EXPECT_TRUE(co_await peer.send(GET("/monitor/events?categories=held&categories=fails")));
+    const std::string refused = co_await peer.until("]\n");
     EXPECT_TRUE(refused.starts_with("HTTP/1.1 404 ")) << refused;
     const core::Nanos begun = core::Reactor::current()->now();
     EXPECT_TRUE(co_await peer.send(GET("/monitor/events?categories=held")));
