@@ -164,7 +164,7 @@ fuzz_smoke() {
   echo "$good passed, $bad failed"
 }
 
-needed "packages" tools/install-deps.sh || finish
+needed "packages" tools/install-deps.sh --tests || finish
 needed "build asan" tools/build.sh asan || finish
 counted "unit and simulation" unit_tests
 if $quick; then finish; fi

@@ -3,6 +3,7 @@
 # missing; when everything is there it changes nothing and needs neither network nor root.
 #
 #   tools/install-deps.sh            install what is missing
+#   tools/install-deps.sh --tests    the same, with qemu for the tests that need a Linux guest
 #   tools/install-deps.sh --check    only say what is missing (exit 1 if something is)
 set -euo pipefail
 
@@ -17,6 +18,9 @@ packages+=(liburing-dev libnghttp2-dev libprotobuf-dev protobuf-compiler libboos
 # Tests: GoogleTest, official gRPC client, ext4 tools, packed sample images.
 packages+=(libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3 python3-grpcio
   python3-protobuf e2fsprogs openssl zstd curl)
+
+# A real Linux kernel as NVMe/TCP host and target.
+if [ "${1:-}" = --tests ]; then packages+=(qemu-system-x86 xz-utils); fi
 
 # A browser, for whoever has npm to drive it with.
 if command -v npm >/dev/null; then packages+=(chromium); fi

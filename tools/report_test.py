@@ -35,6 +35,13 @@ class C(unittest.TestCase):
     def test_one(self): pass
 '''
 
+MODULE = '''
+import unittest
+def setUpModule(): raise unittest.SkipTest('no machine for it')
+class X(unittest.TestCase):
+    def test_a(self): self.fail('must not run')
+    def test_b(self): self.fail('must not run')
+'''
 HANGS = '''
 import threading, unittest
 class A(unittest.TestCase):
@@ -89,6 +96,9 @@ class Reports(unittest.TestCase):
 
     def test_python_tests(self):
         self.assertEqual(self.run_tests(PYTHON), ('1 passed, 3 failed, 2 skipped', 1))
+
+    def test_a_module_that_cannot_run_here_is_skipped(self):
+        self.assertEqual(self.run_tests(MODULE), ('0 passed, 0 failed, 1 skipped', 0))
 
     def test_a_test_that_hangs_is_a_failure_and_the_others_run(self):
         self.assertEqual(self.run_tests(HANGS, CAPSTAN_TEST_LIMIT='1'),
