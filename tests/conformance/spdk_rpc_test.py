@@ -121,8 +121,10 @@ class Spdk(unittest.TestCase):
         saved = call('framework_get_config', name='nvmf')
         call('nvmf_delete_subsystem', nqn=nqn)
         self.assertTrue(host.io.closed())
-        self.assertEqual(call('framework_get_config', name='nvmf'), [])
-        for entry in saved[1:]:    # the transport is there
+        # The transport stays, with its sizes.
+        self.assertEqual(call('framework_get_config', name='nvmf'), saved[:1])
+        self.assertEqual(saved[0]['method'], 'nvmf_create_transport')
+        for entry in saved[1:]:
             call(entry['method'], **entry['params'])
         self.assertEqual([s for s in call('nvmf_get_subsystems') if s['nqn'] == nqn], before)
 
