@@ -87,9 +87,9 @@ class HostController final : private HostQueue::Owner {
   void close();
   // Gives the connections up and connects anew, as after a loss.
   void reset(std::string reason);
-  // One more try of a controller that was given up. kUnavailable (EIO): it did not work, and the
-  // controller stays given up; the token's code: it goes on unwatched. In any other state, and when
-  // it is not enabled, there is nothing to do. The caller keeps the controller until it returns.
+  // One more try of a controller that was given up, or the outcome of one that is under way.
+  // kUnavailable (EIO): it did not work, and it stays given up; the token's code: it goes on
+  // unwatched. In other states, or disabled, nothing to do. The caller keeps it until it returns.
   core::Task<Result<void>> retry(core::CancelToken token);
   // Off: reset() and no way back until it is on again.
   void set_enabled(bool enabled);
