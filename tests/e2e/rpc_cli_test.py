@@ -275,6 +275,16 @@ class Rpc(unittest.TestCase):
             self.assertEqual(one.read(), other.read())
         self.ok('replica', 'destroy', 'image')
 
+    def test_an_import_that_the_node_ends_over_http(self):
+        """The node answers before it has the whole image; its reason was lost to the failed send."""
+        image = self.node.path('too big')
+        with open(image, 'wb') as file:
+            file.write(os.urandom(24 << 20))
+        self.refused('image', 'import', 'nobody', image, code=1, says='nobody')
+        self.ok('replica', 'create', 'small', 'p', '--size', '4MiB')
+        self.refused('image', 'import', 'small', image, code=1, says='small')
+        self.ok('replica', 'destroy', 'small')
+
 
 class Watch(unittest.TestCase):
     def setUp(self):

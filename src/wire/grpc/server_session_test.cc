@@ -9,9 +9,7 @@
 #include <map>
 #include <optional>
 
-#include "core/log_sinks.h"
-#include "rpc/interceptors/log.h"
-#include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/refused_testing.h"
 #include "wire/grpc/connection.h"
 #include "wire/grpc/grpc_testing.h"
 #include "wire/tls/tls_testing.h"
@@ -175,17 +173,9 @@ TEST(ServerSession, RefusesBadMessages) {
 }
 
 TEST(ServerSession, LogsAndMetricsHearOfRefusals) {
-  core::LineLog records;
-  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
-                nullptr};
-  core::Metrics metrics;
-  rpc::LogInterceptor calls(log);
-  rpc::MetricsInterceptor counters(metrics);
-  rpc::RefusedCalls refused(log, metrics);
-  refused.add(calls);
-  refused.add(counters);
+  rpc::testing::HeardRefusals heard;
   ServerOptions options;
-  options.refused = &refused;
+  options.refused = &heard.refused;
   run(
       [](TestWorld&, RawClient& client) -> Task<void> {
         for (const char* path : {"/no.Such/Thing?secret=1", "/grpc.health.v1.Health/Nope", "/"}) {
@@ -198,23 +188,15 @@ TEST(ServerSession, LogsAndMetricsHearOfRefusals) {
         EXPECT_EQ((co_await client.call({}, message(""))).status(), "0");  // the chain's, not ours
       },
       options);
-  const std::string text = metrics.prometheus_text();
-  const auto ended = [&](const std::string& code, int count) {
-    return text.contains(
-        "capstan_calls_ended_total{operation=\"grpc.health.v1.Health/Check\","
-        "wire=\"grpc\",code=\"" +
-        code + "\"} " + std::to_string(count));
-  };
-  EXPECT_TRUE(ended("INVALID_ARGUMENT", 1)) << text;
-  EXPECT_TRUE(ended("INTERNAL", 2)) << text;
-  EXPECT_TRUE(ended("DEADLINE_EXCEEDED", 1)) << text;
-  EXPECT_FALSE(text.contains("\"OK\""));
-  EXPECT_TRUE(
-      text.contains("capstan_requests_refused_total{wire=\"grpc\",code=\"UNIMPLEMENTED\"} 3"))
-      << text;
-  EXPECT_EQ(records.count("call_failed", "wire=grpc"), 4);
-  EXPECT_EQ(records.count("request_refused", "asked=no.Such/Thing wire=grpc"), 1);
-  EXPECT_EQ(records.count("", "secret"), 0);
+  const std::string check = "grpc.health.v1.Health/Check";
+  EXPECT_TRUE(heard.ended(check, "grpc", "INVALID_ARGUMENT")) << heard.text();
+  EXPECT_TRUE(heard.ended(check, "grpc", "INTERNAL", 2)) << heard.text();
+  EXPECT_TRUE(heard.ended(check, "grpc", "DEADLINE_EXCEEDED")) << heard.text();
+  EXPECT_FALSE(heard.text().contains("\"OK\""));
+  EXPECT_TRUE(heard.unknown("grpc", "UNIMPLEMENTED", 3)) << heard.text();
+  EXPECT_EQ(heard.records.count("call_failed", "wire=grpc"), 4);
+  EXPECT_EQ(heard.records.count("request_refused", "asked=no.Such/Thing wire=grpc"), 1);
+  EXPECT_EQ(heard.records.count("", "secret"), 0);
 }
 
 Task<void> two_at_once_body(TestWorld& world, RawClient& client) {

@@ -4,8 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "rpc/interceptors/log.h"
-#include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/refused_testing.h"
 #include "wire/jsonrpc/jsonrpc_testing.h"
 
 namespace capstan::wire::jsonrpc::testing {
@@ -83,16 +82,8 @@ TEST(JsonRpcSession, ClientThatDiesInTheMiddle) {
 }
 
 TEST(JsonRpcSession, LogsAndMetricsHearOfRefusals) {
-  core::LineLog records;
-  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
-                nullptr};
-  core::Metrics metrics;
-  rpc::LogInterceptor calls(log);
-  rpc::MetricsInterceptor counters(metrics);
-  rpc::RefusedCalls refused(log, metrics);
-  refused.add(calls);
-  refused.add(counters);
-  TestWorld world({}, nullptr, limits::kJsonRpcConnections, &refused);
+  rpc::testing::HeardRefusals heard;
+  TestWorld world({}, nullptr, limits::kJsonRpcConnections, &heard.refused);
   world.run([](TestWorld& in) -> Task<void> {
     auto client = co_await in.connect();
     co_await client->send(call("nope", 1) + R"({"jsonrpc":"2.0","id":2})" +
@@ -101,18 +92,12 @@ TEST(JsonRpcSession, LogsAndMetricsHearOfRefusals) {
     co_await client->lines(5);
     co_await client->close();
   });
-  const std::string text = metrics.prometheus_text();
-  EXPECT_TRUE(
-      text.contains("capstan_calls_ended_total{operation=\"spdk.Bdev/GetBdevs\","
-                    "wire=\"jsonrpc\",code=\"INVALID_ARGUMENT\"} 1"))
-      << text;
+  EXPECT_TRUE(heard.ended("spdk.Bdev/GetBdevs", "jsonrpc", "INVALID_ARGUMENT")) << heard.text();
   for (const char* code : {"UNIMPLEMENTED", "INVALID_ARGUMENT"}) {
-    EXPECT_TRUE(text.contains("capstan_requests_refused_total{wire=\"jsonrpc\",code=\"" +
-                              std::string(code) + "\"} 1"))
-        << text;
+    EXPECT_TRUE(heard.unknown("jsonrpc", code)) << heard.text();
   }
-  EXPECT_EQ(records.count("call_failed", "wire=jsonrpc"), 1);
-  EXPECT_EQ(records.count("request_refused", "asked=nope wire=jsonrpc"), 1);
+  EXPECT_EQ(heard.records.count("call_failed", "wire=jsonrpc"), 1);
+  EXPECT_EQ(heard.records.count("request_refused", "asked=nope wire=jsonrpc"), 1);
 }
 
 // A client that asks for much and reads nothing.

@@ -5,8 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "rpc/interceptors/log.h"
-#include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/refused_testing.h"
 #include "wire/muxio/muxio_testing.h"
 #include "wire/websocket/websocket_handshake.h"
 
@@ -411,17 +410,9 @@ TEST(MuxioServer, WhatUpstreamsClientsMaySend) {
 }
 
 TEST(MuxioServer, LogsAndMetricsHearOfRefusals) {
-  core::LineLog records;
-  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
-                nullptr};
-  core::Metrics metrics;
-  rpc::LogInterceptor calls(log);
-  rpc::MetricsInterceptor counters(metrics);
-  rpc::RefusedCalls refused(log, metrics);
-  refused.add(calls);
-  refused.add(counters);
+  rpc::testing::HeardRefusals heard;
   ServerOptions options;
-  options.session.refused = &refused;
+  options.session.refused = &heard.refused;
   TestWorld world(options);
   run_with_peer(world, [](TestWorld&, RawPeer& peer) -> Task<void> {
     co_await peer.send(frame(0, 0, kOpen, call(1, "\xFF\xFF")) + frame(0, 1, kEnd));
@@ -432,16 +423,11 @@ TEST(MuxioServer, LogsAndMetricsHearOfRefusals) {
     co_await peer.send(frame(2, 0, kOpen, call(3, kX)) + frame(2, 1, kEnd));  // the chain's
     co_await peer.answers(1);
   });
-  const std::string text = metrics.prometheus_text();
-  EXPECT_TRUE(
-      text.contains("capstan_calls_ended_total{operation=\"grpc.health.v1.Health/Check\","
-                    "wire=\"muxio\",code=\"INVALID_ARGUMENT\"} 1"))
-      << text;
-  EXPECT_TRUE(
-      text.contains("capstan_requests_refused_total{wire=\"muxio\",code=\"UNIMPLEMENTED\"} 1"))
-      << text;
-  EXPECT_EQ(records.count("call_failed", "wire=muxio"), 1);
-  EXPECT_EQ(records.count("request_refused", "asked=method 17 wire=muxio"), 1);
+  EXPECT_TRUE(heard.ended("grpc.health.v1.Health/Check", "muxio", "INVALID_ARGUMENT"))
+      << heard.text();
+  EXPECT_TRUE(heard.unknown("muxio", "UNIMPLEMENTED")) << heard.text();
+  EXPECT_EQ(heard.records.count("call_failed", "wire=muxio"), 1);
+  EXPECT_EQ(heard.records.count("request_refused", "asked=method 17 wire=muxio"), 1);
 }
 
 TEST(MuxioServer, WhatIsIgnored) {

@@ -5,10 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/log_sinks.h"
 #include "rpc/etag.h"
-#include "rpc/interceptors/log.h"
-#include "rpc/interceptors/metrics.h"
+#include "rpc/interceptors/refused_testing.h"
 #include "rpc/interceptors/revision.h"
 #include "wire/rest/rest_testing.h"
 #include "wire/rest/tree_testing.h"
@@ -130,21 +128,13 @@ TEST(RestPipeline, AccessListsThroughHttp) {
 }
 
 TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
-  core::LineLog records;
-  core::Log log{records, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
-                nullptr};
-  core::Metrics metrics;
-  rpc::LogInterceptor calls(log);
-  rpc::MetricsInterceptor counters(metrics);
-  rpc::RefusedCalls refused(log, metrics);
-  refused.add(calls);
-  refused.add(counters);
+  rpc::testing::HeardRefusals heard;
   rpc::AclSettings settings;
   settings.secure = true;
   const rpc::Acl acl(settings);
   ServerOptions options;
   options.pipeline.acl = &acl;
-  options.pipeline.refused = &refused;
+  options.pipeline.refused = &heard.refused;
   want_token(options);
   TestWorld world(options);
   const std::string trace =
@@ -159,25 +149,18 @@ TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
                 {get("/kv/main/raw/secret2/x", kToken), "401 "},
                 {post("/pools/nvmf:%2F%2Fuser:secret4@host%2Fnqn", kToken), "401 "},
                 {"GARBAGE\r\n\r\n", "400 "}});
-  const std::string text = metrics.prometheus_text();
-  const auto ended = [&](const char* operation, const char* code) {
-    const std::string line = std::string("capstan_calls_ended_total{operation=\"") + operation +
-                             "\",wire=\"rest\",code=\"" + code + "\"} 1";
-    return text.contains(line);
-  };
-  EXPECT_TRUE(ended("capstan.node.v1.NodeRpc/GetVersion", "UNAUTHENTICATED")) << text;
-  EXPECT_TRUE(ended("mayastor.v1.PoolRpc/CreatePool", "PERMISSION_DENIED"));
-  EXPECT_TRUE(ended("capstan.node.v1.NodeRpc/GetVersion", "INVALID_ARGUMENT"));
-  EXPECT_TRUE(ended("mayastor.v1.PoolRpc/ListPools", "INVALID_ARGUMENT"));
-  EXPECT_TRUE(text.contains(
+  const std::string version = "capstan.node.v1.NodeRpc/GetVersion";
+  EXPECT_TRUE(heard.ended(version, "rest", "UNAUTHENTICATED")) << heard.text();
+  EXPECT_TRUE(heard.ended("mayastor.v1.PoolRpc/CreatePool", "rest", "PERMISSION_DENIED"));
+  EXPECT_TRUE(heard.ended(version, "rest", "INVALID_ARGUMENT"));
+  EXPECT_TRUE(heard.ended("mayastor.v1.PoolRpc/ListPools", "rest", "INVALID_ARGUMENT"));
+  EXPECT_TRUE(heard.text().contains(
       "storage_rpc_responses_total{endpoint=\"/version\",method=\"GET\",wire=\"rest\","
       "code=\"UNAUTHENTICATED\"} 1"))
-      << text;
-  for (const char* code : {"PERMISSION_DENIED\"} 5", "INVALID_ARGUMENT\"} 1"}) {
-    EXPECT_TRUE(
-        text.contains("capstan_requests_refused_total{wire=\"rest\",code=\"" + std::string(code)))
-        << text;
-  }
+      << heard.text();
+  EXPECT_TRUE(heard.unknown("rest", "PERMISSION_DENIED", 5)) << heard.text();
+  EXPECT_TRUE(heard.unknown("rest", "INVALID_ARGUMENT")) << heard.text();
+  const core::LineLog& records = heard.records;
   EXPECT_EQ(records.count("call_failed", "wire=rest"), 4);
   EXPECT_EQ(records.count("call_failed", "trace_id=0af7651916cd43dd8448eb211c80319c"), 0);
   EXPECT_EQ(records.count("request_refused", "asked=GET /... wire=rest"), 2);
@@ -187,21 +170,15 @@ TEST(RestPipeline, LogsAndMetricsHearOfRefusals) {
 }
 
 TEST(RestPipeline, BodiesThatDoNotReadAreCallsOfTheirOperation) {
-  core::Metrics metrics;
-  testing::NoLog sink;
-  core::Log log{sink, core::LogLevel::kError, [](const void*) -> std::uint64_t { return 0; },
-                nullptr};
-  rpc::MetricsInterceptor counters(metrics);
-  rpc::RefusedCalls refused(log, metrics);
-  refused.add(counters);
+  rpc::testing::HeardRefusals heard;
   ServerOptions options;
-  options.pipeline.refused = &refused;
+  options.pipeline.refused = &heard.refused;
   options.pipeline.body_bytes = 16;
   TestWorld world(options);
   check(world, {{put("/pools/p1", "{"), "400 "}, {put("/pools/p1", std::string(17, ' ')), "413 "}});
-  const std::string text = metrics.prometheus_text();
-  EXPECT_TRUE(text.contains("CreatePool\",wire=\"rest\",code=\"INVALID_ARGUMENT\"} 1")) << text;
-  EXPECT_TRUE(text.contains("CreatePool\",wire=\"rest\",code=\"RESOURCE_EXHAUSTED\"} 1")) << text;
+  const std::string create = "mayastor.v1.PoolRpc/CreatePool";
+  EXPECT_TRUE(heard.ended(create, "rest", "INVALID_ARGUMENT")) << heard.text();
+  EXPECT_TRUE(heard.ended(create, "rest", "RESOURCE_EXHAUSTED")) << heard.text();
 }
 
 TEST(RestPipeline, V0SpeaksAsTheControlPlane) {
