@@ -36,9 +36,4 @@ Result<std::vector<std::string>> resolve_all(const std::string& host) {
   return addresses;
 }
 
-Result<std::string> resolve_host(const std::string& host) {
-  TRY_SET(const auto addresses, resolve_all(host));
-  return addresses.front();
-}
-
 }  // namespace capstan::core

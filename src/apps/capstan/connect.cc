@@ -111,19 +111,6 @@ Result<NodeWay> way_to_node(const Arguments& global, const CallEnvironment& envi
   return way;
 }
 
-core::Task<core::Address> reachable(core::Env& env, std::vector<core::Address> addresses,
-                                    core::Nanos patience, core::CancelToken token) {
-  auto& reactor = *core::Reactor::current();
-  for (std::size_t i = 0; i + 1 < addresses.size(); ++i) {
-    core::CancelSource late(token);
-    core::Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });
-    timer.arm_at(reactor, reactor.now() + patience);
-    const auto stream = co_await env.network().connect(addresses[i], late.token());
-    if (stream || token.fired()) co_return addresses[i];
-  }
-  co_return addresses.back();
-}
-
 Error with_remedy(Error error, const client::RemoteOptions& options) {
   // With any other errno nothing was spoken yet.
   const bool spoken = error.sys_errno == 0 || error.sys_errno == ECONNRESET;

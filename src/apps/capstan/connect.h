@@ -19,11 +19,6 @@ struct NodeWay {
 };
 // kUnavailable when the host cannot be found; everything else is a usage error.
 Result<NodeWay> way_to_node(const Arguments& global, const CallEnvironment& environment);
-// The first address at which somebody listens, else the last one. `localhost` may be ::1 before it
-// is 127.0.0.1, and a node listens at one of them. An address that says nothing is waited for as
-// long as `patience`, unless it is the only one.
-core::Task<core::Address> reachable(core::Env& env, std::vector<core::Address> addresses,
-                                    core::Nanos patience, core::CancelToken token);
 // What to do about a connection on which nothing was understood: TLS on one side only, or a
 // certificate that nobody vouches for. Other errors stay what they are.
 Error with_remedy(Error error, const client::RemoteOptions& options);

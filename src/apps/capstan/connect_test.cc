@@ -1,45 +1,14 @@
-// Why this file exists: how a node is reached by a name with several addresses, and what is said of
-// connections on which nothing was understood.
+// Why this file exists: what is said of connections on which nothing was understood.
 #include "apps/capstan/connect.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "core/sim_env.h"
-
 namespace capstan::apps {
 namespace {
 
 using core::Address;
-
-core::Task<void> choose(core::Env& env, std::vector<Address> addresses, core::Nanos& took,
-                        Address& chosen) {
-  const core::Nanos begun = core::Reactor::current()->now();
-  chosen = co_await reachable(env, std::move(addresses), core::kSecond, {});
-  took = core::Reactor::current()->now() - begun;
-}
-
-TEST(Connect, TheFirstAddressAtWhichSomebodyListensIsTaken) {
-  core::SimWorld world{1};
-  core::SimEnv server{world}, client{world};
-  const auto listens = Address::tcp(server.address(), 80);
-  const auto refuses = Address::tcp(server.address(), 81), silent = Address::tcp("10.9.9.9", 80);
-  auto listener = server.network().listen(listens);
-  ASSERT_TRUE(listener);
-  const auto chosen = [&](std::vector<Address> addresses, core::Nanos most) {
-    core::Nanos took = 0;
-    Address address;
-    world.run(choose(client, std::move(addresses), took, address));
-    EXPECT_LE(took, most);
-    return address.text();
-  };
-  EXPECT_EQ(chosen({refuses, listens}, core::kSecond), listens.text());
-  EXPECT_EQ(chosen({listens, refuses}, core::kSecond), listens.text());
-  EXPECT_EQ(chosen({silent, listens}, 2 * core::kSecond), listens.text());
-  EXPECT_EQ(chosen({silent, refuses}, 2 * core::kSecond), refuses.text());
-  EXPECT_EQ(chosen({silent}, 0), silent.text()) << "one address is not tried beforehand";
-}
 
 TEST(Connect, TlsOnOneSideOnlyHasARemedy) {
   client::RemoteOptions options;

@@ -13,6 +13,7 @@
 #include "base/visible.h"
 #include "core/os_process.h"
 #include "core/os_signal.h"
+#include "core/reachable.h"
 #include "core/uring_env.h"
 #include "rpc/quiet_protobuf.h"
 
@@ -62,7 +63,7 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   const core::Nanos each = timeout / std::max<std::size_t>(way.addresses.size(), 1);
   const core::Nanos patience = timeout == 0 ? kPatience : std::min(kPatience, each);
   options.channel.address =
-      co_await reachable(env, std::move(way.addresses), patience, interrupt.token());
+      co_await core::reachable(env, std::move(way.addresses), patience, interrupt.token());
   CallLog log;
   const auto http_log = log_of_http(log);
   options.http.on_attempt = [&invocation](const client::HttpAttempt& attempt) {

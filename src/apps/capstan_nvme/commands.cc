@@ -14,6 +14,7 @@
 #include "core/log_sinks.h"
 #include "core/os_resolve.h"
 #include "core/os_stdio.h"
+#include "core/reachable.h"
 #include "storage/device/registry.h"
 #include "storage/device/url.h"
 #include "storage/nvme/identify.h"
@@ -29,6 +30,7 @@ namespace nvme = storage::nvme;
 constexpr std::size_t kPieceBytes = 1U << 20;
 constexpr std::uint16_t kDefaultPort = 8420;
 constexpr std::uint8_t kCreateSnapshot = 0xC1;
+constexpr core::Nanos kPatience = core::kSecond;  // for one of several addresses of a name
 
 using core::NoLog;
 
@@ -76,6 +78,16 @@ class Facts {
   std::vector<Member> members_;
 };
 
+// Where to connect to for a host by number or name. The system's resolver blocks: this program does
+// nothing else.
+core::Task<Result<core::Address>> find(core::Env& env, std::string host, std::uint16_t port,
+                                       core::CancelToken token) {
+  CO_TRY_SET(const auto hosts, core::resolve_all(host));
+  std::vector<core::Address> addresses;
+  for (const std::string& one : hosts) addresses.push_back(core::Address::tcp(one, port));
+  co_return co_await core::reachable(env, std::move(addresses), kPatience, std::move(token));
+}
+
 // What all commands work with: an initiator, and a registry for devices of any scheme.
 class Host final : public storage::DeviceMaker {
  public:
@@ -97,7 +109,8 @@ class Host final : public storage::DeviceMaker {
   core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri,
                                                             core::CancelToken token) override {
     storage::RemoteUri remote = *uri.remote;
-    CO_TRY_SET(remote.host, core::resolve_host(remote.host));
+    CO_TRY_SET(const auto found, co_await find(env_, remote.host, remote.port, token));
+    remote.host = found.host;
     CO_TRY_SET(auto controller,
                co_await initiator_.connect(nvme::with_uri(options_, remote), std::move(token)));
     CO_TRY_SET(auto device,
@@ -144,8 +157,8 @@ core::Task<Result<std::string>> discover(Host& host, const NvmeInvocation& call)
                    "'" + call.target + "' is no ADDRESS[:PORT], as in 10.0.0.1:8420", EINVAL);
   }
   nvme::HostOptions options = host.options();
-  CO_TRY_SET(const std::string address, core::resolve_host(url->host));
-  options.address = core::Address::tcp(address, url->port.value_or(kDefaultPort));
+  CO_TRY_SET(options.address,
+             co_await find(host.env(), url->host, url->port.value_or(kDefaultPort), {}));
   CO_TRY_SET(const auto records, co_await nvme::discover(host.initiator(), options));
   std::string lines, list;
   for (const auto& record : records) {
