@@ -35,6 +35,11 @@ std::string_view Http1Request::path() const {
   return std::string_view(target).substr(0, target.find('?'));
 }
 
+bool Http1Request::expects_continue() const {
+  return std::ranges::equal(header("expect"), std::string_view("100-continue"), {},
+                            [](unsigned char c) { return std::tolower(c); });
+}
+
 std::optional<std::string_view> Http1Request::last(std::string_view name) const {
   for (const auto& [key, value] : std::views::reverse(headers)) {
     if (key == name) return value;

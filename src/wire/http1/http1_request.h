@@ -35,6 +35,9 @@ struct Http1Request {
   std::optional<std::string_view> last(std::string_view name) const;
   // The target without its query.
   std::string_view path() const;
+  // Whether the client waits with the body until it is told to go on: "Expect: 100-continue", in
+  // any case of letters (RFC 9110 section 10.1.1).
+  bool expects_continue() const;
 };
 
 // How the body of a request is delimited. kInvalidArgument (answer 400) and kUnimplemented (501):

@@ -266,6 +266,16 @@ Http2Stream* Http2Session::open(Headers headers, bool end, void* context) {
   return stream;
 }
 
+void Http2Session::inform(Http2Stream& stream, std::string_view status) {
+  CAPSTAN_ASSERT(role_ == Role::kServer);
+  if (abandoned_ || stream.answered_) return;
+  NameValues values(1);
+  values.add({":status", status});
+  const int rc = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id_, nullptr,
+                                        values.data(), values.size(), nullptr);
+  if (rc != 0) reset(stream, Http2Error::kInternalError);
+}
+
 void Http2Session::respond(Http2Stream& stream, Headers headers, bool end) {
   CAPSTAN_ASSERT(role_ == Role::kServer);
   if (abandoned_ || stream.answered_) return;

@@ -155,6 +155,8 @@ class Http2Session {
   // Client: a new request; null when the peer said GOAWAY or the ids are used up. With `end`
   // nothing follows.
   Http2Stream* open(Headers headers, bool end, void* context);
+  // Server: an interim response, "100" (RFC 9110 section 15.2); nothing after respond().
+  void inform(Http2Stream& stream, std::string_view status);
   // Server: the response's headers. With `end` nothing follows (trailers-only).
   void respond(Http2Stream& stream, Headers headers, bool end);
   // Server: header lists of nearly every answer, which outlive the session, and respond() without

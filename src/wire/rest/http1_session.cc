@@ -2,7 +2,6 @@
 #include "wire/rest/http1_session.h"
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 #include <vector>
 
@@ -14,12 +13,6 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::unexpected<Error> client_gone() {
   return fail(Code::kCancelled, "the client is gone");
-}
-
-// In any case of letters (RFC 9110 section 10.1.1).
-bool is_continue(std::string_view expectation) {
-  return std::ranges::equal(expectation, std::string_view("100-continue"), {},
-                            [](unsigned char c) { return std::tolower(c); });
 }
 
 }  // namespace
@@ -234,8 +227,7 @@ core::Task<void> Http1Session::serve_one() {
   }
   framing_ = *framing;
   decoder_ = Http1BodyDecoder(framing_);
-  expects_continue_ =
-      !request_.http10 && !decoder_.done() && is_continue(request_.header("expect"));
+  expects_continue_ = !request_.http10 && !decoder_.done() && request_.expects_continue();
   if (request_.http10 || !request_.keep_alive || draining_) keep_ = false;
   if (!gone_ || gone_->fired()) gone_.emplace();
   // Whoever has to wait for more from the client, or for the handler alone, does not keep the

@@ -47,7 +47,11 @@ Http1Request request_of(Headers headers) {
 class Http2Exchange final : public Exchange {
  public:
   Http2Exchange(Http2Guest& guest, Http2Stream& stream, Http1Request request)
-      : guest_(guest), stream_(&stream), request_(std::move(request)), deadline_([this] {
+      : guest_(guest),
+        stream_(&stream),
+        request_(std::move(request)),
+        expects_continue_(request_.expects_continue()),
+        deadline_([this] {
           overdue_ = true;
           changed_.notify_all();
         }) {
@@ -68,6 +72,7 @@ class Http2Exchange final : public Exchange {
 
   core::Task<Result<ByteView>> read() override {
     set_deadline(limits::kRestBodyNanos);
+    tell_to_go_on();
     while (true) {
       if (interrupted_) co_return fail(Code::kCancelled, "reading was interrupted");
       if (!input_.empty()) {
@@ -199,6 +204,12 @@ class Http2Exchange final : public Exchange {
   }
 
  private:
+  void tell_to_go_on() {
+    const bool waits = std::exchange(expects_continue_, false) && input_.empty() && !ended_;
+    if (!waits || !stream_) return;
+    guest_.http2_.inform(*stream_, "100");
+    guest_.wake_();
+  }
   void respond(const Reply& reply, bool end) {
     if (!stream_) return;
     const std::string status = std::to_string(reply.status);
@@ -243,6 +254,7 @@ class Http2Exchange final : public Exchange {
   Http2Guest& guest_;
   Http2Stream* stream_;  // null once it is closed
   Http1Request request_;
+  bool expects_continue_;  // and has not been told to go on
   std::uint64_t announced_ = 0;
   core::CancelSource gone_;
   core::Event changed_;

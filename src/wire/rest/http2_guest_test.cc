@@ -60,6 +60,20 @@ struct Client final : Http2Events {
         {{":method", "GET"}, {":scheme", "http"}, {":path", path}, {":authority", "localhost"}}};
     EXPECT_NE(http2.open(headers, true, nullptr), nullptr);
   }
+  // The body follows with send().
+  Http2Stream* put(std::string_view path, std::string_view expect) {
+    const std::array<Header, 5> headers{{{":method", "PUT"},
+                                         {":scheme", "http"},
+                                         {":path", path},
+                                         {":authority", "localhost"},
+                                         {"expect", expect}}};
+    return http2.open(headers, false, nullptr);
+  }
+  void send(Http2Stream& stream, std::string_view body) {
+    std::ranges::copy(body, http2.reserve(stream, body.size()));
+    http2.write(stream, body.size());
+    http2.finish(stream, {});
+  }
   void take() {
     for (const auto& [stream, count] : std::exchange(untaken, {})) http2.consume(*stream, count);
   }
@@ -147,6 +161,43 @@ TEST(Http2Guest, PathsHaveTheBoundOfALine) {
     });
     EXPECT_EQ(client.status, row.status);
   }
+}
+
+// Whoever waits with the body is told to go on once it is wanted, and not when it never will be.
+TEST(Http2Guest, ExpectContinue) {
+  auto world = large_world();
+  Client client(1U << 20);
+  world->run([&](TestWorld& in) -> Task<void> {
+    return [](TestWorld* at, Client* asks) -> Task<void> {
+      const core::PeerInfo peer;
+      Host host(*core::Reactor::current(), peer, at->server->pipeline());
+      Http2Stream* const pool = asks->put("/pools/p1", "100-Continue");
+      EXPECT_NE(pool, nullptr);
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->status, "100");
+      asks->send(*pool, "{}");
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->status, "200");
+      EXPECT_EQ(asks->other, 1);  // once
+      Http2Stream* const nowhere = asks->put("/nope", "100-continue");
+      EXPECT_NE(nowhere, nullptr);
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->status, "404");
+      EXPECT_EQ(asks->other, 2);
+      Http2Stream* const odd = asks->put("/pools/p2", "miracles");  // not for us
+      EXPECT_NE(odd, nullptr);
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->status, "404");
+      asks->send(*odd, "{}");
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->status, "200");
+      host.guest.abort();
+      asks->leaving = true;
+      asks->http2.abandon(Http2Error::kCancel);
+      host.http2.abandon(Http2Error::kCancel);
+      co_await host.guest.join();
+    }(&in, &client);
+  });
 }
 
 TEST(Http2Guest, AnswersThatNobodyTakesAreBounded) {
