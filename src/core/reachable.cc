@@ -1,13 +1,15 @@
 // Why this file exists: see reachable.h.
 #include "core/reachable.h"
 
-#include <utility>
+#include <algorithm>
 
 namespace capstan::core {
 
-Task<Address> reachable(Env& env, std::vector<Address> addresses, Nanos patience,
-                        CancelToken token) {
+constexpr Nanos kPatience = kSecond;  // for one address
+
+Task<Address> reachable(Env& env, std::vector<Address> addresses, Nanos within, CancelToken token) {
   auto& reactor = *Reactor::current();
+  const Nanos patience = within == 0 ? kPatience : std::min(kPatience, within / addresses.size());
   for (std::size_t i = 0; i + 1 < addresses.size(); ++i) {
     CancelSource late(token);
     Timer timer([&late] { late.fire(Code::kDeadlineExceeded); });

@@ -9,9 +9,8 @@
 namespace capstan::core {
 
 // The first address at which somebody listens, else the last one. An address that says nothing is
-// waited for as long as `patience`, unless it is the only one. `addresses` has at least one, `env`
-// outlives the call.
-Task<Address> reachable(Env& env, std::vector<Address> addresses, Nanos patience,
-                        CancelToken token);
+// waited for a second, unless it is the last, and all together no longer than `within` (0: no
+// limit). A single address is not tried. `addresses` has at least one, `env` outlives the call.
+Task<Address> reachable(Env& env, std::vector<Address> addresses, Nanos within, CancelToken token);
 
 }  // namespace capstan::core

@@ -8,9 +8,10 @@
 namespace capstan::core {
 namespace {
 
-Task<void> choose(Env& env, std::vector<Address> addresses, Nanos& took, Address& chosen) {
+Task<void> choose(Env& env, std::vector<Address> addresses, Nanos within, Nanos& took,
+                  Address& chosen) {
   const Nanos begun = Reactor::current()->now();
-  chosen = co_await reachable(env, std::move(addresses), kSecond, {});
+  chosen = co_await reachable(env, std::move(addresses), within, {});
   took = Reactor::current()->now() - begun;
 }
 
@@ -21,10 +22,10 @@ TEST(Reachable, TheFirstAddressAtWhichSomebodyListensIsTaken) {
   const auto refuses = Address::tcp(server.address(), 81), silent = Address::tcp("10.9.9.9", 80);
   auto listener = server.network().listen(listens);
   ASSERT_TRUE(listener);
-  const auto chosen = [&](std::vector<Address> addresses, Nanos most) {
+  const auto chosen = [&](std::vector<Address> addresses, Nanos most, Nanos within = 0) {
     Nanos took = 0;
     Address address;
-    world.run(choose(client, std::move(addresses), took, address));
+    world.run(choose(client, std::move(addresses), within, took, address));
     EXPECT_LE(took, most);
     return address.text();
   };
@@ -32,6 +33,7 @@ TEST(Reachable, TheFirstAddressAtWhichSomebodyListensIsTaken) {
   EXPECT_EQ(chosen({listens, refuses}, kSecond), listens.text());
   EXPECT_EQ(chosen({silent, listens}, 2 * kSecond), listens.text());
   EXPECT_EQ(chosen({silent, refuses}, 2 * kSecond), refuses.text());
+  EXPECT_EQ(chosen({silent, silent, listens}, kSecond / 2, kSecond / 2), listens.text());
   EXPECT_EQ(chosen({silent}, 0), silent.text()) << "one address is not tried beforehand";
 }
 

@@ -168,7 +168,6 @@ class Initiator(unittest.TestCase):
         self.assertEqual([r.get('uri') for r in records if r['kind'] == 'subsystem'],
                          [self.uri()])
         there = self.facts('connect-test', self.uri())
-        # A name may have more addresses than the one at which the target listens.
         self.assertEqual(self.facts('discover', f'localhost:{self.port}')['records'], records)
         named = self.uri().replace('127.0.0.1', 'localhost')
         self.assertEqual(self.facts('connect-test', named)['uuid'], there['uuid'])

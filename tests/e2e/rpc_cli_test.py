@@ -276,7 +276,7 @@ class Rpc(unittest.TestCase):
         self.ok('replica', 'destroy', 'image')
 
     def test_an_import_that_the_node_ends_over_http(self):
-        """The node answers before it has the whole image; its reason was lost to the failed send."""
+        """The node answers before it has the whole image; its reason was lost then."""
         image = self.node.path('too big')
         with open(image, 'wb') as file:
             file.write(os.urandom(24 << 20))

@@ -1,7 +1,6 @@
 // Why this file exists: the command line of Capstan: parse, connect, run one command, print.
 // Exit codes: 0 done, 1 the node or the system refused, 2 wrong usage, 3 the node cannot be
 // reached or does not answer in time.
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -19,9 +18,6 @@
 
 namespace capstan::apps {
 namespace {
-
-// For one of several addresses of a name.
-constexpr core::Nanos kPatience = core::kSecond;
 
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kUnreachable = 3 };
 
@@ -59,11 +55,8 @@ core::Task<void> run(core::Env& env, core::SignalSet& signals, const Invocation&
   core::Scope scope;
   scope.spawn(watch_signals(&signals, &interrupt));
   client::RemoteOptions options = std::move(way.options);
-  // All addresses together take no longer than the user would wait.
-  const core::Nanos each = timeout / std::max<std::size_t>(way.addresses.size(), 1);
-  const core::Nanos patience = timeout == 0 ? kPatience : std::min(kPatience, each);
   options.channel.address =
-      co_await core::reachable(env, std::move(way.addresses), patience, interrupt.token());
+      co_await core::reachable(env, std::move(way.addresses), timeout, interrupt.token());
   CallLog log;
   const auto http_log = log_of_http(log);
   options.http.on_attempt = [&invocation](const client::HttpAttempt& attempt) {

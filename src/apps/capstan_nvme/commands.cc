@@ -12,7 +12,6 @@
 #include "base/visible.h"
 #include "core/buffer.h"
 #include "core/log_sinks.h"
-#include "core/os_resolve.h"
 #include "core/os_stdio.h"
 #include "core/reachable.h"
 #include "storage/device/registry.h"
@@ -30,7 +29,6 @@ namespace nvme = storage::nvme;
 constexpr std::size_t kPieceBytes = 1U << 20;
 constexpr std::uint16_t kDefaultPort = 8420;
 constexpr std::uint8_t kCreateSnapshot = 0xC1;
-constexpr core::Nanos kPatience = core::kSecond;  // for one of several addresses of a name
 
 using core::NoLog;
 
@@ -78,21 +76,12 @@ class Facts {
   std::vector<Member> members_;
 };
 
-// Where to connect to for a host by number or name. The system's resolver blocks: this program does
-// nothing else.
-core::Task<Result<core::Address>> find(core::Env& env, std::string host, std::uint16_t port,
-                                       core::CancelToken token) {
-  CO_TRY_SET(const auto hosts, core::resolve_all(host));
-  std::vector<core::Address> addresses;
-  for (const std::string& one : hosts) addresses.push_back(core::Address::tcp(one, port));
-  co_return co_await core::reachable(env, std::move(addresses), kPatience, std::move(token));
-}
-
 // What all commands work with: an initiator, and a registry for devices of any scheme.
 class Host final : public storage::DeviceMaker {
  public:
-  Host(core::Env& env, const NvmeInvocation& call)
+  Host(core::Env& env, NameLookup lookup, const NvmeInvocation& call)
       : env_(env),
+        lookup_(std::move(lookup)),
         log_(
             sink_, core::LogLevel::kError, [](const void*) -> std::uint64_t { return 0; }, nullptr),
         initiator_(env, log_),
@@ -108,14 +97,22 @@ class Host final : public storage::DeviceMaker {
   }
   core::Task<Result<std::shared_ptr<storage::Device>>> make(storage::DeviceUri uri,
                                                             core::CancelToken token) override {
-    storage::RemoteUri remote = *uri.remote;
-    CO_TRY_SET(const auto found, co_await find(env_, remote.host, remote.port, token));
-    remote.host = found.host;
-    CO_TRY_SET(auto controller,
-               co_await initiator_.connect(nvme::with_uri(options_, remote), std::move(token)));
+    nvme::HostOptions options = nvme::with_uri(options_, *uri.remote);
+    CO_TRY(co_await find(options, token));
+    CO_TRY_SET(auto controller, co_await initiator_.connect(options, std::move(token)));
     CO_TRY_SET(auto device,
-               nvme::RemoteDevice::make(std::move(controller), remote.nsid, uri.name, Uuid()));
+               nvme::RemoteDevice::make(std::move(controller), uri.remote->nsid, uri.name, Uuid()));
     co_return std::shared_ptr<storage::Device>(std::move(device));
+  }
+  // The address's name becomes one of its numbers.
+  core::Task<Result<void>> find(nvme::HostOptions& options, core::CancelToken token) {
+    CO_TRY_SET(const auto hosts, lookup_(options.address.host));
+    std::vector<core::Address> addresses;
+    for (const auto& one : hosts)
+      addresses.push_back(core::Address::tcp(one, options.address.port));
+    options.address = co_await core::reachable(env_, std::move(addresses), options.connect_timeout,
+                                               std::move(token));
+    co_return Result<void>();
   }
   core::Task<Result<std::shared_ptr<storage::Device>>> open(std::string uri) {
     co_return co_await devices_.create(std::move(uri));
@@ -140,6 +137,7 @@ class Host final : public storage::DeviceMaker {
 
  private:
   core::Env& env_;
+  NameLookup lookup_;
   NoLog sink_;
   core::Log log_;
   nvme::HostOptions options_;
@@ -157,8 +155,8 @@ core::Task<Result<std::string>> discover(Host& host, const NvmeInvocation& call)
                    "'" + call.target + "' is no ADDRESS[:PORT], as in 10.0.0.1:8420", EINVAL);
   }
   nvme::HostOptions options = host.options();
-  CO_TRY_SET(options.address,
-             co_await find(host.env(), url->host, url->port.value_or(kDefaultPort), {}));
+  options.address = core::Address::tcp(url->host, url->port.value_or(kDefaultPort));
+  CO_TRY(co_await host.find(options, {}));
   CO_TRY_SET(const auto records, co_await nvme::discover(host.initiator(), options));
   std::string lines, list;
   for (const auto& record : records) {
@@ -406,8 +404,8 @@ core::Task<Result<std::string>> run(Host& host, const NvmeInvocation& call) {
 
 }  // namespace
 
-core::Task<NvmeAnswer> nvme_command(core::Env& env, NvmeInvocation call) {
-  Host host(env, call);
+core::Task<NvmeAnswer> nvme_command(core::Env& env, NameLookup lookup, NvmeInvocation call) {
+  Host host(env, std::move(lookup), call);
   const auto done = co_await run(host, call);
   co_await host.close();
   if (done) co_return NvmeAnswer{visible_lines(*done), "", kNvmeDone};

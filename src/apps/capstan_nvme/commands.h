@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,8 @@ struct NvmeAnswer {
   std::string out, err;
   int code = kNvmeFailed;
 };
-core::Task<NvmeAnswer> nvme_command(core::Env& env, NvmeInvocation call);
+// All addresses of a name, as text, at least one (core/os_resolve.h); may block.
+using NameLookup = std::function<Result<std::vector<std::string>>(const std::string& name)>;
+core::Task<NvmeAnswer> nvme_command(core::Env& env, NameLookup lookup, NvmeInvocation call);
 
 }  // namespace capstan::apps

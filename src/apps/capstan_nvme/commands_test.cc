@@ -80,7 +80,7 @@ class CapstanNvme : public testing::Test {
     for (const Words& words : commands) {
       auto call = initiator ? parse_initiator_arguments(words) : parse_nvme_arguments(words);
       EXPECT_TRUE(call) << call.error().text();
-      *answer = co_await nvme_command(host_, *std::move(call));
+      *answer = co_await nvme_command(host_, lookup_, *std::move(call));
     }
     co_await target.shutdown();
   }
@@ -103,6 +103,9 @@ class CapstanNvme : public testing::Test {
   }
 
   std::string nqn_ = "nqn.x:v", serial_ = "S1";
+  NameLookup lookup_ = [](const std::string& name) {
+    return Result<std::vector<std::string>>({name});
+  };
   NoLog sink_;
   core::Log log_{sink_, core::LogLevel::kInfo, [](const void*) -> std::uint64_t { return 0; },
                  nullptr};
@@ -123,6 +126,24 @@ TEST_F(CapstanNvme, WhatThereIs) {
   EXPECT_NE(test.out.find(std::to_string(kBlocks * 512)), std::string::npos) << test.out;
   const NvmeAnswer id = run({{"id", "--json", uri()}});
   EXPECT_NE(id.out.find("\"serial\": \"S1\""), std::string::npos) << id.out;
+}
+
+// localhost may be ::1 before it is 127.0.0.1, where the target listens.
+TEST_F(CapstanNvme, ANameIsTriedAtAllOfItsAddresses) {
+  const std::string idle = host_.address(), silent = "10.9.9.9";
+  for (const Words& addresses : {Words{idle, node_.address()}, Words{silent, node_.address()},
+                                 Words{node_.address(), idle}}) {
+    lookup_ = [&addresses](const std::string& name) -> Result<Words> {
+      if (name != "target") return fail(Code::kUnavailable, "no such name: " + name);
+      return addresses;
+    };
+    const NvmeAnswer found = run({{"discover", "target"}});
+    EXPECT_NE(found.out.find(node_.address() + ":8420  nqn.x:v\n"), std::string::npos) << found.err;
+    EXPECT_EQ(run({{"connect-test", "nvmf://target/nqn.x:v"}}).code, kNvmeDone);
+    const NvmeAnswer nobody = run({{"connect-test", "nvmf://other/nqn.x:v"}});
+    EXPECT_EQ(nobody.code, kNvmeFailed);
+    EXPECT_NE(nobody.err.find("no such name: other"), std::string::npos) << nobody.err;
+  }
 }
 
 TEST_F(CapstanNvme, ContentThereAndBack) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "apps/capstan_nvme/commands.h"
+#include "core/os_resolve.h"
 #include "core/uring_env.h"
 
 namespace {
@@ -11,7 +12,7 @@ namespace apps = capstan::apps;
 
 capstan::core::Task<void> keep(capstan::core::Env* env, apps::NvmeInvocation call,
                                apps::NvmeAnswer* answer) {
-  *answer = co_await apps::nvme_command(*env, std::move(call));
+  *answer = co_await apps::nvme_command(*env, &capstan::core::resolve_all, std::move(call));
 }
 
 // The name it was called by, or the first word of `capstan` when that was called so.

@@ -160,7 +160,7 @@ core::Task<bool> Http1Session::read_head() {
 
 core::Task<Result<ByteView>> Http1Session::read() {
   body_wanted_ = true;
-  if (std::exchange(expects_continue_, false) && pending().empty()) {
+  if (!interrupted_ && std::exchange(expects_continue_, false) && pending().empty()) {
     output_ += kContinue;
     CO_TRY(co_await flush());
   }

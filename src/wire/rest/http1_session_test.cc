@@ -117,7 +117,14 @@ TEST(RestSession, ExpectContinue) {
     EXPECT_EQ(co_await peer.until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     EXPECT_TRUE(co_await peer.send("{}"));
     EXPECT_TRUE((co_await peer.until("}\n")).starts_with("HTTP/1.1 200 OK\r\n"));
-    // Whoever is refused is not asked for the body.
+    // Whoever is refused is not asked for the body, and whose time is over is not, either.
+    EXPECT_TRUE(
+        co_await peer.send("PUT /pools/p1 HTTP/1.1\r\nExpect: 100-continue\r\n"
+                           "x-timeout-ms: 0\r\ncontent-length: 2\r\n\r\n"));
+    const std::string late = co_await peer.rest();
+    EXPECT_TRUE(late.starts_with("HTTP/1.1 504 ")) << late;
+  });
+  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
     EXPECT_TRUE(
         co_await peer.send("PUT /nope HTTP/1.1\r\nExpect: 100-continue\r\n"
                            "content-length: 2\r\n\r\n"));

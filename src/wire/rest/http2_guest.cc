@@ -206,7 +206,7 @@ class Http2Exchange final : public Exchange {
  private:
   void tell_to_go_on() {
     const bool waits = std::exchange(expects_continue_, false) && input_.empty() && !ended_;
-    if (!waits || !stream_) return;
+    if (!waits || !stream_ || interrupted_) return;
     guest_.http2_.inform(*stream_, "100");
     guest_.wake_();
   }

@@ -1,6 +1,7 @@
-// Why this file exists: answers over HTTP/2 that the client does not take: what they may hold, how
-// long, and that requests go on once they are taken. A client's HTTP/2 session talks to a server's
-// without a network between them.
+// Why this file exists: requests and answers on the streams of an HTTP/2 connection: bounds, who is
+// told to go on, and answers that the client does not take: what they may hold, how long, and that
+// requests go on once they are taken. A client's HTTP/2 session talks to a server's without a
+// network between them.
 #include "wire/rest/http2_guest.h"
 
 #include <gtest/gtest.h>
@@ -207,6 +208,13 @@ TEST(Http2Guest, ExpectContinue) {
       asks->send(*odd, "{}");
       co_await talk(&host, asks, core::kSecond);
       EXPECT_EQ(asks->status, "200");
+      EXPECT_EQ(host.heads, 4);
+      Http2Stream* const hasty = asks->put("/pools/p3", "100-continue");  // the body comes at once
+      EXPECT_NE(hasty, nullptr);
+      asks->send(*hasty, "{}");
+      co_await talk(&host, asks, core::kSecond);
+      EXPECT_EQ(asks->good, 3);
+      EXPECT_EQ(host.heads, 5);
       host.guest.abort();
       asks->leaving = true;
       asks->http2.abandon(Http2Error::kCancel);
