@@ -67,8 +67,10 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
   auto created = co_await engine_.devices().create(request.uri(), call.token);
   if (!created) {
     Error error = std::move(created).error();
-    // Upstream tells a taken name from other failures by this code, and clients expect it.
-    if (existed && error.code == Code::kAlreadyExists) error.code = Code::kInternal;
+    // Upstream tells a taken name from other failures by this code, and clients expect it. Another
+    // call may have taken it meanwhile.
+    const bool taken = engine_.devices().find(name) != nullptr;
+    if (taken && error.code == Code::kAlreadyExists) error.code = Code::kInternal;
     co_return std::unexpected(std::move(error));
   }
   const auto* entry = engine_.devices().entry((*created)->name());

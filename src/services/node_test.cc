@@ -5,6 +5,7 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/descriptor_database.h>
 
+#include <array>
 #include <set>
 
 #include "core/scope.h"
@@ -133,6 +134,34 @@ TEST_F(NodeTest, DevicesAreCreatedListedAndDestroyed) {
   EXPECT_TRUE(node_->engine.devices().find("m0")) << "only the reference was dropped";
   EXPECT_TRUE(destroy_device("malloc:///m0?size_mb=64"));
   EXPECT_EQ(code_of(destroy_device("malloc:///m0?size_mb=64")), Code::kNotFound);
+}
+
+struct Creation {
+  const rpc::Directory::Entry* entry = nullptr;
+  v1::CreateBdevRequest request;
+  rpc::Call call;
+  v1::CreateBdevResponse response;
+  Result<void> result;
+};
+
+// The second one finds the name taken only when the disk of the first is open.
+TEST_F(NodeTest, OfTwoThatCreateADeviceAtOnceOneFindsItsNameTaken) {
+  env_.add_disk("/disk0", {.size_bytes = 64U << 20});
+  std::array<Creation, 2> creations;
+  for (Creation& each : creations) {
+    each.entry = node_->directory.find("mayastor.v1.BdevRpc/Create");
+    each.request.set_uri("aio:///disk0");
+  }
+  world_.run([](const rpc::Directory& directory, std::array<Creation, 2>& all) -> core::Task<void> {
+    core::Scope scope;
+    for (Creation& each : all) {
+      scope.spawn(
+          keep(directory.run(*each.entry, each.call, each.request, each.response), &each.result));
+    }
+    co_await scope.join();
+  }(node_->directory, creations));
+  EXPECT_TRUE(creations[0].result);
+  EXPECT_EQ(code_of(creations[1].result), Code::kInternal) << text_of(creations[1].result);
 }
 
 TEST_F(NodeTest, SharingDevices) {

@@ -80,6 +80,7 @@ class Saved {
     params["in_capsule_data_size"].set_number_value(sizes.in_capsule_bytes);
     params["max_io_size"].set_number_value(sizes.io_bytes);
     params["max_aq_depth"].set_number_value(sizes.admin_queue_entries);
+    params["c2h_success"].set_bool_value(sizes.c2h_success);
   }
 
   void subsystem(const nvme::Subsystem& subsystem) {

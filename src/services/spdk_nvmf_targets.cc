@@ -27,6 +27,7 @@ nvme::TransportSizes wanted_sizes(const spdk::NvmfCreateTransportRequest& reques
   if (request.has_in_capsule_data_size()) sizes.in_capsule_bytes = request.in_capsule_data_size();
   if (request.has_max_io_size()) sizes.io_bytes = request.max_io_size();
   if (request.has_max_aq_depth()) sizes.admin_queue_entries = request.max_aq_depth();
+  if (request.has_c2h_success()) sizes.c2h_success = request.c2h_success();
   return sizes;
 }
 
@@ -151,7 +152,7 @@ S::Answer<spdk::NvmfTransports> S::get_transports(rpc::Call&,
   tcp.set_max_aq_depth(sizes.admin_queue_entries);
   tcp.set_iobuf_small_cache_size(UINT32_MAX);
   tcp.set_iobuf_large_cache_size(UINT32_MAX);
-  tcp.set_c2h_success(true);
+  tcp.set_c2h_success(sizes.c2h_success);
   tcp.set_abort_timeout_sec(1);
   tcp.set_kas(limits::kKeepAliveUnitMillis / 100);
   tcp.set_min_kato(limits::kKeepAliveUnitMillis);

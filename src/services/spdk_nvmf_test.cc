@@ -304,10 +304,11 @@ TEST_F(SpdkNvmf, WhatIsSavedHasTheSizesOfTheTransport) {
     if (target == std::string("t1")) {
       EXPECT_EQ(json("nvmf_create_target", R"({"name":"t1"})"), R"("t1")");
     }
-    EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP",)" + named + "," + sizes + "}"),
-              "true");
+    const std::string all = named + "," + sizes + R"(,"c2h_success":false)";
+    EXPECT_EQ(json("nvmf_create_transport", R"({"trtype":"TCP",)" + all + "}"), "true");
     const std::string shown = json("nvmf_get_transports", "{" + named + "}");
     EXPECT_TRUE(has(shown, sizes)) << shown;
+    EXPECT_TRUE(has(shown, R"("c2h_success":false)")) << shown;
     const google::protobuf::ListValue calls = saved_subsystems(node_->engine.shares());
     if (target == std::string("t1")) {
       EXPECT_EQ(json("nvmf_delete_target", R"({"name":"t1"})"), "true");

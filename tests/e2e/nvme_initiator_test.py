@@ -153,9 +153,10 @@ class Initiator(unittest.TestCase):
         self.assertEqual(self.host.pools(), {})
         self.assertEqual(self.host.stop(), 0)
 
-    def nvme(self, *words, stdin=None):
+    def nvme(self, *words, stdin=None, **environment):
         done = subprocess.run([os.path.join(self.host.bin, 'capstan'), *words], check=False,
-                              capture_output=True, input=stdin, timeout=120)
+                              capture_output=True, input=stdin, timeout=120,
+                              env={**os.environ, **environment})
         return done.returncode, done.stdout, done.stderr.decode()
 
     def facts(self, *words):
@@ -189,6 +190,17 @@ class Initiator(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn('no such subsystem', err)
         self.assertEqual(self.nvme('nvme', 'dance')[0], 2)
+
+    def test_the_name_of_the_host_in_the_environment(self):
+        """HOSTNQN, as Mayastor's programs take it; --hostnqn goes before it."""
+        host = 'nqn.2014-08.org.example:mine'
+        self.target.cli('replica', 'create', 'r2', 'p', '--size', '8MiB', '--thin')
+        self.target.cli('replica', 'share', 'r2', '--allowed-host', host)
+        connect = ('nvme', 'connect-test', self.uri('r2'))
+        self.assertEqual(self.nvme(*connect, HOSTNQN='')[0], 1)
+        self.assertEqual(self.nvme(*connect, HOSTNQN=host)[0], 0)
+        other = ('--hostnqn', 'nqn.2014-08.org.example:other')
+        self.assertEqual(self.nvme(*connect, *other, HOSTNQN=host)[0], 1)
 
     def test_as_mayastors_initiator(self):
         program = self.host.path('initiator')

@@ -85,7 +85,7 @@ std::string nvme_help() {
          "\n"
          "  URI: nvmf://ADDRESS[:PORT]/NQN, as `capstan replica share` prints it\n"
          "\n"
-         "  --hostnqn NQN      the name under which this host connects\n"
+         "  --hostnqn NQN      the name under which this host connects; else $HOSTNQN\n"
          "  --offset BYTES     where read and write begin; with a unit if you like, as in 4KiB\n"
          "  --length BYTES     how much is read (the rest of the device)\n"
          "  --pattern P        of bench: randread, randwrite, read, write (randread)\n"

@@ -1,6 +1,7 @@
 // Why this file exists: capstan-nvme, and `initiator`, as programs (see commands.h): which of the
 // two it is, and what goes where in the end.
 #include <cstdio>
+#include <cstdlib>
 
 #include "apps/capstan_nvme/commands.h"
 #include "core/os_resolve.h"
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "error: %s\n", call.error().text().c_str());
     return initiator ? apps::kInitiatorFailed : apps::kNvmeUsage;
   }
+  if (const char* nqn = std::getenv("HOSTNQN"); nqn && call->host_nqn.empty()) call->host_nqn = nqn;
   auto env = capstan::core::UringEnv::create({});
   if (!env) {
     std::fprintf(stderr, "error: %s\n", env.error().text().c_str());

@@ -240,6 +240,9 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
     config.node_name = settings.text("node-name");
     config.registration_name = config.node_name;
   }
+  if (settings.given("hostname") || settings.given("node-name")) {
+    config.initiator_name = config.node_name;
+  }
   if (settings.given("hostnqn")) {
     config.host_nqn = settings.text("hostnqn");
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(config.host_nqn->data());
@@ -272,7 +275,7 @@ Result<std::string> default_state_dir(const Surroundings& surroundings) {
 
 Result<void> read_files(const Surroundings& surroundings, Settings& settings, NodeConfig& config) {
   const Setting& crdt_setting = settings.at("tgt-crdt");
-  TRY_SET(const auto crdt, named(parse_crdt(crdt_setting.text()), "--tgt-crdt", crdt_setting));
+  TRY_SET(const auto crdt, named(parse_crdt(crdt_setting.text(), 100), "--tgt-crdt", crdt_setting));
   config.engine.set("nvmf_tgt_conf.crdt",
                     "[" + std::to_string(crdt[0]) + ", " + std::to_string(crdt[1]) + ", " +
                         std::to_string(crdt[2]) + "]",
@@ -352,7 +355,7 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
   TRY(read_names(settings, config));
   TRY_SET(config.stores, read_stores(settings));
   TRY(read_shares(surroundings, settings, config));
-  TRY(read_remotes(config));
+  TRY(read_remotes(settings, config));
   if (!settings.given("state-dir")) {
     TRY_SET(std::string dir, default_state_dir(surroundings));
     settings.set("state-dir", std::move(dir), Source::kDefault);

@@ -68,6 +68,7 @@ struct NodeConfig : ServingConfig {
 
   std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
   std::optional<std::string> registration_name;  // -N only
+  std::optional<std::string> initiator_name;     // -N, $HOSTNAME: who it is toward targets
   std::optional<std::string> host_nqn;           // $HOSTNQN
   std::optional<Uuid> host_id;                   // $MAYASTOR_NVMF_HOSTID
   std::string state_dir;
@@ -95,7 +96,8 @@ Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundin
 Result<std::vector<unsigned>> parse_mask(
     std::string_view mask);  // "0x5" → 0, 2; "[0,2-3]" → 0, 2, 3
 Result<std::vector<unsigned>> parse_list(std::string_view list);  // "0,2-4" → 0, 2, 3, 4
-Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text);
+// "20" or "20,0,0", in units of 100 ms, each no more than `most`.
+Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text, std::uint16_t most);
 // The one address that the text of -T means; kInvalidArgument when it is none or several.
 Result<std::string> find_interface(std::string_view text,
                                    const std::vector<core::InterfaceAddress>& addresses);

@@ -68,17 +68,18 @@ Result<std::vector<unsigned>> parse_mask(std::string_view mask) {
   return checked(cores, mask);
 }
 
-Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text) {
+Result<std::array<std::uint16_t, 3>> parse_crdt(std::string_view text, std::uint16_t most) {
   std::array<std::uint16_t, 3> delays{};
   const auto parts = split(text, ',');
   bool good = parts.size() == 1 || parts.size() == 3;
   for (std::size_t i = 0; good && i < parts.size(); ++i) {
-    good = read_number(parts[i], delays[i]) && delays[i] <= 100;
+    good = read_number(parts[i], delays[i]) && delays[i] <= most;
   }
   if (!good) {
-    return fail(Code::kInvalidArgument, "'" + std::string(text) +
-                                            "' is not accepted. Give one or three whole numbers up "
-                                            "to 100, as in 20 or 20,0,0");
+    return fail(Code::kInvalidArgument,
+                "'" + std::string(text) +
+                    "' is not accepted. Give one or three whole numbers up to " +
+                    std::to_string(most) + ", as in 20 or 20,0,0");
   }
   return delays;
 }

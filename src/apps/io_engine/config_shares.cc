@@ -133,7 +133,9 @@ Result<storage::nvme::TransportSizes> transport_sizes(const NodeConfig& config) 
                .value_or(into);
   };
   take("max_queue_depth", sizes.io_queue_entries);
-  take("max_qpairs_per_ctrl", sizes.io_queues);
+  const auto queues = chosen_number<std::uint32_t>(  // with the admin queue
+      config, "nvmf_tgt_conf.opts_tcp.max_qpairs_per_ctrl");
+  if (queues) sizes.io_queues = *queues == 0 ? 0 : *queues - 1;
   take("in_capsule_data_size", sizes.in_capsule_bytes);
   take("max_io_size", sizes.io_bytes);
   take("max_aq_depth", sizes.admin_queue_entries);
@@ -165,7 +167,7 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   shares.nexus_port = port(settings, config, "nvmf-nexus-port", kNexusPort);
   std::string delays = config.engine.at("nvmf_tgt_conf.crdt").text;  // "[1, 2, 3]"
   std::erase_if(delays, [](char c) { return c == '[' || c == ']' || c == ' '; });
-  TRY_SET(shares.retry_delays, parse_crdt(delays));
+  TRY_SET(shares.retry_delays, parse_crdt(delays, UINT16_MAX));  // a file may say more than a flag
   TRY_SET(shares.sizes, transport_sizes(config));
   shares.discovery = config.engine.at("nexus_opts.nvmf_discovery_enable").text != "false";
   if (const auto most = chosen_number<std::uint32_t>(config, "nvmf_tgt_conf.max_namespaces")) {
@@ -181,11 +183,15 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
   return {};
 }
 
-Result<void> read_remotes(NodeConfig& config) {
+Result<void> read_remotes(const Settings& settings, NodeConfig& config) {
   constexpr std::uint32_t kReset = 1, kAbort = 2, kHotRemove = 4;
   constexpr core::Nanos kMicrosecond = 1000;
   storage::nvme::HostOptions& options = config.remotes;
   using storage::nvme::TimeoutAction;
+  if (const auto time = settings.integer("fabrics-connect-timeout");
+      chosen(settings, "fabrics-connect-timeout") && time != 0) {
+    options.connect_timeout = static_cast<core::Nanos>(time) * kMicrosecond;
+  }
   const auto action = remote_option<std::uint32_t>(config, "action_on_timeout");
   if (const auto time = remote_option<std::uint64_t>(config, "timeout_us")) {
     options.io_timeout = *time * kMicrosecond;

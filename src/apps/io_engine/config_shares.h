@@ -13,6 +13,6 @@ Result<void> read_shares(const Surroundings& surroundings, const Settings& setti
 // Section nvme_bdev_opts of -y and its variables: what devices of other nodes get unless their URI
 // says otherwise. Only what differs from Mayastor's defaults counts (exported files have them all);
 // the rest has this node's own, which do not remove a device after five seconds of silence.
-Result<void> read_remotes(NodeConfig& config);
+Result<void> read_remotes(const Settings& settings, NodeConfig& config);
 
 }  // namespace capstan::apps

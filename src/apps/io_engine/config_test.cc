@@ -371,6 +371,9 @@ TEST(NodeConfig, JsonRpcOptions) {
 TEST(NodeConfig, NameAndStateDirectoryRules) {
   EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->node_name, "h");
   EXPECT_FALSE(configure({}, {{"HOSTNAME", "h"}})->registration_name);
+  EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->initiator_name, "h");
+  EXPECT_EQ(configure({"-N", "n"}, {{"HOSTNAME", "h"}})->initiator_name, "n");
+  EXPECT_FALSE(configure({})->initiator_name);
   auto named = configure({"-N", "n"}, {{"HOSTNAME", "h"}});
   EXPECT_EQ(named->node_name, "n");
   EXPECT_EQ(named->registration_name, "n");
@@ -571,9 +574,16 @@ TEST(NodeConfig, OptionsOfTheNvmeTarget) {
       "nvmf_tgt_conf: {max_namespaces: 2, opts_tcp: {max_queue_depth: 64, max_qpairs_per_ctrl: 4,"
       " in_capsule_data_size: 8192, max_io_size: 65536, max_aq_depth: 48}}\n"
       "nexus_opts: {nvmf_discovery_enable: false}");
-  EXPECT_EQ(set.sizes, (storage::nvme::TransportSizes{64, 48, 4, 8192, 65536}));
+  EXPECT_EQ(set.sizes, (storage::nvme::TransportSizes{64, 48, 3, 8192, 65536}));
   EXPECT_EQ(set.subsystems_max, 2U);
   EXPECT_FALSE(set.discovery);
+  using Delays = std::array<std::uint16_t, 3>;
+  EXPECT_EQ(shares("nvmf_tgt_conf: {crdt: [200, 0, 65535]}").retry_delays, (Delays{200, 0, 65535}));
+  const auto alone =
+      configure({"-y", "/c.yaml"}, {},  // the admin queue needs one of them
+                {{"/c.yaml", "nvmf_tgt_conf: {opts_tcp: {max_qpairs_per_ctrl: 1}}"}});
+  ASSERT_FALSE(alone);
+  EXPECT_NE(alone.error().text().find("a host needs one"), std::string::npos);
   const auto bad = configure({"-y", "/c.yaml"}, {},
                              {{"/c.yaml", "nvmf_tgt_conf: {opts_tcp: {max_io_size: 4}}"}});
   ASSERT_FALSE(bad);
@@ -609,6 +619,10 @@ TEST(NodeConfig, OptionsOfRemoteDevices) {
   EXPECT_EQ(set.reconnect_delay, 3 * core::kSecond);
   EXPECT_EQ(set.fast_io_fail, 9 * core::kSecond);
   EXPECT_EQ(remotes("nvme_bdev_opts: {action_on_timeout: 0}").io_timeout, 0U);
+  const auto patient = configure({}, {{"NVMF_FABRICS_CONNECT_TIMEOUT", "2500000"}});
+  ASSERT_TRUE(patient) << patient.error().text();
+  EXPECT_EQ(patient->remotes.connect_timeout, 2500 * core::kMillisecond);
+  EXPECT_EQ(configure({})->remotes.connect_timeout, own.connect_timeout);
   const auto bad = configure({"-y", "/c.yaml"}, {},
                              {{"/c.yaml", "nvme_bdev_opts: {ctrlr_loss_timeout_sec: 5}"}});
   ASSERT_FALSE(bad);

@@ -152,7 +152,7 @@ void Connection::connected(std::shared_ptr<Controller> controller, const Connect
   queue_ = command.queue;
   queue_size_ = command.queue_size;
   flow_control_disabled_ = command.flow_control_disabled();
-  success_is_implied_ = controller_->association().flow_control_disabled;
+  success_is_implied_ = sizes_.c2h_success && controller_->association().flow_control_disabled;
   head_ = 0;
   ++(queue_ == 0 ? shared_.counters.admin_queues : shared_.counters.io_queues);
   deadline_.disarm();

@@ -273,7 +273,7 @@ core::Task<Status> Controller::reservation_persistence(Request& request) {
   const Namespace* space = find_namespace(command.nsid());
   if (!space) co_return status::kInvalidNamespace;
   const auto reservations = space->reservations;
-  if (!reservations->durable()) co_return status::kInvalidField;
+  if (set && !reservations->durable()) co_return status::kInvalidField;
   if (const auto loaded = co_await reservations->load(); !loaded) {
     co_return status::kNamespaceNotReady;
   }

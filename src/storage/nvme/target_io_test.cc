@@ -67,6 +67,26 @@ TEST(NvmeIo, DataOfEverySizeOnRealSockets) {
   for_real(aligned);
 }
 
+// A transport without it answers every read, also of hosts that do not count entries.
+core::Task<void> without_c2h_success(TargetWorld& world) {
+  EXPECT_TRUE(world.subsystem->add_namespace(world.memory, 2));
+  world.target.set_sizes(*fitting({.c2h_success = false}));
+  RawHost admin, io;
+  co_await admin.open_admin(world.env, world.address, {0, 0, 31, 4, 0});
+  co_await io.open_io(world.env, world.address, admin.controller, 1, 4);
+  const Bytes data = pattern(8 * kBlock, 8);
+  EXPECT_TRUE((co_await io.write(16, data, limits::kIoBytes)).completion.status.ok());
+  for (io.space = 1; io.space <= 2; ++io.space) {
+    const auto read = co_await io.read(16, 8);
+    EXPECT_EQ(read.data, data);
+    EXPECT_FALSE(read.implied);
+    EXPECT_TRUE(read.completion.status.ok());
+  }
+}
+TEST(NvmeIo, WithoutC2hSuccessEveryReadIsAnswered) {
+  in_simulation(without_c2h_success, 1);
+}
+
 // Namespace 2 is the memory below the device of namespace 1: what is done on the spot in one is
 // seen by the commands of the other.
 core::Task<void> on_the_spot(TargetWorld& world, Digests digests, std::uint8_t attributes,

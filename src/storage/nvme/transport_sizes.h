@@ -20,6 +20,8 @@ struct TransportSizes {
   std::uint32_t io_queues = limits::kIoQueues;                     // per controller
   std::uint32_t in_capsule_bytes = limits::kInCapsuleBytes;
   std::uint32_t io_bytes = limits::kIoBytes;  // one command: MDTS, and MAXH2CDATA
+  // Hosts without flow control get no response to a read: its last data says that all went well.
+  bool c2h_success = true;
   bool operator==(const TransportSizes&) const = default;
 
   // Powers of two of 4 KiB.
@@ -49,7 +51,8 @@ inline Result<TransportSizes> fitting(TransportSizes wanted) {
                         std::clamp(wanted.admin_queue_entries, 32U, most.admin_queue_entries),
                         std::min(wanted.io_queues, most.io_queues),
                         std::min(wanted.in_capsule_bytes, most.in_capsule_bytes),
-                        std::min(wanted.io_bytes, most.io_bytes)};
+                        std::min(wanted.io_bytes, most.io_bytes),
+                        wanted.c2h_success};
 }
 
 }  // namespace capstan::storage::nvme
