@@ -195,7 +195,8 @@ class Initiator(unittest.TestCase):
         """HOSTNQN, as Mayastor's programs take it; --hostnqn goes before it."""
         host = 'nqn.2014-08.org.example:mine'
         self.target.cli('replica', 'create', 'r2', 'p', '--size', '8MiB', '--thin')
-        self.target.cli('replica', 'share', 'r2', '--allowed-host', host)
+        self.target.cli('replica', 'share', self.target.replicas()['r2']['uuid'], 'nvmf',
+                        '--allowed-host', host)
         connect = ('nvme', 'connect-test', self.uri('r2'))
         self.assertEqual(self.nvme(*connect, HOSTNQN='')[0], 1)
         self.assertEqual(self.nvme(*connect, HOSTNQN=host)[0], 0)
