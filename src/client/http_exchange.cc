@@ -107,7 +107,7 @@ core::Task<Result<bool>> Exchange::bad_gateway() {
   const std::string body = co_await refusal_body(connection_);
   CO_TRY(source_.token().check());
   log_answer(body);
-  const auto attempt = attempt_answered_502(++attempts_, ask_.method == "GET",
+  const auto attempt = attempt_answered_502(++attempts_, ask_.method == "GET" || ask_.repeatable,
                                             wire::rest::error_of_answer(head, body).text());
   if (origin_.http().on_attempt) origin_.http().on_attempt(attempt);
   if (attempt.last) {

@@ -20,6 +20,7 @@ struct HttpAsk {
   bool endless =
       false;            // the deadline is for the answer to begin; its pieces are logged one by one
   bool secret = false;  // bodies are bytes of users: a log says only how many
+  bool repeatable = false;  // may be sent again after a 502, as a GET may
 };
 
 // Told of the head and a piece of the body, which may be empty; `last` once, with the last one. An

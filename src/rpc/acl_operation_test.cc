@@ -96,6 +96,20 @@ TEST(AclOperation, APoolThatIsMetadata) {
   EXPECT_FALSE(ask(forbidden, ""));
 }
 
+// GET /describe/pools is answered in the name of GET /operations, which a whitelist need not have.
+TEST(AclOperation, DocumentsAreAskedAboutByTheirPaths) {
+  const Operation operations = pool_operation("ListPools"), other = pool_operation("DestroyPool");
+  Acl white(settings(one_entry("whitelist", R"("GET /describe/**")")));
+  Acl black(settings(one_entry("blacklist", R"("GET /pools")")));
+  const v1::ListPoolOptions request;
+  EXPECT_FALSE(allowed(white, operations, &request, kTcp, kHttpWire));
+  white.set_documents(&operations), black.set_documents(&operations);
+  EXPECT_TRUE(allowed(white, operations, &request, kTcp, kHttpWire));
+  EXPECT_FALSE(allowed(white, operations, &request));
+  EXPECT_FALSE(allowed(white, other, nullptr, kTcp, "grpc"));
+  EXPECT_FALSE(allowed(black, operations, &request, kTcp, kHttpWire));
+}
+
 // A URI is another name of a device.
 TEST(AclOperation, ARuleForOneDeviceHoldsForItsUri) {
   const Operation destroy =

@@ -7,7 +7,6 @@
 
 #include "rpc/body_shape.h"
 #include "rpc/json_text.h"
-#include "rpc/schema.h"
 
 namespace capstan::rpc {
 
@@ -84,33 +83,33 @@ std::string query_item(const FieldDescriptor& field, const std::string& name) {
   return R"({"name":)" + json_quoted(name) + R"(,"kind":)" + kind + "}";
 }
 
-std::string any_json_schemas(std::string_view description) {
-  return R"({"json_schema":{"$schema":"http://json-schema.org/draft-04/schema#","description":)" +
-         json_quoted(description) +
-         R"(},"binary_schema":{"toplevel":{"fields":[{"kind":"dyn","num_fields":1,)"
-         R"("size":"Uint30"},{"layout":{"kind":"String"},"kind":"anon",)"
-         R"("data_kind":{"kind":"Variable"}}]},"fields":[]}})";
+}  // namespace
+
+BodyKind input_kind(const HttpBinding& binding) {
+  if (binding.raw_body) return BodyKind::kBytes;
+  return binding.json_text && binding.body ? BodyKind::kAnyJson : BodyKind::kMessage;
 }
 
-std::string input_schemas(const Operation& operation, const HttpBinding& binding) {
-  if (binding.raw_body) return bytes_schemas();
-  if (binding.json_text && binding.body) return any_json_schemas("any JSON");
-  return both_schemas(request_shape(operation.method(), binding));
-}
-
-std::string output_schemas(const Operation& operation, const HttpBinding& binding) {
+BodyKind output_kind(const HttpBinding& binding) {
   switch (binding.answer) {
     case HttpAnswer::kCreated:
-    case HttpAnswer::kNoContent: return nothing_schemas();
-    case HttpAnswer::kRaw: return bytes_schemas();
+    case HttpAnswer::kNoContent: return BodyKind::kNothing;
+    case HttpAnswer::kRaw: return BodyKind::kBytes;
     case HttpAnswer::kOk:
     case HttpAnswer::kChunked: break;
   }
-  if (binding.json_text && binding.result) return any_json_schemas("any JSON");
-  return both_schemas(response_shape(operation.method(), binding));
+  return binding.json_text && binding.result ? BodyKind::kAnyJson : BodyKind::kMessage;
 }
 
-}  // namespace
+BodySchemas body_schemas(BodyKind kind, const BodyShape& shape, const JsonStyle& style) {
+  switch (kind) {
+    case BodyKind::kNothing: return nothing_schemas();
+    case BodyKind::kBytes: return bytes_schemas();
+    case BodyKind::kAnyJson: return any_json_schemas("any JSON");
+    case BodyKind::kMessage: break;
+  }
+  return both_schemas(shape, style);
+}
 
 struct DescribeTree::Service {
   const Operation* operation = nullptr;  // null: a view
@@ -143,9 +142,15 @@ std::string DescribeTree::Service::json() const {
     }
   }
   text += "]";
-  if (operation && binding.has_body()) text += R"(,"input":)" + input_schemas(*operation, binding);
-  text += R"(,"output":)" +
-          (operation ? output_schemas(*operation, binding) : any_json_schemas("a JSON document"));
+  if (operation && binding.has_body()) {
+    const auto input = request_shape(operation->method(), binding);
+    text += R"(,"input":)" + body_schemas(input_kind(binding), input).text();
+  }
+  const auto output = [&] {
+    if (!operation) return any_json_schemas("a JSON document");
+    return body_schemas(output_kind(binding), response_shape(operation->method(), binding));
+  };
+  text += R"(,"output":)" + output().text();
   return text + R"(,"error":)" + error_schemas() + "}";
 }
 

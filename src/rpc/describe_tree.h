@@ -5,6 +5,7 @@
 // Lifetime: operations outlive the tree; bindings are copied. Thread-safety: read-only once built.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "rpc/operation.h"
+#include "rpc/schema.h"
 
 namespace capstan::rpc {
 
@@ -24,6 +26,14 @@ std::string operation_title(const Operation& operation);
 // part of "args.name" alone where no other field has it.
 std::vector<std::string> query_names(const HttpBinding& binding,
                                      const std::vector<FieldPath>& fields);
+
+// What a body over HTTP is: the message that its operation declares, or something else.
+enum class BodyKind : std::uint8_t { kMessage, kAnyJson, kBytes, kNothing };
+BodyKind input_kind(const HttpBinding& binding);
+BodyKind output_kind(const HttpBinding& binding);
+// `shape` is that of the message.
+BodySchemas body_schemas(BodyKind kind, const BodyShape& shape,
+                         const JsonStyle& style = JsonStyle::octez());
 
 class DescribeTree {
  public:

@@ -174,9 +174,12 @@ std::string json_schema(const BodyShape& shape, const JsonStyle& style) {
   return document(members);
 }
 
-std::string both_schemas(const BodyShape& shape) {
-  return R"({"json_schema":)" + json_schema(shape) + R"(,"binary_schema":)" + binary_schema(shape) +
-         "}";
+std::string BodySchemas::text() const {
+  return R"({"json_schema":)" + json + R"(,"binary_schema":)" + binary + "}";
+}
+
+BodySchemas both_schemas(const BodyShape& shape, const JsonStyle& style) {
+  return {json_schema(shape, style), binary_schema(shape)};
 }
 
 std::string error_schemas() {
@@ -188,15 +191,24 @@ std::string error_schemas() {
          R"("fields":[]}})";
 }
 
-std::string nothing_schemas() {
-  return R"({"json_schema":)" + document(R"("type":"object","additionalProperties":false)") +
-         R"(,"binary_schema":{"toplevel":{"fields":[]},"fields":[]}})";
+BodySchemas nothing_schemas() {
+  return {document(R"("type":"object","additionalProperties":false)"),
+          R"({"toplevel":{"fields":[]},"fields":[]})"};
 }
 
-std::string bytes_schemas() {
-  return R"({"json_schema":)" + document(std::string(internal::kBytes)) +
-         R"(,"binary_schema":{"toplevel":{"fields":[{"layout":{"kind":"Bytes"},"kind":"anon",)"
-         R"("data_kind":{"kind":"Variable"}}]},"fields":[]}})";
+BodySchemas bytes_schemas() {
+  return {document(std::string(internal::kBytes)),
+          R"({"toplevel":{"fields":[{"layout":{"kind":"Bytes"},"kind":"anon",)"
+          R"("data_kind":{"kind":"Variable"}}]},"fields":[]})"};
+}
+
+BodySchemas any_json_schemas(std::string_view description) {
+  std::string quoted;
+  append_json_string(description, quoted, JsonEscapes::kOctez);
+  return {R"({"$schema":"http://json-schema.org/draft-04/schema#","description":)" + quoted + "}",
+          R"({"toplevel":{"fields":[{"kind":"dyn","num_fields":1,"size":"Uint30"},)"
+          R"({"layout":{"kind":"String"},"kind":"anon","data_kind":{"kind":"Variable"}}]},)"
+          R"("fields":[]})"};
 }
 
 OpenApiSchemas::OpenApiSchemas(JsonStyle style)

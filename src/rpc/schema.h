@@ -16,13 +16,18 @@ namespace capstan::rpc {
 std::string json_schema(const BodyShape& shape, const JsonStyle& style = JsonStyle::octez());
 // {"toplevel":…,"fields":[…]}.
 std::string binary_schema(const BodyShape& shape);
-// {"json_schema":…,"binary_schema":…} as it stands in the describe tree.
-std::string both_schemas(const BodyShape& shape);
-// The same of "any JSON" with what it is for: errors of every service.
+struct BodySchemas {
+  std::string json, binary;
+  // {"json_schema":…,"binary_schema":…} as it stands in the describe tree.
+  std::string text() const;
+};
+BodySchemas both_schemas(const BodyShape& shape, const JsonStyle& style = JsonStyle::octez());
+// Of errors of every service.
 std::string error_schemas();
-// The same of "nothing", for answers without a body, and of raw bytes.
-std::string nothing_schemas();
-std::string bytes_schemas();
+// Of "nothing", for answers without a body, of raw bytes, and of any JSON with what it is for.
+BodySchemas nothing_schemas();
+BodySchemas bytes_schemas();
+BodySchemas any_json_schemas(std::string_view description);
 
 namespace internal {
 class JsonSchemaWriter;

@@ -123,6 +123,14 @@ class Rpc(unittest.TestCase):
         schema = json.loads(run(*nowhere, 'rpc', 'schema', 'put', '/pools/p').stdout)
         self.assertNotIn('name', schema['input']['properties'], 'the path has it')
         self.assertIn('Output format:', run(*nowhere, 'rpc', 'format', 'GET', '/pools').stdout)
+        # What goes over the wire, which is not always the message of the operation.
+        def schemas(method, path):
+            return json.loads(run(*nowhere, 'rpc', 'schema', method, path).stdout)
+        self.assertEqual(schemas('put', '/jsonrpc/x')['output'].get('description'), 'any JSON')
+        self.assertNotIn('definitions', schemas('post', '/bdevs')['output'])
+        self.assertIn('poolUuid', json.dumps(schemas('get', '/v0/replicas')))
+        done = run(*nowhere, 'rpc', 'format', 'delete', '/kv/s/entries/k')
+        self.assertIn('Output format:\nnothing', done.stdout)
         for flag in ('-b', '--binary'):
             binary = run(*nowhere, 'rpc', 'format', flag, 'get', '/version').stdout
             self.assertRegex(binary, r'\| Name +\| Size +\| Contents +\|')

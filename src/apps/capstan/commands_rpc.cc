@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "core/os_stdio.h"
 #include "rpc/describe.h"
+#include "rpc/describe_tree.h"
 #include "rpc/json_reader.h"
 #include "rpc/media.h"
 #include "rpc/schema.h"
@@ -225,6 +226,7 @@ PathCall http_call_of(const Catalogue& catalogue, std::string method, std::strin
     call.stream = operation.method().server_streaming() && !bytes;
     call.raw = bytes;
     call.secret = operation.access == rpc::Access::kData;
+    call.repeatable = operation.idempotent;
     if ((*route)->binding.raw_body) call.media = std::nullopt;
   }
   call.method = std::move(method);
@@ -394,27 +396,43 @@ Done rpc_describe(Session& session, Arguments arguments) {
 Done rpc_schema(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
   CO_TRY_SET(const auto* route, declared_route(session, *catalogue, arguments));
+  const rpc::HttpBinding& binding = route->binding;
+  const auto schema = [&](rpc::BodyKind kind, const rpc::BodyShape& shape) {
+    return rpc::body_schemas(kind, shape, route->style).json;
+  };
   std::string json = "{";
-  if (route->binding.has_body()) json += R"("input":)" + rpc::json_schema(route->request) + ",";
-  json += R"("output":)" + rpc::json_schema(route->response) + "}";
+  if (binding.has_body()) {
+    json += R"("input":)" + schema(rpc::input_kind(binding), route->request) + ",";
+  }
+  json += R"("output":)" + schema(rpc::output_kind(binding), route->response) + "}";
   session.out().line(pretty_json(json));
   co_return Result<void>();
+}
+
+std::string word_of(rpc::BodyKind kind) {
+  switch (kind) {
+    case rpc::BodyKind::kAnyJson: return "any JSON";
+    case rpc::BodyKind::kBytes: return "bytes";
+    default: return "nothing";
+  }
 }
 
 Done rpc_format(Session& session, Arguments arguments) {
   CO_TRY_SET(const auto catalogue, Catalogue::make());
   CO_TRY_SET(const auto* route, declared_route(session, *catalogue, arguments));
   const bool binary = arguments.on("binary");
-  const auto text = [&](const rpc::BodyShape& shape) -> Result<std::string> {
-    if (binary) return binary_text(rpc::binary_schema(shape));
+  const rpc::HttpBinding& binding = route->binding;
+  const auto text = [&](rpc::BodyKind kind, const rpc::BodyShape& shape) -> Result<std::string> {
+    if (binary) return binary_text(rpc::body_schemas(kind, shape).binary);
+    if (kind != rpc::BodyKind::kMessage) return word_of(kind);
     std::string lines = shape_text(shape);
     lines.pop_back();
     return lines;
   };
-  CO_TRY_SET(const std::string output, text(route->response));
+  CO_TRY_SET(const std::string output, text(rpc::output_kind(binding), route->response));
   Printer& out = session.out();
-  if (route->binding.has_body()) {
-    CO_TRY_SET(const std::string input, text(route->request));
+  if (binding.has_body()) {
+    CO_TRY_SET(const std::string input, text(rpc::input_kind(binding), route->request));
     out.line("Input format:\n" + input + "\n");
   }
   out.line("Output format:\n" + output);

@@ -181,7 +181,8 @@ Done call_http(Session& session, PathCall call) {
                       std::move(call.body),
                       call.media,
                       call.stream,
-                      call.secret};
+                      call.secret,
+                      call.repeatable};
   const client::CallOptions options = session.within_timeout();
   auto done = co_await client::http_exchange(
       session.env(), session.way(), std::move(ask), options,

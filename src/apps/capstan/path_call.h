@@ -18,9 +18,10 @@ struct PathCall {
   std::string method, target;  // "GET", "/pools?name=p"
   std::optional<std::string> body = {};
   std::optional<rpc::Media> media = rpc::Media::kJson;  // of the body; nothing: bytes
-  bool stream = false;  // answers come for as long as somebody listens, each on a line
-  bool raw = false;     // the answer is bytes of its own, in none of the media types
-  bool secret = false;  // bodies are bytes of users, which no log shows
+  bool stream = false;      // answers come for as long as somebody listens, each on a line
+  bool raw = false;         // the answer is bytes of its own, in none of the media types
+  bool secret = false;      // bodies are bytes of users, which no log shows
+  bool repeatable = false;  // idempotent
 };
 
 // What is printed of an answer, piece by piece: JSON indented, or of a stream each element on a

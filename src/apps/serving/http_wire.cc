@@ -72,6 +72,7 @@ Result<std::unique_ptr<HttpWire>> HttpWire::create(const rpc::Directory& directo
   documents.missing = std::move(about.missing);
   documents.version = CAPSTAN_RELEASE;
   documents.access = directory.find("capstan.node.v1.NodeRpc/DescribeOperations");
+  if (documents.access) gate.acl().set_documents(&documents.access->operation);
   TRY_SET(made->documents_, wire::rest::Documents::add_to(*made->server_, std::move(documents)));
   return made;
 }

@@ -125,13 +125,15 @@ Reply Documents::v0_spec() {
 }
 
 Reply Documents::errors() const {
-  std::set<std::string> ids = {"auth.unauthorized", "failure"};
+  std::set<std::string> ids = {"auth.unauthorized", "failure", "gateway.upstream_refused",
+                               "gateway.upstream_closed", "gateway.upstream_timeout"};
   for (const auto& route : server_.routes().all()) {
     if (!route->entry || route->v0) continue;
     const std::string domain = error_domain(route->entry->operation);
     for (int code = 1; code < kCodes; ++code) {
       ids.insert(domain + "." + std::string(native_status(static_cast<Code>(code)).name));
     }
+    ids.insert({domain + ".condition_not_met", domain + ".gone"});  // 412 and 410
   }
   std::string text =
       "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"array\",\"items\":{"

@@ -126,6 +126,7 @@ core::Task<void> Http1Session::wait_for_change() {
 
 core::Task<bool> Http1Session::read_head() {
   parser_.restart();
+  request_ = {};  // what is refused below is no answer to the one before
   bool begun = false;
   set_deadline(options_.idle);
   while (true) {

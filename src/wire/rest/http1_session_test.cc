@@ -124,13 +124,30 @@ TEST(RestSession, ExpectContinue) {
     const std::string late = co_await peer.rest();
     EXPECT_TRUE(late.starts_with("HTTP/1.1 504 ")) << late;
   });
-  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
+  TestWorld again;
+  with_peer(again, [](TestWorld&, Peer& peer) -> Task<void> {
     EXPECT_TRUE(
         co_await peer.send("PUT /nope HTTP/1.1\r\nExpect: 100-continue\r\n"
                            "content-length: 2\r\n\r\n"));
     const std::string refused = co_await peer.rest();
     EXPECT_TRUE(refused.starts_with("HTTP/1.1 404 ")) << refused;
     EXPECT_TRUE(refused.contains("connection: close\r\n"));
+  });
+}
+
+// What is refused before it is a request is no answer to the HEAD before it.
+TEST(RestSession, ARefusalBehindAHeadHasItsBody) {
+  TestWorld world;
+  with_peer(world, [](TestWorld&, Peer& peer) -> Task<void> {
+    EXPECT_TRUE(co_await peer.send("HEAD /version HTTP/1.1\r\nHost: l\r\n\r\n"));
+    EXPECT_TRUE((co_await peer.until("\r\n\r\n")).starts_with("HTTP/1.1 200 "));
+    EXPECT_TRUE(co_await peer.send("GARBAGE\r\n\r\n"));
+    const std::string refused = co_await peer.rest();
+    EXPECT_TRUE(refused.starts_with("HTTP/1.1 400 ")) << refused;
+    const std::string body = refused.substr(refused.find("\r\n\r\n") + 4);
+    EXPECT_TRUE(refused.contains("content-length: " + std::to_string(body.size()) + "\r\n"))
+        << refused;
+    EXPECT_FALSE(body.empty());
   });
 }
 

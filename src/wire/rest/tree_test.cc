@@ -36,6 +36,8 @@ TEST(RestUri, Targets) {
       {"/pools/%2e%2e/version", "[version]"},
       {"/pools/%2E%2e", ""},
       {"/../..", ""},
+      {"/pools//../version", "[pools][version]"},
+      {"//../version", "[version]"},
       {"/./a/.", "[a]"},
       {"/a%2Fb/c", "[a/b][c]"},
       {"/a%zz/%4", "[a%zz][%4]"},

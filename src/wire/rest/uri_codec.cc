@@ -40,12 +40,13 @@ std::optional<std::string_view> without_authority(std::string_view target) {
   return end == std::string_view::npos ? std::string_view() : target.substr(end);
 }
 
+// Dots first, as RFC 3986 section 5.2.4 has it: ".." takes an empty segment away, too.
 void split_path(std::string_view path, std::vector<std::string>& segments) {
+  if (path.starts_with('/')) path.remove_prefix(1);
   while (!path.empty()) {
     const auto slash = path.find('/');
     const auto raw = path.substr(0, slash);
     path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
-    if (raw.empty()) continue;
     std::string segment = percent_decode(raw, false);
     if (segment == ".") continue;
     if (segment == "..") {
@@ -54,6 +55,7 @@ void split_path(std::string_view path, std::vector<std::string>& segments) {
     }
     segments.push_back(std::move(segment));
   }
+  std::erase(segments, "");
 }
 
 }  // namespace
