@@ -535,6 +535,20 @@ Task<void> any_path_body(Script& script, Remote&) {
   EXPECT_EQ(code_of(co_await exchange(&script, {"GET", "/cut"}, &cut)), Code::kUnavailable);
   EXPECT_EQ(cut.ends, 0);
 }
+Task<void> repeatable_body(Script& script, Remote&) {
+  HttpAsk ask{"PUT", "/again", "{}"};
+  ask.repeatable = true;
+  Heard heard;
+  EXPECT_TRUE(co_await exchange(&script, std::move(ask), &heard));
+  EXPECT_EQ(heard.status, 200U);
+  EXPECT_EQ(script.attempts.size(), 1U);
+}
+TEST(RemoteHttp, AnIdempotentCallByPathIsRepeatedAfterA502) {
+  Script script;
+  script.answers = {answer(502, "away"), answer(200, "{}")};
+  run(script, repeatable_body);
+}
+
 TEST(RemoteHttp, AnyPathIsAsked) {
   Script script;
   Logged log;
