@@ -62,7 +62,7 @@ class Acl {
 
   // In whose name documents are answered over HTTP (rest/documents.h). A whitelist was asked about
   // their own paths; a blacklist that names this operation's holds for all of them.
-  void set_documents(const Operation* operation) { documents_ = operation; }
+  void set_documents(const Operation* in_whose_name) { documents_ = in_whose_name; }
 
   // An address whose callers have been asked elsewhere (a node's gateways): everything is let
   // through there, whatever the list and the access rules say.
