@@ -542,6 +542,9 @@ Task<void> repeatable_body(Script& script, Remote&) {
   EXPECT_TRUE(co_await exchange(&script, std::move(ask), &heard));
   EXPECT_EQ(heard.status, 200U);
   EXPECT_EQ(script.attempts.size(), 1U);
+  EXPECT_EQ(script.requests.size(), 2U);
+  EXPECT_EQ(script.requests.back(), script.requests.front());
+  EXPECT_TRUE(script.requests.back().ends_with("\r\n\r\n{}"));
 }
 TEST(RemoteHttp, AnIdempotentCallByPathIsRepeatedAfterA502) {
   Script script;

@@ -10,8 +10,7 @@
 namespace capstan::core {
 
 // All addresses of a name, IPv4 and IPv6, as text, each once, in the resolver's order; at least
-// one.
-// A numeric address is answered as it is. kUnavailable says what the resolver said.
+// one. A numeric address is answered as it is. kUnavailable says what the resolver said.
 Result<std::vector<std::string>> resolve_all(const std::string& host);
 
 }  // namespace capstan::core

@@ -183,12 +183,9 @@ BodySchemas both_schemas(const BodyShape& shape, const JsonStyle& style) {
 }
 
 std::string error_schemas() {
-  return R"({"json_schema":)" +
-         document(R"("description":"A list of errors, outermost cause first; GET /errors says )"
-                  R"(which there are")") +
-         R"(,"binary_schema":{"toplevel":{"fields":[{"kind":"dyn","num_fields":1,"size":"Uint30"},)"
-         R"({"layout":{"kind":"String"},"kind":"anon","data_kind":{"kind":"Variable"}}]},)"
-         R"("fields":[]}})";
+  return any_json_schemas(
+             "A list of errors, outermost cause first; GET /errors says which there are")
+      .text();
 }
 
 BodySchemas nothing_schemas() {
@@ -205,7 +202,7 @@ BodySchemas bytes_schemas() {
 BodySchemas any_json_schemas(std::string_view description) {
   std::string quoted;
   append_json_string(description, quoted, JsonEscapes::kOctez);
-  return {R"({"$schema":"http://json-schema.org/draft-04/schema#","description":)" + quoted + "}",
+  return {document(R"("description":)" + quoted),
           R"({"toplevel":{"fields":[{"kind":"dyn","num_fields":1,"size":"Uint30"},)"
           R"({"layout":{"kind":"String"},"kind":"anon","data_kind":{"kind":"Variable"}}]},)"
           R"("fields":[]})"};

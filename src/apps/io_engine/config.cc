@@ -9,6 +9,7 @@
 #include "apps/serving/serving_options.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "base/visible.h"
 #include "storage/nvme/nvme_codec.h"
 
 namespace capstan::apps {
@@ -231,6 +232,27 @@ Result<void> check_registration(const std::string& uri) {
                   "' is no address of a control plane. Write it as in http://10.1.1.1:50051");
 }
 
+bool is_nqn(const std::string& text) {
+  return is_utf8(as_bytes(text)) && storage::nvme::valid_nqn(text);
+}
+
+// A name of which no NQN can be made is no reason not to start, and no device of another node could
+// be opened with it.
+void read_initiator_nqn(const Settings& settings, NodeConfig& config) {
+  if (config.host_nqn) {
+    config.initiator_nqn = *config.host_nqn;
+  } else if (settings.given("hostname") || settings.given("node-name")) {
+    const std::string nqn = node_nqn(config.node_name);
+    if (is_nqn(nqn)) {
+      config.initiator_nqn = nqn;
+    } else {
+      config.warnings.push_back("of the node's name '" + visible(config.node_name) +
+                                "' no NQN can be made: targets see another host after each start. "
+                                "Set HOSTNQN, or another name by -N or HOSTNAME");
+    }
+  }
+}
+
 Result<void> read_names(const Settings& settings, NodeConfig& config) {
   TRY(check_not_empty(settings, "node-name", "-N", "Give a name, or leave -N out"));
   TRY(check_not_empty(settings, "registration", "-R", "Write it as in http://10.1.1.1:50051"));
@@ -240,20 +262,16 @@ Result<void> read_names(const Settings& settings, NodeConfig& config) {
     config.node_name = settings.text("node-name");
     config.registration_name = config.node_name;
   }
-  if (settings.given("hostname") || settings.given("node-name")) {
-    config.initiator_name = config.node_name;
-  }
   if (settings.given("hostnqn")) {
     config.host_nqn = settings.text("hostnqn");
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(config.host_nqn->data());
-    const bool is_text = is_utf8({bytes, config.host_nqn->size()});
-    if (!is_text || !storage::nvme::valid_nqn(*config.host_nqn)) {
+    if (!is_nqn(*config.host_nqn)) {
       return fail(Code::kInvalidArgument,
-                  "HOSTNQN: '" + (is_text ? *config.host_nqn : "(no UTF-8)") +
+                  "HOSTNQN: '" + visible(*config.host_nqn) +
                       "' is no NQN, so no device of another node could be opened. Write it as in "
                       "nqn.2014-08.org.nvmexpress:uuid:…, or leave it out");
     }
   }
+  read_initiator_nqn(settings, config);
   if (settings.given("hostid")) config.host_id = Uuid::parse(settings.text("hostid"));
   if (settings.given("registration")) {
     config.registration_uri = settings.text("registration");
@@ -333,6 +351,10 @@ void warn_of_compatible(const Settings& settings, NodeConfig& config) {
 }
 
 }  // namespace
+
+std::string node_nqn(const std::string& name) {
+  return "nqn.2019-05.io.openebs:node-name:" + name;
+}
 
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings) {
   if (settings.given("diagnose-stack")) {  // and by no means a node

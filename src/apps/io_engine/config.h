@@ -68,9 +68,9 @@ struct NodeConfig : ServingConfig {
 
   std::string node_name;                         // data path: -N, $HOSTNAME, mayastor-node
   std::optional<std::string> registration_name;  // -N only
-  std::optional<std::string> initiator_name;     // -N, $HOSTNAME: who it is toward targets
   std::optional<std::string> host_nqn;           // $HOSTNQN
-  std::optional<Uuid> host_id;                   // $MAYASTOR_NVMF_HOSTID
+  std::string initiator_nqn;    // toward targets: $HOSTNQN, or of -N or $HOSTNAME; empty: made up
+  std::optional<Uuid> host_id;  // $MAYASTOR_NVMF_HOSTID
   std::string state_dir;
   std::optional<std::string> registration_uri;  // -R
 
@@ -91,6 +91,9 @@ struct NodeConfig : ServingConfig {
 
 // Errors are usage errors: the message names option, value and remedy.
 Result<NodeConfig> make_config(Settings settings, const Surroundings& surroundings);
+
+// The host NQN of a node with that name (io-engine-behaviour section 1.1).
+std::string node_nqn(const std::string& name);
 
 // The single parts, for tests.
 Result<std::vector<unsigned>> parse_mask(

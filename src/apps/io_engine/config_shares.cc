@@ -188,10 +188,8 @@ Result<void> read_remotes(const Settings& settings, NodeConfig& config) {
   constexpr core::Nanos kMicrosecond = 1000;
   storage::nvme::HostOptions& options = config.remotes;
   using storage::nvme::TimeoutAction;
-  if (const auto time = settings.integer("fabrics-connect-timeout");
-      chosen(settings, "fabrics-connect-timeout") && time != 0) {
-    options.connect_timeout = static_cast<core::Nanos>(time) * kMicrosecond;
-  }
+  options.connect_timeout =
+      static_cast<core::Nanos>(settings.integer("fabrics-connect-timeout")) * kMicrosecond;
   const auto action = remote_option<std::uint32_t>(config, "action_on_timeout");
   if (const auto time = remote_option<std::uint64_t>(config, "timeout_us")) {
     options.io_timeout = *time * kMicrosecond;

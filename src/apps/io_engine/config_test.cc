@@ -371,9 +371,6 @@ TEST(NodeConfig, JsonRpcOptions) {
 TEST(NodeConfig, NameAndStateDirectoryRules) {
   EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->node_name, "h");
   EXPECT_FALSE(configure({}, {{"HOSTNAME", "h"}})->registration_name);
-  EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->initiator_name, "h");
-  EXPECT_EQ(configure({"-N", "n"}, {{"HOSTNAME", "h"}})->initiator_name, "n");
-  EXPECT_FALSE(configure({})->initiator_name);
   auto named = configure({"-N", "n"}, {{"HOSTNAME", "h"}});
   EXPECT_EQ(named->node_name, "n");
   EXPECT_EQ(named->registration_name, "n");
@@ -392,6 +389,18 @@ TEST(NodeConfig, TheNameTowardTargetsIsCheckedAtStart) {
   EXPECT_EQ(config->host_nqn, good);
   const std::string error = error_of({}, {{"HOSTNQN", "bad"}});
   EXPECT_NE(error.find("HOSTNQN: 'bad' is no NQN"), std::string::npos) << error;
+  EXPECT_EQ(config->initiator_nqn, good);
+  const std::string of = "nqn.2019-05.io.openebs:node-name:";
+  EXPECT_EQ(configure({}, {{"HOSTNAME", "h"}})->initiator_nqn, of + "h");
+  EXPECT_EQ(configure({"-N", "n"}, {{"HOSTNAME", "h"}})->initiator_nqn, of + "n");
+  EXPECT_EQ(configure({})->initiator_nqn, "");
+  for (const std::string& name : {std::string("a b"), std::string("\xFF"), std::string(224, 'n')}) {
+    const auto unnamed = configure({}, {{"HOSTNAME", name}});
+    ASSERT_TRUE(unnamed) << unnamed.error().text();
+    EXPECT_EQ(unnamed->initiator_nqn, "");
+    ASSERT_FALSE(unnamed->warnings.empty());
+    EXPECT_NE(unnamed->warnings.back().find("no NQN can be made"), std::string::npos);
+  }
 }
 
 TEST(NodeConfig, CpusOfTheReactors) {
@@ -623,6 +632,9 @@ TEST(NodeConfig, OptionsOfRemoteDevices) {
   ASSERT_TRUE(patient) << patient.error().text();
   EXPECT_EQ(patient->remotes.connect_timeout, 2500 * core::kMillisecond);
   EXPECT_EQ(configure({})->remotes.connect_timeout, own.connect_timeout);
+  for (const char* time : {"0", "31536000000001", "9223372036854775807"}) {
+    EXPECT_FALSE(configure({}, {{"NVMF_FABRICS_CONNECT_TIMEOUT", time}})) << time;
+  }
   const auto bad = configure({"-y", "/c.yaml"}, {},
                              {{"/c.yaml", "nvme_bdev_opts: {ctrlr_loss_timeout_sec: 5}"}});
   ASSERT_FALSE(bad);

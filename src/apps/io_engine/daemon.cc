@@ -17,16 +17,6 @@ namespace {
 // asked for only as far as this build has it.
 constexpr bool kHasAna = false, kHasLvm = false, kHasSnapshotRebuild = false, kHasRdma = false;
 
-std::string nqn_of(const std::string& name) {
-  return "nqn.2019-05.io.openebs:node-name:" + name;
-}
-
-// Who this node is to targets (io-engine-behaviour section 1.1); empty: nobody said.
-std::string initiator_nqn(const NodeConfig& config) {
-  if (config.host_nqn) return *config.host_nqn;
-  return config.initiator_name ? nqn_of(*config.initiator_name) : "";
-}
-
 services::NodeInfo node_info(core::Env& env, const NodeConfig& config) {
   services::NodeInfo info;
   info.node_name = config.node_name;
@@ -40,7 +30,7 @@ services::NodeInfo node_info(core::Env& env, const NodeConfig& config) {
   if (config.host_nqn)
     info.host_nqn = *config.host_nqn;
   else if (config.registration_name) {
-    info.host_nqn = nqn_of(*config.registration_name);
+    info.host_nqn = node_nqn(*config.registration_name);
   }
   info.cpus = config.cpus;
   info.registers = config.registration_uri.has_value();
@@ -132,9 +122,8 @@ Result<void> Daemon::assemble() {
   shares.ana = config_.ana;
   shares.firmware = CAPSTAN_RELEASE;
   engine_.shares().configure(std::move(shares));
-  engine_.remotes().configure({.host_nqn = initiator_nqn(config_),
-                               .host_id = config_.host_id,
-                               .defaults = config_.remotes});
+  engine_.remotes().configure(
+      {.host_nqn = config_.initiator_nqn, .host_id = config_.host_id, .defaults = config_.remotes});
   engine_.shares().targets().publish(metrics_);
   TRY(bind_services());
   gate_.add_to(directory_, config_.access, {"io-engine", CAPSTAN_VERSION, config_.node_name},

@@ -14,6 +14,7 @@ using enum OptionUse;
 
 constexpr std::int64_t kBig = INT64_MAX;
 constexpr std::int64_t kU32 = UINT32_MAX;
+constexpr std::int64_t kYearMicros = 31'536'000'000'000;
 constexpr auto kCores = static_cast<std::int64_t>(limits::kReactorsMax);
 
 // name, flags, variable, type, unit, default, min, max, use, restart needed, help
@@ -198,8 +199,8 @@ constexpr OptionSpec kRest[] = {
     {"nexus-rebuild-verify", "", "NEXUS_REBUILD_VERIFY", kText, "fail|panic", "", 0, 0, kCompatible,
      true, "Read back what a rebuild wrote"},
     {"fabrics-connect-timeout", "", "NVMF_FABRICS_CONNECT_TIMEOUT", kInteger, "MICROSECONDS",
-     "1000000", 0, kBig, kActs, true,
-     "How long connecting to a device of another node may take; 10 s when it is not given"},
+     "10000000", 1, kYearMicros, kActs, true,
+     "How long connecting to a device of another node may take"},
     {"heartbeat-interval", "", "MAYASTOR_HB_INTERVAL_SEC", kInteger, "SECONDS", "5", 1, kU32,
      kCompatible, true, "Registration interval"},
     {"heartbeat-timeout", "", "MAYASTOR_HB_TIMEOUT_SEC", kInteger, "SECONDS", "5", 1, kU32,
