@@ -258,18 +258,21 @@ class Strangers(unittest.TestCase):
         self.assertEqual([pool['name'] for pool in curl.json('GET', '/pools')[1]], ['pd'])
 
     def test_a_whitelist_of_documents_is_enough_for_them(self):
-        """They are answered in the name of GET /operations, which need not be on the list."""
+        """They are answered in the name of GET /operations, which need not be on the list.
+        GET /version is, for that is how a node is asked whether it has started."""
         node = Node()
         self.addCleanup(node.close)
         node.port = free_port()
         acl = node.path('acl.json')
         with open(acl, 'w', encoding='ascii') as out:
             json.dump({'acl': [{'address': f'127.0.0.1:{node.port}',
-                                'whitelist': ['GET /describe/**', 'GET /openapi']}]}, out)
+                                'whitelist': ['GET /version', 'GET /describe/**',
+                                              'GET /openapi']}]}, out)
         node.start('--acl', acl)
         curl = Curl(node.port)
-        for path, status in (('/describe/pools', 200), ('/describe', 200), ('/openapi', 200),
-                             ('/errors', 401), ('/operations', 401), ('/pools', 401)):
+        for path, status in (('/describe/pools', 200), ('/describe?recurse', 200),
+                             ('/openapi', 200), ('/errors', 401), ('/operations', 401),
+                             ('/pools', 401)):
             self.assertEqual(curl('GET', path)[0], status, path)
 
     def test_nothing_of_a_request_is_logged(self):

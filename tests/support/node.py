@@ -50,14 +50,15 @@ def sha256(path):
 
 
 def wait_until(condition, seconds, what):
-    """Polls; other processes give no better signal than their visible state."""
+    """Polls; other processes give no better signal than their visible state. `what` may be a
+    function, for what is only known when the time is over."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f'waited {seconds} s for {what}')
+            raise AssertionError(f'waited {seconds} s for {what() if callable(what) else what}')
         time.sleep(0.02)
 
 
@@ -137,7 +138,7 @@ class Node(Process):
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(self.command(*flags), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, env=variables)
-        wait_until(self.answers, seconds, 'the node to answer; its log:\n' + self.log())
+        wait_until(self.answers, seconds, lambda: 'the node to answer; its log:\n' + self.log())
         return self
 
     def answers(self):
