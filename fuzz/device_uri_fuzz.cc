@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CAPSTAN_ASSERT(!uri->name.empty());
     CAPSTAN_ASSERT(uri->name.find('\0') == std::string::npos);
     const bool file = uri->scheme == Scheme::kAio || uri->scheme == Scheme::kUring;
-    if (file) CAPSTAN_ASSERT(uri->name.starts_with('/'));
+    if (file) CAPSTAN_ASSERT(uri->path.starts_with('/'));
     if (uri->num_blocks != 0) {
       CAPSTAN_ASSERT(uri->block_size == 512 || uri->block_size == 4096);
       CAPSTAN_ASSERT(uri->size_bytes() / uri->block_size == uri->num_blocks);
