@@ -296,6 +296,15 @@ core::Task<void> reset_and_shutdown(TargetWorld& world) {
   EXPECT_FALSE(co_await again.receive());
   co_await pause();
   EXPECT_EQ((co_await admin.get_property(property::kCsts)).completion.dword0, 9U);
+  RawHost late;  // one that is shut down takes no queues
+  co_await late.open(world.env, world.address);
+  const ConnectData data{kHostId, admin.controller, kNqn, kHostNqn};
+  const auto refused = co_await late.connect({0, 1, 127, 0, 0}, data);
+  EXPECT_EQ(refused.completion.status, status::kConnectParameter);
+  EXPECT_EQ(refused.completion.dword0, 0x2AU);
+  co_await admin.set_property(property::kCc, 0x00460000);
+  co_await admin.set_property(property::kCc, 0x00460001);
+  EXPECT_TRUE((co_await late.connect({0, 1, 127, 0, 0}, data)).completion.status.ok());
 }
 TEST(NvmeConnect, ResetAndShutdown) {
   in_simulation(reset_and_shutdown);
@@ -343,6 +352,23 @@ core::Task<void> keep_alive(TargetWorld& world) {
 }
 TEST(NvmeConnect, KeepAliveEndsTheAssociation) {
   in_simulation(keep_alive);
+}
+
+// A shutdown stops the timer, for as long as the controller is shut down.
+core::Task<void> keep_alive_after_shutdown(TargetWorld& world) {
+  RawHost admin;
+  co_await admin.open_admin(world.env, world.address, {0, 0, 31, 0, 1000});
+  co_await admin.set_property(property::kCc, 0x00464001);
+  co_await pause(20 * kSecond);
+  EXPECT_EQ((co_await admin.get_property(property::kCsts)).completion.dword0, 9U);
+  co_await admin.set_property(property::kCc, 0x00460000);
+  co_await admin.set_property(property::kCc, 0x00460001);
+  const core::Nanos before = now();
+  EXPECT_FALSE(co_await admin.receive());
+  EXPECT_NEAR(static_cast<double>(now() - before), 10e9, 1e9);
+}
+TEST(NvmeConnect, KeepAliveAfterAShutdownAndAReset) {
+  in_simulation(keep_alive_after_shutdown);
 }
 
 TEST(NvmeConnect, KeepAliveIsRoundedUp) {

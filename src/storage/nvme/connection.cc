@@ -14,6 +14,7 @@ namespace capstan::storage::nvme {
 namespace {
 
 constexpr std::uint32_t kSglAddressField = 32, kSglLengthField = 40, kPlenField = 4;
+constexpr std::size_t kHlenField = 2;
 
 std::unexpected<Fatal> bad(FatalStatus status, std::uint32_t information) {
   return std::unexpected(Fatal{status, information});
@@ -37,6 +38,30 @@ Checked<void> check_data_pointer(const Command& command, std::uint32_t capsule,
   if (command.data_address() != 0) return bad(FatalStatus::kUnsupported, kSglAddressField);
   if (length > sizes.in_capsule_bytes) return bad(FatalStatus::kLimitExceeded, 0);
   return length == capsule ? Checked<void>() : bad(FatalStatus::kInvalidHeader, kPlenField);
+}
+
+using Requests = std::vector<std::unique_ptr<Request>>;
+
+bool draining(const Request& request) {
+  return !request.lent && request.state == Request::State::kDraining;
+}
+
+// Requests whose commands were aborted are numbered in that order, in what their answers need no
+// more.
+std::uint32_t next_abort(const Requests& requests) {
+  std::uint32_t last = 0;
+  for (const auto& each : requests) {
+    if (draining(*each)) last = std::max(last, each->dword0);
+  }
+  return last + 1;
+}
+
+Request* oldest_aborted(const Requests& requests) {
+  Request* oldest = nullptr;
+  for (const auto& each : requests) {
+    if (draining(*each) && (!oldest || each->dword0 < oldest->dword0)) oldest = each.get();
+  }
+  return oldest;
 }
 
 }  // namespace
@@ -147,7 +172,9 @@ core::Task<void> Connection::terminate(Fatal fatal) {
                                               {"reason", fatal_name(fatal.status)},
                                               {"information", fatal.information}});
   });
-  const ByteView header = ByteView(header_).first(header_bytes_);
+  // As it came, without its digest; before its type is known to fit, its first eight bytes.
+  const std::size_t known = header_bytes_ > kCommonBytes ? header_[kHlenField] : header_bytes_;
+  const ByteView header = ByteView(header_).first(known);
   if (output_.gone()) co_return;
   std::uint8_t* to = output_.append(kTermReqBytes + std::min(header.size(), kTermReqCopyBytes));
   store_term_req(to, PduType::kC2hTermReq, fatal, header);
@@ -359,10 +386,12 @@ core::Task<Checked<void>> Connection::receive_data(CommonHeader common) {
   }
   request.received += data.length;
   if (request.received < request.length) co_return Checked<void>();
-  --receiving_;
   if (request.state == Request::State::kDraining) {
     release(request);
-  } else if (request.bad_digest && !request.partner) {
+    co_return Checked<void>();
+  }
+  --receiving_;
+  if (request.bad_digest && !request.partner) {
     refuse(request, status::kTransientTransport);
   } else if (!run_at_once(request)) {
     start(request);
@@ -376,8 +405,13 @@ Request* Connection::take_request() {
   const std::size_t most = controller_ ? queue_size_ + 1U + (queue_ == 0 ? limits::kAsyncEvents : 0)
                                        : limits::kEarlyCommands;
   if (active_.size() >= most) return nullptr;
+  if (spare_.empty() && requests_.size() >= 2 * most + limits::kEarlyCommands) {
+    // A host need not send data for what it aborted: of many such, the oldest tags are used again.
+    Request* oldest = oldest_aborted(requests_);
+    if (!oldest) return nullptr;
+    release(*oldest);
+  }
   if (spare_.empty()) {
-    if (requests_.size() >= 2 * most + limits::kEarlyCommands) return nullptr;  // many aborted
     requests_.push_back(std::make_unique<Request>());
     requests_.back()->tag = static_cast<std::uint16_t>(requests_.size());
     return requests_.back().get();
@@ -439,12 +473,14 @@ bool Connection::abort_here(std::uint16_t command, Status answer) {
       return true;
     case Request::State::kReceiving:
       if (filling_ == &request) return false;
-      // The host may be sending already: its data is taken and forgotten.
+      // The host may be sending already: its data is taken and forgotten. Nobody waits for it.
       if (!output_.gone() && !terminating_) respond(request, answer);
       retire(request);
       request.data = core::Buffer();
       request.share.reset();
+      request.dword0 = next_abort(requests_);
       request.state = Request::State::kDraining;
+      --receiving_;
       return true;
     default: return false;
   }

@@ -12,7 +12,8 @@ namespace capstan::storage::nvme {
 namespace {
 
 constexpr std::uint32_t kEnable = 1, kReady = 1, kFatal = 2;
-constexpr std::uint32_t kShutdownDone = 2U << 2;             // CSTS.SHST
+constexpr std::uint32_t kShutdownDone = 2U << 2;  // CSTS.SHST
+constexpr std::uint32_t kShutdownMask = 3U << 2;
 constexpr std::uint64_t kCapabilities = 0x080000201E010000;  // without MQES
 constexpr std::uint32_t kReadyTimeouts = 0x1E;
 constexpr std::uint32_t kQueueEntrySizes = 0x00460000;  // IOCQES 4, IOSQES 6
@@ -68,8 +69,9 @@ void Controller::arm_association() {
 // --- queues --------------------------------------------------------------------------------------
 
 bool Controller::accepts_io_queues() const {
-  return !closed_ && enabled() && ending_ == Ending::kNone && !subsystem_->discovery() &&
-         queues_.contains(0) && (cc_ & kQueueEntryMask) == kQueueEntrySizes;
+  const bool stays = !closed_ && ending_ == Ending::kNone && (csts_ & kShutdownMask) == 0;
+  return stays && enabled() && !subsystem_->discovery() && queues_.contains(0) &&
+         (cc_ & kQueueEntryMask) == kQueueEntrySizes;
 }
 
 bool Controller::attach(std::uint16_t queue, Queue& owner) {
@@ -115,7 +117,7 @@ void Controller::io_queues_gone() {
     cc_ = 0;
     csts_ = 0;
   } else {
-    csts_ = (csts_ & ~0xCU) | kShutdownDone;
+    csts_ = (csts_ & ~kShutdownMask) | kShutdownDone;
     keep_alive_.disarm();
   }
   arm_association();
@@ -172,6 +174,8 @@ Status Controller::set_configuration(std::uint32_t value) {
   if (!was && now) {
     csts_ |= kReady;
     association_timer_.disarm();
+    touch();
+    keep_alive();  // a shutdown before had stopped it
   }
   if (was && !now) {
     ending_ = Ending::kReset;

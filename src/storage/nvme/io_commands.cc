@@ -70,7 +70,9 @@ core::Task<Status> write_zeroes(std::shared_ptr<Device> device, std::uint64_t of
 
 core::Task<Status> deallocate(std::shared_ptr<Device> device, std::vector<DsmRange> ranges) {
   for (const auto& range : ranges) {
-    if (!in_range(*device, range.first_block, range.blocks)) co_return status::kLbaOutOfRange;
+    const bool empty = range.blocks == 0;  // says nothing, wherever it is
+    if (!empty && !in_range(*device, range.first_block, range.blocks))
+      co_return status::kLbaOutOfRange;
   }
   if (!device->supports_unmap()) co_return status::kSuccess;  // a hint, and it cannot be taken
   for (const auto& range : ranges) {

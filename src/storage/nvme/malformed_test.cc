@@ -207,7 +207,7 @@ core::Task<void> bad_header_digest(TargetWorld& world) {
   pdu[kCapsuleCmdBytes] ^= 1;
   const auto received = load_le<std::uint32_t>(pdu.data() + kCapsuleCmdBytes);
   co_await host.send(pdu);
-  co_await expect_end(host, FatalStatus::kHeaderDigest, received, pdu.size());
+  co_await expect_end(host, FatalStatus::kHeaderDigest, received, kCapsuleCmdBytes);
   const core::Nanos before = core::Reactor::current()->read_clock();
   EXPECT_FALSE(co_await host.receive());  // the target waits for the host, but not for ever
   EXPECT_NEAR(static_cast<double>(core::Reactor::current()->read_clock() - before), 30e9, 1e9);

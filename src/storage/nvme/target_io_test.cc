@@ -382,7 +382,9 @@ core::Task<void> deallocation(TargetWorld& world) {
   command.set(44, kDsmDeallocate);
   EXPECT_TRUE((co_await io.call(command, dsm_range(0, 128, 4096))).completion.status.ok());
   EXPECT_EQ(world.memory->resident_bytes(), limits::kIoBytes / 2);
-  EXPECT_TRUE((co_await io.call(command, dsm_range(9, 0, 16))).completion.status.ok());
+  for (const std::uint64_t first : {9ULL, kBlocks + 1ULL, ~0ULL}) {  // says nothing, wherever
+    EXPECT_TRUE((co_await io.call(command, dsm_range(first, 0, 16))).completion.status.ok());
+  }
   EXPECT_EQ((co_await io.call(command, dsm_range(kBlocks - 1, 2, 16))).completion.status,
             status::kLbaOutOfRange);
   command.set<std::uint32_t>(40, 1);  // two ranges, room for one
@@ -481,6 +483,36 @@ core::Task<void> aborted(TargetWorld& world) {
 }
 TEST(NvmeIo, AbortOfACommandThatWaitsForData) {
   in_simulation(aborted);
+}
+
+// A host need not send the data of commands that it aborted: however many there were, the queue
+// goes on, and nobody waits for that data.
+core::Task<void> aborted_for_good(TargetWorld& world) {
+  RawHost admin, io;
+  co_await open_both(world, admin, io);
+  Command command = make_command(opcode::kWrite, 0x77, 1);
+  point(command, kSglTransport, 8192);
+  command.set<std::uint32_t>(48, 15);
+  Command abort = make_command(opcode::kAbort, 1);
+  abort.set<std::uint32_t>(40, 1 | 0x77U << 16);
+  R2t r2t{};
+  for (unsigned i = 0; i < 400; ++i) {
+    co_await io.submit(command);
+    r2t = load_r2t((co_await io.receive())->header.data());
+    EXPECT_EQ((co_await admin.call(abort)).completion.dword0, 0U);
+    EXPECT_EQ((co_await io.finish()).completion.status, status::kAborted);
+  }
+  for (unsigned i = 0; i < 20; ++i) {
+    co_await pause(20 * core::kSecond);
+    EXPECT_TRUE((co_await admin.identify(1)).completion.status.ok());
+  }
+  EXPECT_TRUE((co_await io.write(0, pattern(4096, 1))).completion.status.ok());
+  co_await io.send_data({r2t.command, r2t.tag, 0, 8192}, Bytes(8192));  // the last one was awaited
+  EXPECT_TRUE((co_await io.write(0, pattern(4096, 2))).completion.status.ok());
+  EXPECT_EQ(world.device->operations(IoKind::kWrite), 2U);
+}
+TEST(NvmeIo, AbortedCommandsWhoseDataNeverComes) {
+  in_simulation(aborted_for_good);
 }
 
 // A host that reads nothing makes the target stop reading; what it sent after that must not run
