@@ -67,10 +67,11 @@ core::Task<Result<v1::CreateBdevResponse>> BdevServiceV1::create(
   auto created = co_await engine_.devices().create(request.uri(), call.token);
   if (!created) {
     Error error = std::move(created).error();
-    // Upstream tells a taken name from other failures by this code, and clients expect it. Another
-    // call may have taken it meanwhile.
+    // Upstream tells a taken name from other failures by this code, and its clients expect it.
+    // Another call may have taken it meanwhile.
+    const bool own = rpc::wishes(call, rpc::kWishErrors, "own");
     const bool taken = engine_.devices().find(name) != nullptr;
-    if (taken && error.code == Code::kAlreadyExists) error.code = Code::kInternal;
+    if (taken && !own && error.code == Code::kAlreadyExists) error.code = Code::kInternal;
     co_return std::unexpected(std::move(error));
   }
   const auto* entry = engine_.devices().entry((*created)->name());
@@ -129,9 +130,10 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
   const auto device = engine_.devices().find(request.name());
   if (!device) co_return fail(Code::kNotFound, "device '" + request.name() + "' not found");
   if (device->claimed()) {
-    co_return fail(Code::kInternal, "device '" + device->name() +
-                                        "' is already shared or claimed (" + device->claimed_by() +
-                                        ")");
+    const bool own = rpc::wishes(call, rpc::kWishErrors, "own");
+    co_return fail(own ? Code::kFailedPrecondition : Code::kInternal,
+                   "device '" + device->name() + "' is already shared or claimed (" +
+                       device->claimed_by() + ")");
   }
   std::vector<std::string> hosts(request.allowed_hosts().begin(), request.allowed_hosts().end());
   if (const auto replica = std::dynamic_pointer_cast<storage::Replica>(device)) {

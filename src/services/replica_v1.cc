@@ -9,6 +9,7 @@
 #include "rpc/condition.h"
 #include "rpc/wishes.h"
 #include "services/carry_on.h"
+#include "services/pool_ops.h"
 #include "services/replica_ops.h"
 #include "services/uris.h"
 
@@ -121,6 +122,26 @@ Precheck check_of(Engine& engine, const rpc::Call& call, const std::string& uuid
   };
 }
 
+// For calls that want to hear what happened: a pool that is not there, or in which the replica is
+// not, is NOT_FOUND, where Mayastor's API has FAILED_PRECONDITION and ABORTED.
+Precheck pool_first(Engine& engine, const rpc::Call& call, std::string replica, std::string pool,
+                    Precheck check) {
+  if (pool.empty() || !rpc::wishes(call, rpc::kWishErrors, "own")) return check;
+  return [&engine, replica = std::move(replica), pool = std::move(pool),
+          check = std::move(check)]() mutable -> Result<void> {
+    const std::string named = pool_named(engine, pool);
+    if (named.empty() && why_not_open(engine, pool).empty()) {
+      return fail(Code::kNotFound, "Pool " + pool + " not found; create or import the pool first");
+    }
+    const std::string in = replica.empty() ? std::string() : pool_of_replica(engine, replica);
+    if (!in.empty() && in != named) {
+      return fail(Code::kNotFound,
+                  "replica " + replica + " is in pool '" + in + "', not in '" + pool + "'");
+    }
+    return check();
+  };
+}
+
 Result<v1::Replica> answer(const Engine& engine, Result<FoundReplica> found) {
   if (!found) return std::unexpected(std::move(found).error());
   return message(engine.shares(), *found->replica);
@@ -148,7 +169,8 @@ core::Task<Result<v1::Replica>> ReplicaServiceV1::create_replica(
       engine_,
       co_await change(engine_, call, pool, services::create_replica(engine_, std::move(arguments)),
                       "create replica '" + request.name() + "'",
-                      condition_of(engine_, call, request.uuid(), request.pooluuid())));
+                      pool_first(engine_, call, {}, request.pooluuid(),
+                                 condition_of(engine_, call, request.uuid(), request.pooluuid()))));
 }
 
 core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
@@ -156,12 +178,15 @@ core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
   PoolChoice choice;
   if (request.has_pool_name()) choice.name = request.pool_name();
   if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
+  const std::string named = choice.name.value_or(choice.uuid.value_or(""));
   const std::string pool = pool_of_replica(engine_, request.uuid(), choice);
   CO_TRY_SET(auto destroyed,
-             co_await change(engine_, call, pool,
-                             services::destroy_replica(engine_, request.uuid(), std::move(choice)),
-                             "destroy replica " + request.uuid(),
-                             condition_of(engine_, call, request.uuid(), request.pool_name())));
+             co_await change(
+                 engine_, call, pool,
+                 services::destroy_replica(engine_, request.uuid(), std::move(choice)),
+                 "destroy replica " + request.uuid(),
+                 pool_first(engine_, call, request.uuid(), named,
+                            condition_of(engine_, call, request.uuid(), request.pool_name()))));
   if (destroyed.gone) {
     call.metadata.trailers.emplace_back(kGoneTrailer, "0");
     co_return std::unexpected(std::move(destroyed.error));

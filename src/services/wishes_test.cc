@@ -141,6 +141,56 @@ TEST_F(Wishes, CodesOfTheApiOrOfWhatHappened) {
   EXPECT_EQ(code_of(wish<Answer>(rpc::kWishErrors, "own", operation, request)), Code::kNotFound);
 }
 
+TEST_F(Wishes, ATakenOrClaimedDeviceIsNoFaultOfTheNode) {
+  v1::CreateBdevRequest create;
+  create.set_uri("malloc:///m1?size_mb=8");
+  const std::string make = std::string(kBdevs) + "Create", publish = std::string(kBdevs) + "Share";
+  ASSERT_TRUE(call<v1::CreateBdevResponse>(make, create));
+  const auto made = [&] {
+    return code_of(wish<v1::CreateBdevResponse>(rpc::kWishErrors, "own", make, create));
+  };
+  EXPECT_EQ(code_of(call<v1::CreateBdevResponse>(make, create)), Code::kInternal);
+  EXPECT_EQ(made(), Code::kAlreadyExists);
+  create.set_uri("aio:///disk0");
+  EXPECT_EQ(made(), Code::kAlreadyExists);  // the pool's
+  v1::BdevShareRequest share;
+  share.set_name("/disk0");
+  share.set_protocol(v1::NVMF);
+  EXPECT_EQ(code_of(call<v1::BdevShareResponse>(publish, share)), Code::kInternal);
+  EXPECT_EQ(code_of(wish<v1::BdevShareResponse>(rpc::kWishErrors, "own", publish, share)),
+            Code::kFailedPrecondition);
+}
+
+TEST_F(Wishes, AReplicaIsMadeAndDestroyedInAPoolThatIsThere) {
+  ASSERT_TRUE(create_pool("q", "aio:///disk1"));
+  const auto replica = create_replica("r", "p", 8 * kMiB, true);
+  ASSERT_TRUE(replica);
+  v1::DestroyReplicaRequest destroy;
+  destroy.set_uuid(replica->uuid());
+  const std::string end = std::string(kReplicas) + "DestroyReplica";
+  const auto in = [&](const std::string& pool, bool own) {
+    destroy.set_pool_name(pool);
+    return code_of(own ? wish<Empty>(rpc::kWishErrors, "own", end, destroy)
+                       : call<Empty>(end, destroy));
+  };
+  EXPECT_EQ(in("q", false), Code::kAborted);
+  EXPECT_EQ(in("nope", false), Code::kFailedPrecondition);
+  EXPECT_EQ(in("q", true), Code::kNotFound);
+  EXPECT_EQ(in("nope", true), Code::kNotFound);
+  EXPECT_EQ(in("p", true), Code::kOk);
+  EXPECT_EQ(in("p", true), Code::kNotFound);
+  v1::CreateReplicaRequest create;
+  create.set_name("s");
+  create.set_uuid(Uuid::from_name("s").text());
+  create.set_size(8 * kMiB);
+  create.set_pooluuid("nope");
+  const std::string make = std::string(kReplicas) + "CreateReplica";
+  EXPECT_EQ(code_of(call<v1::Replica>(make, create)), Code::kFailedPrecondition);
+  EXPECT_EQ(code_of(wish<v1::Replica>(rpc::kWishErrors, "own", make, create)), Code::kNotFound);
+  create.set_pooluuid("q");
+  EXPECT_TRUE(wish<v1::Replica>(rpc::kWishErrors, "own", make, create));
+}
+
 TEST_F(Wishes, LoggingIsChangedWholeOrNotAtAll) {
   n1::SetLoggingRequest request;
   const auto set = [&] { return call<n1::Logging>("capstan.node.v1.NodeRpc/SetLogging", request); };
