@@ -217,6 +217,33 @@ class Http(unittest.TestCase):
         self.assertEqual((status, answer), (200, {'status': 'SERVING'}))
         self.assertEqual(self.curl('POST', '/rpc/mayastor.v1.PoolRpc/ListPools', {})[0], 404)
 
+    def test_conflicts_and_wrong_pools(self):
+        for name in ('pw', 'px'):
+            self.assertEqual(self.curl('PUT', f'/pools/{name}',
+                                       {'disks': [f'malloc:///{name}?size_mb=64']})[0], 200)
+        uuid = UUID.replace('0b', '2e')
+        size = {'name': 'rw', 'size': 8 << 20, 'thin': True}
+        wrong = {'pool_id': 'px', 'replica_id': uuid}
+        for method, path, body, status, code, objects in (
+                ('PUT', f'/pools/none/replicas/{uuid}', size, 404, 'replica.not_found',
+                 {'pool_id': 'none', 'replica_id': uuid}),
+                ('PUT', f'/pools/pw/replicas/{uuid}', size, 200, None, {}),
+                ('DELETE', f'/pools/px/replicas/{uuid}', None, 404, 'replica.not_found', wrong),
+                ('DELETE', f'/pools/none/replicas/{uuid}', None, 404, 'replica.not_found', {}),
+                ('DELETE', f'/pools/pw/replicas/{uuid}', None, 204, None, {}),
+                ('POST', '/bdevs', {'uri': 'malloc:///pw?size_mb=8'}, 409, 'bdev.already_exists',
+                 {}),
+                ('PUT', '/bdevs/pw/share', {'protocol': 'NVMF'}, 409, 'bdev.failed_precondition',
+                 {'bdev': 'pw'})):
+            answered, _, text = self.curl(method, path, body)
+            self.assertEqual(answered, status, (method, path, text))
+            if code:
+                error = json.loads(text)[0]
+                self.assertEqual(error['id'], code)
+                self.assertEqual({**error, **objects}, error)
+        for name in ('pw', 'px'):
+            self.assertEqual(self.curl('DELETE', f'/pools/{name}')[0], 204)
+
     def test_denied_and_late(self):
         with_rules = Node()
         self.addCleanup(with_rules.close)
@@ -224,6 +251,10 @@ class Http(unittest.TestCase):
         curl = Curl(with_rules.port)
         status, error = curl.json('DELETE', '/pools/p1')
         self.assertEqual((status, error[0]['id']), (401, 'pool.permission_denied'))
+        self.assertEqual(error[0]['pool_id'], 'p1')
+        status, _, said = curl('GET', '/pools?name=%FF%1B%5B31m')
+        self.assertEqual(status, 400)
+        self.assertTrue(said.decode('utf-8').rstrip('\n').isprintable(), said)
         self.assertEqual(curl.json('GET', '/pools'), (200, []))
         status, error = curl.json('GET', '/pools', None, '-H', 'x-timeout-ms: 0')
         self.assertEqual((status, error[0]['id']), (504, 'pool.deadline_exceeded'))

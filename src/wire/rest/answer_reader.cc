@@ -145,7 +145,9 @@ Error error_of_answer(const Http1Response& head, std::string_view body) {
   }
   auto details = std::make_shared<ErrorDetails>();
   for (const auto& [name, value] : outer.fields) {
-    if (name != "msg") details->facts.emplace_back(name, outer.field_text(name));
+    // Who called knows what the call was about; on other wires nobody says so.
+    if (name != "msg" && !names_object(name))
+      details->facts.emplace_back(name, outer.field_text(name));
   }
   details->retry_after_ns = retry_after_ns(head);
   if (!details->facts.empty() || details->retry_after_ns != 0) error.details = std::move(details);

@@ -86,10 +86,14 @@ Reply Documents::ready() const {
               (ready ? "ready" : missing) + "\"}");
 }
 
-Reply Documents::describe(const ViewRequest& request) const {
+Reply Documents::describe(const ViewRequest& request) {
   const auto recurse = read_flag(request.query, "recurse");
   if (!recurse) return native_reply(bad_query(recurse.error()), rpc::Media::kJson);
+  // All of it is long, and always the same.
+  const bool all = request.arguments.empty() && *recurse;
+  if (all && described_) return json(*described_);
   auto text = tree_.describe(request.arguments, *recurse);
+  if (all) described_ = text;
   return text ? json(*std::move(text)) : nothing_there();
 }
 

@@ -36,7 +36,7 @@ class Documents {
  private:
   Documents(Server& server, Options options);
   Result<void> build();
-  Reply describe(const ViewRequest& request) const;
+  Reply describe(const ViewRequest& request);
   std::vector<rpc::OpenApiRoute> routes(bool v0) const;
   Reply openapi();
   Reply v0_spec();
@@ -46,7 +46,7 @@ class Documents {
   Server& server_;
   Options options_;
   rpc::DescribeTree tree_;
-  std::optional<std::string> openapi_, v0_spec_;  // once somebody has asked
+  std::optional<std::string> openapi_, v0_spec_, described_;  // once somebody has asked
 };
 
 // The page behind /openapi/ui: one file, nothing from elsewhere.

@@ -108,6 +108,10 @@ std::string error_domain(const rpc::Operation& operation) {
   return domain;
 }
 
+bool names_object(std::string_view argument) {
+  return argument.ends_with("_id") || argument == "bdev" || argument == "controller";
+}
+
 rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation) {
   const auto known = native_status(error.code);
   rpc::TraceError one;

@@ -25,6 +25,9 @@ unsigned status_of(const Error& error);
 // "pool" for mayastor.v1.PoolRpc: the first part of an error's id.
 std::string error_domain(const rpc::Operation& operation);
 rpc::ErrorTrace error_trace(const Error& error, const rpc::Operation& operation);
+// Whether an argument of a path of that type ("pool_id") is an object that a trace names, by a
+// field called so (http-rpc section 20.3).
+bool names_object(std::string_view argument);
 
 struct V0Status {
   unsigned status;

@@ -87,11 +87,24 @@ Reply OperationCall::reply(unsigned status) const {
   return made;
 }
 
+// What the path says the call is about.
+void OperationCall::add_objects(rpc::TraceError& error) const {
+  std::size_t next = 0;
+  for (const auto& step : route_.binding.steps) {
+    if (step.kind == rpc::HttpStep::Kind::kLiteral) continue;
+    if (next == resolved_.arguments.size()) return;
+    const std::string& value = resolved_.arguments[next++];
+    if (!names_object(step.name) || !error.field_text(step.name).empty()) continue;
+    error.text(step.name, rpc::valid_utf8(value));
+  }
+}
+
 Reply OperationCall::trace_reply(const Error& error) const {
   Reply made = reply(status_of(error));
   made.headers.emplace_back("content-type", rpc::media_name(resolved_.response_media));
-  made.body =
-      rpc::encode_trace(resolved_.response_media, error_trace(error, route_.entry->operation));
+  auto trace = error_trace(error, route_.entry->operation);
+  add_objects(trace.front());
+  made.body = rpc::encode_trace(resolved_.response_media, trace);
   return made;
 }
 

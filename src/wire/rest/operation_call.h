@@ -17,6 +17,7 @@
 #include "rpc/announcing.h"
 #include "rpc/directory.h"
 #include "rpc/element_codec.h"
+#include "rpc/error_trace.h"
 #include "rpc/json_reader.h"
 #include "rpc/media.h"
 #include "rpc/shared_message.h"
@@ -95,6 +96,7 @@ class OperationCall final : private rpc::MessageSource,
   core::Task<void> answer_error(const Error& error);
   Reply reply(unsigned status) const;
   Reply trace_reply(const Error& error) const;
+  void add_objects(rpc::TraceError& error) const;
   Reply v0_error_reply(const Error& error) const;
   Result<Reply> whole_reply(const rpc::Message& response) const;
   Result<std::string> element(const rpc::Message& message) const;

@@ -222,7 +222,7 @@ Pipeline::Checked Pipeline::check_media(const Exchange& exchange, Work& work) co
   }
   const auto media = negotiate(accept, offered);
   if (!media)
-    return Refusal{406, Code::kInvalidArgument, media_list(offered), Refusal::Body::kExact};
+    return Refusal{406, Code::kInvalidArgument, media_list(offered), Refusal::Body::kList};
   work.call.response_media = *media;
   return std::nullopt;
 }

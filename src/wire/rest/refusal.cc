@@ -56,14 +56,30 @@ Refusal bad_body(const Error& error) {
   return refusal;
 }
 
+// What was sent comes back in it: nobody's terminal is to take orders from that.
+std::string printable(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char byte : rpc::valid_utf8(text)) {
+    const auto value = static_cast<unsigned char>(byte);
+    if (value >= 0x20 && value != 0x7F) {
+      out += byte;
+    } else {
+      ((out += "\\x") += kDigits[value >> 4]) += kDigits[value & 15];
+    }
+  }
+  return out;
+}
+
 Reply native_reply(const Refusal& refusal, rpc::Media media) {
   Reply reply{refusal.status, refusal.headers, {}};
   switch (refusal.body) {
     case Refusal::Body::kNothing: break;
+    case Refusal::Body::kList: reply.body = refusal.text; break;
     case Refusal::Body::kText:
     case Refusal::Body::kExact:
       reply.headers.emplace_back("content-type", "text/plain");
-      reply.body = refusal.text;
+      reply.body = printable(refusal.text);
       if (refusal.body == Refusal::Body::kText) reply.body += '\n';
       break;
     case Refusal::Body::kException:  // a type that Octez's clients know

@@ -15,12 +15,13 @@ namespace capstan::wire::rest {
 
 struct Refusal {
   // What the native tree's answer holds.
-  enum class Body : std::uint8_t { kNothing, kText, kExact, kTyped, kTrace, kException };
+  enum class Body : std::uint8_t { kNothing, kText, kExact, kList, kTyped, kTrace, kException };
 
   unsigned status = 400;
   Code code = Code::kInvalidArgument;  // for logs and metrics, and of /v0's kind
   std::string text;                    // what is wrong, without a line end
-  Body body = Body::kText;             // kExact: no line end; kTyped: nothing but a type
+  Body body = Body::kText;             // kExact: no line end; kList: no type either; kTyped:
+                                       // nothing but a type
   Http1Headers headers = {};           // besides content-type
 };
 
