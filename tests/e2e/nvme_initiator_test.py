@@ -226,6 +226,11 @@ class Initiator(unittest.TestCase):
         self.assertEqual(run(self.uri(), 'nvme-admin', '24').returncode, 0)    # keep alive
         self.assertEqual(run(self.uri(), 'nvme-admin', '127').returncode, 255)
         self.assertEqual(run('malloc:///m?size_mb=1', 'write', block).returncode, 0)
+        # A read that fails leaves the file as it was.
+        beyond = str(1 << 40)
+        self.assertEqual(run('-o', beyond, self.uri(), 'read', back).returncode, 255)
+        with open(back, 'rb') as file:
+            self.assertEqual(file.read(), content)
         for words in (('nonsense',), (self.uri('nobody'), 'connect'), (self.uri(), 'dance')):
             done = run(*words)
             self.assertEqual(done.returncode, 255, words)

@@ -40,6 +40,14 @@ std::string said(const Http1Response& head, std::string_view body) {
   return text.empty() ? wire::rest::error_of_answer(head, body).text() : text;
 }
 
+// What the paths of calls are below, as it may be given for --endpoint.
+std::string base_of(const client::RemoteOptions& way) {
+  const auto& at = way.channel;
+  if (at.address.kind == core::Address::Kind::kUnix) return "http+unix:" + at.address.path;
+  return (at.tls ? "https://" : "http://") +
+         (at.authority.empty() ? at.address.text() : at.authority) + way.http.base_path;
+}
+
 std::unexpected<Error> refused(const Session& session, const Http1Response& head,
                                const std::string& body) {
   const Code code = wire::rest::error_of_answer(head, body).code;
@@ -51,10 +59,7 @@ std::unexpected<Error> refused(const Session& session, const Http1Response& head
       text = said(head, body);
       break;
     case 401:
-      text = std::string("[HTTP 403] Access denied to: ") +
-             (session.way().channel.tls ? "https://" : "http://") +
-             session.way().channel.authority + session.way().http.base_path + "\n  " +
-             said(head, body);
+      text = "[HTTP 403] Access denied to: " + base_of(session.way()) + "\n  " + said(head, body);
       break;
     case 500:
       text = (bare ? "Command failed" : "Command failed: ") + (bare ? "" : said(head, body));

@@ -327,14 +327,13 @@ core::Task<Result<std::string>> bench(Host& host, const NvmeInvocation& call) {
 core::Task<Result<void>> one_block(Host& host, const NvmeInvocation& call) {
   CO_TRY_SET(const auto device, co_await host.open(call.target));
   core::Buffer block = core::Buffer::zeroed(device->block_size());
-  const bool reading = call.command == "read";
-  CO_TRY_SET(const auto file,
-             co_await host.env().files().open(
-                 call.file, {.write = reading, .create = reading, .truncate = reading}));
-  if (reading) {
+  if (call.command == "read") {  // a file that is there stays until there is something to put in
     CO_TRY(co_await device->read(call.offset, block.bytes()));
+    CO_TRY_SET(const auto file, co_await host.env().files().open(
+                                    call.file, {.write = true, .create = true, .truncate = true}));
     co_return co_await file->write(0, block.view());
   }
+  CO_TRY_SET(const auto file, co_await host.env().files().open(call.file, {}));
   CO_TRY(co_await file->read(0, block.bytes()));
   CO_TRY(co_await device->write(call.offset, block.view()));
   co_return co_await device->flush();
