@@ -305,6 +305,15 @@ core::Task<void> reset_and_shutdown(TargetWorld& world) {
   co_await admin.set_property(property::kCc, 0x00460000);
   co_await admin.set_property(property::kCc, 0x00460001);
   EXPECT_TRUE((co_await late.connect({0, 1, 127, 0, 0}, data)).completion.status.ok());
+  RawHost odd, queue;  // shut down before it was enabled
+  co_await odd.open(world.env, world.address);
+  co_await odd.connect_admin();
+  co_await odd.set_property(property::kCc, 0x00004000);
+  EXPECT_EQ((co_await odd.get_property(property::kCsts)).completion.dword0, 8U);
+  co_await odd.set_property(property::kCc, 0x00460001);
+  EXPECT_EQ((co_await odd.get_property(property::kCsts)).completion.dword0, 1U);
+  co_await queue.open_io(world.env, world.address, odd.controller);
+  EXPECT_TRUE((co_await queue.read(0, 1)).completion.status.ok());
 }
 TEST(NvmeConnect, ResetAndShutdown) {
   in_simulation(reset_and_shutdown);
@@ -360,6 +369,8 @@ core::Task<void> keep_alive_after_shutdown(TargetWorld& world) {
   co_await admin.open_admin(world.env, world.address, {0, 0, 31, 0, 1000});
   co_await admin.set_property(property::kCc, 0x00464001);
   co_await pause(20 * kSecond);
+  EXPECT_TRUE((co_await admin.feature(true, feature::kKeepAlive, 1000)).completion.status.ok());
+  co_await pause(20 * kSecond);  // which has not started it
   EXPECT_EQ((co_await admin.get_property(property::kCsts)).completion.dword0, 9U);
   co_await admin.set_property(property::kCc, 0x00460000);
   co_await admin.set_property(property::kCc, 0x00460001);

@@ -55,7 +55,8 @@ std::uint32_t Controller::round_keep_alive(std::uint32_t ms, bool discovery) {
 }
 
 void Controller::keep_alive() {
-  if (association_.keep_alive_ms == 0 || closed_) return keep_alive_.disarm();
+  const bool shut_down = (csts_ & kShutdownMask) != 0;
+  if (association_.keep_alive_ms == 0 || closed_ || shut_down) return keep_alive_.disarm();
   const core::Nanos due = last_seen_ + association_.keep_alive_ms * core::kMillisecond;
   if (reactor_.now() < due) return keep_alive_.arm_at(reactor_, due);
   csts_ |= kFatal;
@@ -172,7 +173,7 @@ Status Controller::set_configuration(std::uint32_t value) {
   const bool was = (cc_ & kEnable) != 0, now = (value & kEnable) != 0;
   cc_ = value;
   if (!was && now) {
-    csts_ |= kReady;
+    csts_ = (csts_ & ~kShutdownMask) | kReady;
     association_timer_.disarm();
     touch();
     keep_alive();  // a shutdown before had stopped it
