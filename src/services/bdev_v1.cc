@@ -8,6 +8,7 @@
 #include "services/replica_ops.h"
 #include "services/uris.h"
 #include "storage/device/device_uri.h"
+#include "storage/device/url.h"
 
 namespace capstan::services {
 
@@ -55,7 +56,7 @@ Result<std::string> closing_uri(const Engine& engine, const rpc::Call& call,
                     std::string(entry->device->product()) + " that it is");
   }
   if (text.contains(":/")) return text;
-  return fail(Code::kNotFound, "device '" + text + "' not found");
+  return fail(Code::kNotFound, "device '" + storage::without_user_info(text) + "' not found");
 }
 
 }  // namespace
@@ -128,7 +129,10 @@ core::Task<Result<v1::BdevShareResponse>> BdevServiceV1::share(
                                          std::to_string(request.protocol()) + "; use NVMF");
   }
   const auto device = engine_.devices().find(request.name());
-  if (!device) co_return fail(Code::kNotFound, "device '" + request.name() + "' not found");
+  if (!device) {
+    const std::string name = storage::without_user_info(request.name());
+    co_return fail(Code::kNotFound, "device '" + name + "' not found");
+  }
   if (device->claimed()) {
     const bool own = rpc::wishes(call, rpc::kWishErrors, "own");
     co_return fail(own ? Code::kFailedPrecondition : Code::kInternal,

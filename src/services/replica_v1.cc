@@ -179,14 +179,18 @@ core::Task<Result<Empty>> ReplicaServiceV1::destroy_replica(
   if (request.has_pool_name()) choice.name = request.pool_name();
   if (request.has_pool_uuid()) choice.uuid = request.pool_uuid();
   const std::string named = choice.name.value_or(choice.uuid.value_or(""));
+  // A path names a pool either way; Mayastor's field is a name and nothing else.
+  if (choice.name && rpc::wishes(call, rpc::kWishErrors, "own")) {
+    if (auto name = pool_named(engine_, named); !name.empty()) choice.name = std::move(name);
+  }
+  const std::string pool_name = choice.name.value_or("");
   const std::string pool = pool_of_replica(engine_, request.uuid(), choice);
   CO_TRY_SET(auto destroyed,
-             co_await change(
-                 engine_, call, pool,
-                 services::destroy_replica(engine_, request.uuid(), std::move(choice)),
-                 "destroy replica " + request.uuid(),
-                 pool_first(engine_, call, request.uuid(), named,
-                            condition_of(engine_, call, request.uuid(), request.pool_name()))));
+             co_await change(engine_, call, pool,
+                             services::destroy_replica(engine_, request.uuid(), std::move(choice)),
+                             "destroy replica " + request.uuid(),
+                             pool_first(engine_, call, request.uuid(), named,
+                                        condition_of(engine_, call, request.uuid(), pool_name))));
   if (destroyed.gone) {
     call.metadata.trailers.emplace_back(kGoneTrailer, "0");
     co_return std::unexpected(std::move(destroyed.error));

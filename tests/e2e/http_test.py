@@ -224,13 +224,16 @@ class Http(unittest.TestCase):
         uuid = UUID.replace('0b', '2e')
         size = {'name': 'rw', 'size': 8 << 20, 'thin': True}
         wrong = {'pool_id': 'px', 'replica_id': uuid}
+        own, other = (self.curl.json('GET', f'/pools/{name}')[1]['uuid'] for name in ('pw', 'px'))
         for method, path, body, status, code, objects in (
                 ('PUT', f'/pools/none/replicas/{uuid}', size, 404, 'replica.not_found',
                  {'pool_id': 'none', 'replica_id': uuid}),
                 ('PUT', f'/pools/pw/replicas/{uuid}', size, 200, None, {}),
+                ('PUT', f'/pools/px/replicas/{uuid}', size, 409, 'replica.already_exists', wrong),
                 ('DELETE', f'/pools/px/replicas/{uuid}', None, 404, 'replica.not_found', wrong),
                 ('DELETE', f'/pools/none/replicas/{uuid}', None, 404, 'replica.not_found', {}),
-                ('DELETE', f'/pools/pw/replicas/{uuid}', None, 204, None, {}),
+                ('DELETE', f'/pools/{other}/replicas/{uuid}', None, 404, 'replica.not_found', {}),
+                ('DELETE', f'/pools/{own}/replicas/{uuid}', None, 204, None, {}),
                 ('POST', '/bdevs', {'uri': 'malloc:///pw?size_mb=8'}, 409, 'bdev.already_exists',
                  {}),
                 ('PUT', '/bdevs/pw/share', {'protocol': 'NVMF'}, 409, 'bdev.failed_precondition',
@@ -252,7 +255,7 @@ class Http(unittest.TestCase):
         status, error = curl.json('DELETE', '/pools/p1')
         self.assertEqual((status, error[0]['id']), (401, 'pool.permission_denied'))
         self.assertEqual(error[0]['pool_id'], 'p1')
-        status, _, said = curl('GET', '/pools?name=%FF%1B%5B31m')
+        status, _, said = curl('GET', '/monitor/stats?interval_ms=%FF%1B%5B%C2%9B31m')
         self.assertEqual(status, 400)
         self.assertTrue(said.decode('utf-8').rstrip('\n').isprintable(), said)
         self.assertEqual(curl.json('GET', '/pools'), (200, []))
@@ -312,6 +315,7 @@ class Strangers(unittest.TestCase):
         node.start('--kv', f'main={node.path("main.kv")}', '-L', 'debug')
         curl = Curl(node.port)
         uuid = UUID.replace('0b', '1c')
+        secret = '/bdevs/nvmf%3A%2F%2FTOPSECRET%3APASSWORD%40127.0.0.1%3A1%2Fn'
         for method, path, body, status in (
                 ('PUT', '/kv/main/entries/b', 'TOPSECRET', 400),
                 ('PUT', '/kv/main/entries/b', {'TOPSECRET': 1}, 400),
@@ -320,10 +324,12 @@ class Strangers(unittest.TestCase):
                 ('GET', '/monitor/stats?interval_ms=TOPSECRET', None, 400),
                 ('GET', '/nope?value=TOPSECRET', None, 404),
                 ('POST', '/bdevs', {'uri': 'nvmf://TOPSECRET:PASSWORD@127.0.0.1:1/n'}, 400),
-                ('POST', '/bdevs', {'uri': 'nvmf://TOPSECRET:PASS/WORD@127.0.0.1:1/n'}, 400)):
+                ('POST', '/bdevs', {'uri': 'nvmf://TOPSECRET:PASS/WORD@127.0.0.1:1/n'}, 400),
+                ('DELETE', secret, None, 400), ('GET', secret, None, 404),
+                ('PUT', secret + '/share', {'protocol': 'NVMF'}, 404)):
             answered, _, answer = curl(method, path, body)
             self.assertEqual(answered, status, (path, answer))
-            if path == '/bdevs':
+            if path.startswith('/bdevs'):
                 self.assertNotIn(b'SECRET', answer)
                 self.assertNotIn(b'PASS', answer)
         self.assertEqual(curl('DELETE', '/kv/other/entries/TOPSECRET')[0], 404)

@@ -87,13 +87,14 @@ Reply OperationCall::reply(unsigned status) const {
   return made;
 }
 
-// What the path says the call is about.
+// What the path says the call is about. What may be a URI is left out: it may hold a password.
 void OperationCall::add_objects(rpc::TraceError& error) const {
   std::size_t next = 0;
   for (const auto& step : route_.binding.steps) {
     if (step.kind == rpc::HttpStep::Kind::kLiteral) continue;
     if (next == resolved_.arguments.size()) return;
     const std::string& value = resolved_.arguments[next++];
+    if (value.find('@') != std::string::npos || value.find("://") != std::string::npos) continue;
     if (!names_object(step.name) || !error.field_text(step.name).empty()) continue;
     error.text(step.name, rpc::valid_utf8(value));
   }

@@ -59,14 +59,18 @@ Refusal bad_body(const Error& error) {
 // What was sent comes back in it: nobody's terminal is to take orders from that.
 std::string printable(std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
+  const std::string valid = rpc::valid_utf8(text);
   std::string out;
-  for (const char byte : rpc::valid_utf8(text)) {
-    const auto value = static_cast<unsigned char>(byte);
-    if (value >= 0x20 && value != 0x7F) {
-      out += byte;
-    } else {
-      ((out += "\\x") += kDigits[value >> 4]) += kDigits[value & 15];
+  for (std::size_t i = 0; i < valid.size(); ++i) {
+    auto value = static_cast<unsigned char>(valid[i]);
+    const auto next = i + 1 < valid.size() ? static_cast<unsigned char>(valid[i + 1]) : 0U;
+    const bool high = value == 0xC2 && next < 0xA0;  // U+0080 to U+009F, in two bytes
+    if (!high && value >= 0x20 && value != 0x7F) {
+      out += valid[i];
+      continue;
     }
+    if (high) value = static_cast<unsigned char>(valid[++i]);
+    ((out += "\\x") += kDigits[value >> 4]) += kDigits[value & 15];
   }
   return out;
 }
