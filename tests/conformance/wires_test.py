@@ -38,6 +38,7 @@ STALLS = re.compile(r'\b\d+ stalls\b')
 
 
 AGAIN = 8     # the step of story() that makes a pool which is there
+NO_POOL = 18  # the one that makes a replica in a pool which is not
 
 
 def story(node):
@@ -215,8 +216,17 @@ class Story(unittest.TestCase):
                 yield step, f'{name}, step {step}, {operation}', node, wire, expected, got
 
     # Over HTTP a pool may be made again as it is (http-rpc section 20.4); what is different is
-    # looked at before the disks.
-    OWN_MANNERS = {('rest', AGAIN), ('rest', AGAIN + 1)}
+    # looked at before the disks. A pool in the path that is not there is a 404.
+    OWN_MANNERS = {('rest', AGAIN), ('rest', AGAIN + 1), ('rest', NO_POOL)}
+
+    def test_a_replica_in_no_pool(self):
+        for name, (_, wire, outcomes) in self.seen.items():
+            with self.subTest(name):
+                operation, got = outcomes[NO_POOL]
+                self.assertEqual(operation, REPLICA + 'CreateReplica')
+                expected = 'NOT_FOUND' if wire.name == 'rest' else 'FAILED_PRECONDITION'
+                self.assertIn(got.native, wire.native_codes(expected, self.matrix), got)
+                self.assertIn('no-such-pool', got.message)
 
     def test_making_a_pool_again(self):
         for name, (_, wire, outcomes) in self.seen.items():
