@@ -56,7 +56,7 @@ Result<std::string> closing_uri(const Engine& engine, const rpc::Call& call,
                     std::string(entry->device->product()) + " that it is");
   }
   if (text.contains(":/")) return text;
-  return fail(Code::kNotFound, "device '" + storage::without_user_info(text) + "' not found");
+  return fail(Code::kNotFound, "device '" + text + "' not found");
 }
 
 }  // namespace

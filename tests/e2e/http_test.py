@@ -309,6 +309,24 @@ class Strangers(unittest.TestCase):
                              ('/pools', 401)):
             self.assertEqual(curl('GET', path)[0], status, path)
 
+    def test_a_denied_command_says_where(self):
+        node = Node()
+        self.addCleanup(node.close)
+        unix = node.path('http.sock')
+        acl = node.path('acl.json')
+        with open(acl, 'w', encoding='ascii') as out:
+            json.dump({'acl': [{'address': f'unix:{unix}', 'whitelist': ['GET /version']}]}, out)
+        node.start('--acl', acl, '--http-listen', f'unix:{unix}')
+
+        def get(path):
+            return subprocess.run([os.path.join(node.bin, 'capstan'), '-E', f'http+unix:{unix}',
+                                   'rpc', 'get', path], capture_output=True, text=True,
+                                  timeout=60, check=False)
+        self.assertEqual(get('/version').returncode, 0)
+        denied = get('/pools')
+        self.assertEqual(denied.returncode, 1)
+        self.assertIn(f'Access denied to: http+unix:{unix}\n', denied.stderr)
+
     def test_nothing_of_a_request_is_logged(self):
         node = Node()
         self.addCleanup(node.close)

@@ -79,7 +79,7 @@ void http_page(std::ostringstream& out) {
          "and "
          "the name\nbelow), `msg`, the objects that the path names (`pool_id`, `replica_id`, "
          "`bdev` …), and what the error\nknows besides. What is wrong with a request before there "
-         "is an operation is plain text or nothing: 400, 401, 404, 405, 406, 408, "
+         "is an operation is plain text or\nnothing: 400, 401, 404, 405, 406, 408, "
          "413, 415, 431, 501.\n\n"
          "| code | status | kind | id | after |\n|---|---|---|---|---|\n";
   for (int value = 1; value < kCodes; ++value) {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/visible.h"
 #include "rpc/error_text.h"
 #include "rpc/error_trace.h"
 #include "wire/rest/error_map.h"
@@ -56,25 +57,6 @@ Refusal bad_body(const Error& error) {
   return refusal;
 }
 
-// What was sent comes back in it: nobody's terminal is to take orders from that.
-std::string printable(std::string_view text) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  const std::string valid = rpc::valid_utf8(text);
-  std::string out;
-  for (std::size_t i = 0; i < valid.size(); ++i) {
-    auto value = static_cast<unsigned char>(valid[i]);
-    const auto next = i + 1 < valid.size() ? static_cast<unsigned char>(valid[i + 1]) : 0U;
-    const bool high = value == 0xC2 && next < 0xA0;  // U+0080 to U+009F, in two bytes
-    if (!high && value >= 0x20 && value != 0x7F) {
-      out += valid[i];
-      continue;
-    }
-    if (high) value = static_cast<unsigned char>(valid[++i]);
-    ((out += "\\x") += kDigits[value >> 4]) += kDigits[value & 15];
-  }
-  return out;
-}
-
 Reply native_reply(const Refusal& refusal, rpc::Media media) {
   Reply reply{refusal.status, refusal.headers, {}};
   switch (refusal.body) {
@@ -83,7 +65,8 @@ Reply native_reply(const Refusal& refusal, rpc::Media media) {
     case Refusal::Body::kText:
     case Refusal::Body::kExact:
       reply.headers.emplace_back("content-type", "text/plain");
-      reply.body = printable(refusal.text);
+      // What was sent comes back in it: nobody's terminal is to take orders from that.
+      reply.body = visible(rpc::valid_utf8(refusal.text));
       if (refusal.body == Refusal::Body::kText) reply.body += '\n';
       break;
     case Refusal::Body::kException:  // a type that Octez's clients know
